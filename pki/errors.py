@@ -1,0 +1,57 @@
+"""What can go wrong with certificates, as data a person and a program can both read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why something was refused or could not be told.
+
+    code: `area.reason`, stable, never translated (area: path, revocation, signature, attributes,
+        coverage, identity, algorithm, decrypt, structure, limits, directory).
+    template: English sentence with `{name}` places; the key of the French catalogue too.
+    facts: what fills the places.
+    """
+
+    code: str
+    template: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The English sentence."""
+        return self.template.format(**self.facts)
+
+
+class PkiError(Exception):
+    """Base of all errors raised here; carries the problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.problem = problem
+
+
+class PrivateKeyError(PkiError):
+    """A private key or PKCS#12 cannot be used (wrong password, no key inside, does not fit)."""
+
+
+class AddressError(PkiError):
+    """An address has no canonical form: it is never compared, never equal to anything."""
+
+
+class DirectoryTrouble(PkiError):
+    """A directory did not answer as it should: "cannot tell", never "no certificate"."""
+
+
+class FetchTrouble(PkiError):
+    """A CRL could not be fetched or was refused; what is already known stays in use."""
+
+
+class CrlRefused(PkiError):
+    """Bytes offered as a CRL are not a usable one (signature, issuer, age, number)."""
+
+
+class CertificateRefused(PkiError):
+    """A certificate was checked and must not be used."""

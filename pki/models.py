@@ -1,0 +1,150 @@
+"""The data that crosses the border of `pki`. Frozen: a verdict is never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from cryptography import x509
+
+from pki.errors import Problem
+
+
+class Purpose(Enum):
+    """What a certificate is to be used for (RFC 8550 §4.4)."""
+
+    ENCRYPT = "encrypt"
+    SIGN = "sign"
+
+
+class SignatureScheme(Enum):
+    """A signature algorithm, by what CMS calls it. All use the digest given beside them."""
+
+    RSA_PKCS1 = "rsa-pkcs1"
+    RSA_PSS = "rsa-pss"
+    ECDSA = "ecdsa"
+
+
+class Signer(Protocol):
+    """A private key that signs, and the certificates that go with it. Never shows the key."""
+
+    @property
+    def certificate(self) -> bytes:
+        """DER of the signer's certificate."""
+        ...
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """DER of the intermediate certificates to send along, issuer of the signer first."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """"rsa" or "ec"."""
+        ...
+
+    def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:
+        """Signature over `data` (not over its hash). digest: "sha256", "sha384" or "sha512".
+
+        RSASSA-PSS uses MGF1 with the same digest and a salt as long as the digest.
+        Raises ValueError if the key cannot do the scheme.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationEvidence:
+    """Which CRL was looked at for one certificate of the path.
+
+    issuer: RFC 4514 name of the CRL's issuer. number: cRLNumber or None. sha256: of its DER.
+    """
+
+    issuer: str
+    number: int | None
+    this_update: datetime
+    next_update: datetime
+    sha256: str
+    subject: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCertificate:
+    """A certificate that was checked for one address, one purpose, one moment.
+
+    The only type that `gateway.smime.encrypt` accepts. Made by `pki.verdict.check` (all checks
+    held) or by `pki.verdict.unsafe_unchecked` (no check was made, and `unchecked` says so);
+    nothing else constructs it, and a test holds that.
+
+    path: DER, trust anchor first, the certificate itself last; empty when unchecked.
+    source: where it was found, in words for the record ("ldaps://host/dn", "store", "file").
+    capabilities: SMIMECapabilities seen (RFC 4262), OIDs in order of preference.
+    """
+
+    certificate: x509.Certificate
+    der: bytes
+    sha256: str
+    address: str
+    purpose: Purpose
+    moment: datetime
+    path: tuple[bytes, ...]
+    anchor: str
+    revocation: tuple[RevocationEvidence, ...]
+    source: str
+    capabilities: tuple[str, ...] = ()
+    unchecked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A candidate that was looked at and not used, with the first failing step."""
+
+    sha256: str
+    subject: str
+    source: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A usable certificate was found. `refused` are the ones that were passed over."""
+
+    certificate: CheckedCertificate
+    looked_in: tuple[str, ...]
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoCertificate:
+    """Every source answered, and none has a usable certificate: a fact, not a failure."""
+
+    looked_in: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """A source or a CRL was missing: nobody may conclude that there is no certificate (I3)."""
+
+    looked_in: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+    problem: Problem
+
+
+Finding = Certified | NoCertificate | CannotTell
+
+
+class Finder(Protocol):
+    """Finds the certificate for an address. May block on the network, within its time-outs."""
+
+    def find(self, address: str, *, moment: datetime) -> Finding:
+        """Never raises for trouble with directories or CRLs: that is `CannotTell`."""
+        ...
+
+    def find_all(self, addresses: list[str], *, moment: datetime) -> Mapping[str, Finding]:
+        """The same for many addresses at once (look-ups run side by side)."""
+        ...
