@@ -60,11 +60,13 @@ class Plan:
 class Supervisor:
     """Runs the plan until SIGTERM or SIGINT.
 
+    on_start: called once the lock is held: frees what an earlier run had claimed.
     on_death: called with the name of a child that died, before it is replaced: frees its claims.
     on_ready: called once, when every child has said that it is ready.
     """
 
     plan: Plan
+    on_start: Callable[[], None]
     on_death: Callable[[str], None]
     on_ready: Callable[[], None]
     _children: list[Child] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Supervisor:
         with self.plan.lock.open("ab") as lock:
             self._lock(lock)
             self._install_signals()
+            self.on_start()
             for role, count in self.plan.counts.items():
                 for _ in range(count):
                     self._start(role)
@@ -93,8 +96,9 @@ class Supervisor:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SceauError(
-                f"another sceau serve already runs on this data ({self.plan.lock})",
+                "another sceau serve already runs on this data ({lock})",
                 hint="stop it first; two would deliver the same mail twice",
+                facts={"lock": str(self.plan.lock)},
             ) from None
 
     def _install_signals(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from archive.models import log_entries, log_working_wraps
 from gateway.errors import SceauError
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
 from gateway.queue.models import groups, messages, recipients
@@ -161,7 +162,11 @@ def take(conn: sa.Connection, archive_id: str) -> Job:
     if row is None:
         raise KeyError(archive_id)
     if row.claimed_by is not None:
-        raise Busy(f"{archive_id} is being worked on at this moment", hint="try again shortly")
+        raise Busy(
+            "{id} is being worked on at this moment",
+            hint="try again shortly",
+            facts={"id": archive_id},
+        )
     job = _job(row)
     for _ in _recipients_of(conn, {archive_id: job}):
         pass
@@ -300,14 +305,17 @@ def release_claims(
     return freed, poisoned
 
 
-def unsettled(conn: sa.Connection, archive_ids: Sequence[str]) -> set[str]:
-    """Which of these messages still have an open recipient."""
+def settled_with_wraps(conn: sa.Connection, *, indexed: int, limit: int) -> list[str]:
+    """Messages that need no opening any more: settled, and accepted before entry `indexed`."""
     rows = conn.execute(
-        sa.select(messages.c.archive_id).where(
-            messages.c.archive_id.in_(archive_ids), messages.c.settled_at.is_(None)
-        )
+        sa.select(log_working_wraps.c.archive_id)
+        .join(messages, messages.c.archive_id == log_working_wraps.c.archive_id)
+        .join(log_entries, log_entries.c.archive_id == log_working_wraps.c.archive_id)
+        .where(messages.c.settled_at.is_not(None), log_entries.c.entry_index < indexed)
+        .distinct()
+        .limit(limit)
     )
-    return {row.archive_id for row in rows}
+    return [row.archive_id for row in rows]
 
 
 def _within(rows: Sequence[sa.Row[Any]], max_bytes: int) -> list[sa.Row[Any]]:
