@@ -309,32 +309,38 @@ def history(conn: sa.Connection, archive_id: str) -> list[Record]:
         raise NotInArchive(
             Problem("log.no-such-id", "the archive has no entry {id}", {"id": archive_id[:80]})
         )
-    return records(conn, [bytes(row.entry) for row in rows])
-
-
-def records(conn: sa.Connection, raws: Sequence[bytes]) -> list[Record]:
-    """These entries with their payloads. Raises Damaged."""
-    try:
-        entries = [decode(raw) for raw in raws]
-    except EntryMalformed as error:
-        raise Damaged(error.problem) from error
-    stored = read_payloads(conn, [entry.commitment for entry in entries])
     found = []
-    for entry, raw in zip(entries, raws, strict=True):
-        data = stored.get(entry.commitment)
-        found.append(Record(entry, raw, None if data is None else _committed(entry, data)))
+    for one in records(conn, [bytes(row.entry) for row in rows]):
+        if isinstance(one, Damaged):
+            raise one
+        found.append(one)
     return found
 
 
-def _committed(entry: Entry, data: bytes) -> Payload:
+def records(conn: sa.Connection, raws: Sequence[bytes]) -> list[Record | Damaged]:
+    """These entries with their payloads, in order; a Damaged where one is not as committed."""
+    decoded: list[Entry | Damaged] = []
+    for raw in raws:
+        try:
+            decoded.append(decode(raw))
+        except EntryMalformed as error:
+            decoded.append(Damaged(error.problem))
+    stored = read_payloads(conn, [one.commitment for one in decoded if isinstance(one, Entry)])
+    return [
+        one if isinstance(one, Damaged) else _record(one, raw, stored.get(one.commitment))
+        for one, raw in zip(decoded, raws, strict=True)
+    ]
+
+
+def _record(entry: Entry, raw: bytes, stored: bytes | None) -> Record | Damaged:
+    if stored is None:
+        return Record(entry, raw, None)
     try:
-        payload = decode_payload(data)
+        payload = decode_payload(stored)
     except PayloadMalformed as error:
-        raise Damaged(error.problem) from error
+        return Damaged(error.problem)
     problem = check_payload(entry, payload)
-    if problem is not None:
-        raise Damaged(problem)
-    return payload
+    return Record(entry, raw, payload) if problem is None else Damaged(problem)
 
 
 def check_payload(entry: Entry, payload: Payload) -> Problem | None:
