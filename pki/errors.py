@@ -55,3 +55,7 @@ class CrlRefused(PkiError):
 
 class CertificateRefused(PkiError):
     """A certificate was checked and must not be used."""
+
+
+class CannotJudge(PkiError):
+    """Revocation data for a certificate is missing or stale: no verdict, try again later."""
