@@ -133,13 +133,15 @@ def _fetched(config: Config) -> Iterator[Finding]:
         if not crl.url:
             continue
         parts = urlsplit(crl.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if (parts.hostname, port) not in config.pki.fetch.allow:
+        name = parts.hostname or ""
+        name = f"[{name}]" if ":" in name else name
+        place = f"{name}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        if place not in config.pki.fetch.allow:
             yield _wrong(
                 ("pki", "crls", number, "url"),
                 "{place} is not in the list of places that may be fetched from, pki.fetch.allow",
-                f'allow = ["{parts.hostname}:{port}"]',
-                place=f"{parts.hostname}:{port}",
+                f'[pki.fetch] with allow = ["{place}"]',
+                place=place,
             )
 
 

@@ -40,11 +40,11 @@ class Fault:
         return f"{text} (right would be: {self.example})" if self.example else text
 
 
-class ConfigFaults(SceauError):
+class ConfigFaults(SceauError):  # noqa: N818 - many faults
     """A configuration that cannot be used; `faults` has all of them, in order of lines."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("\n".join(map(str, faults)))
+        super().__init__("\n".join(map(str, faults)))  # no facts: already filled
         self.faults = faults
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from gateway.config.faults import Wrong
 from gateway.config.reader import Kind
 from gateway.policy.patterns import Pattern
+from pki.addresses import canonical, canonical_domain
+from pki.errors import AddressError
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -207,21 +209,10 @@ def one_or_more(kind: Kind[T]) -> Kind[tuple[T, ...]]:
 
 
 def _domain(value: str) -> str:
-    lower = value.lower()
-    if _DOMAIN.match(lower):
-        return lower
-    if not lower.isascii():
-        try:
-            ascii_form = lower.encode("idna").decode("ascii")
-        except UnicodeError:
-            ascii_form = ""
-        if _DOMAIN.match(ascii_form):
-            raise Wrong(
-                "{value} has letters outside ASCII; write it as {ascii}",
-                value=shown(value),
-                ascii=shown(ascii_form),
-            )
-    raise Wrong("{value} is not a domain", value=shown(value))
+    try:
+        return canonical_domain(value)
+    except AddressError:
+        raise Wrong("{value} is not a domain", value=shown(value)) from None
 
 
 @_kind
@@ -232,14 +223,21 @@ def domain(value: str, _folder: Path) -> str:
 
 @_kind
 def domain_or_below(value: str, _folder: Path) -> str:
-    """ "b.example", or "*.b.example" for every domain below it."""
-    return "*." + _domain(value[2:]) if value.startswith("*.") else _domain(value)
+    """ "b.example", or "*.b.example" for every domain below it.
+
+    The latter is given back as ".b.example", as `pki.addresses.in_domain` takes it.
+    """
+    return "." + _domain(value[2:]) if value.startswith("*.") else _domain(value)
 
 
-@_kind
-def domain_or_all(value: str, folder: Path) -> str:
-    """The same, or "*" for every domain."""
-    return value if value == "*" else domain_or_below.read(value, folder)
+def _domains_or_all(value: object, folder: Path) -> tuple[str, ...]:
+    if value == ["*"]:
+        return ()
+    return list_of(domain_or_below, least=1).read(value, folder)
+
+
+# A list of such domains, or ["*"] for every domain, which is given back as ().
+domains_or_all = Kind(_domains_or_all)
 
 
 @_kind
@@ -284,16 +282,16 @@ def host(value: str, _folder: Path) -> str:
 
 
 @_kind
-def host_port(value: str, folder: Path) -> tuple[str, int]:
-    """ "crl.b.example:80", "[::1]:8080"."""
+def host_port(value: str, folder: Path) -> str:
+    """ "crl.b.example:80", "[::1]:8080", in lower case."""
     name, colon, number = value.rpartition(":")
-    if not colon or not number.isascii() or not number.isdigit() or not 0 < int(number) < 65536:
+    right = bool(colon) and number.isascii() and number.isdigit() and 0 < int(number) < 65536
+    bracketed = name.startswith("[") and name.endswith("]")
+    if not right or bracketed != (":" in name):
         raise Wrong("{value} is not a host and a port", value=shown(value))
-    if name.startswith("[") and name.endswith("]"):
-        name = name[1:-1]
-    elif ":" in name:
-        raise Wrong("{value} is not a host and a port", value=shown(value))
-    return host.read(name, folder), int(number)
+    if bracketed:
+        return f"[{ip_address.read(name[1:-1], folder)}]:{int(number)}"
+    return f"{host.read(name, folder)}:{int(number)}"
 
 
 def _url(value: str, schemes: tuple[str, ...]) -> str:
@@ -331,11 +329,11 @@ def http_url(value: str, _folder: Path) -> str:
 
 @_kind
 def mailbox(value: str, _folder: Path) -> str:
-    """An address of ours, "local@domain", ASCII, in lower-case domain."""
-    local, _, name = value.rpartition("@")
-    if not local or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local):
-        raise Wrong("{value} is not an address", value=shown(value))
-    return f"{local}@{_domain(name)}"
+    """An address, in canonical form."""
+    try:
+        return canonical(value)
+    except AddressError:
+        raise Wrong("{value} is not an address", value=shown(value)) from None
 
 
 @_kind
@@ -352,7 +350,7 @@ def pattern(value: str, folder: Path) -> Pattern:
             '{value} is not a pattern: "a@b.example", "@b.example", "*.b.example" or "*"',
             value=shown(value),
         )
-    return Pattern(mailbox.read(value, folder).lower())
+    return Pattern(mailbox.read(value, folder))
 
 
 @_kind
@@ -394,9 +392,10 @@ def fingerprint(value: str, _folder: Path) -> str:
 def file(value: str, folder: Path) -> Path:
     """A file that exists and can be read."""
     path = folder / value
-    if not path.is_file():
-        what = "{path} is a folder, not a file" if path.is_dir() else "there is no file {path}"
-        raise Wrong(what, path=str(path))
+    if path.is_dir():
+        raise Wrong("{path} is a folder, not a file", path=str(path))
+    if not path.exists():
+        raise Wrong("there is no file {path}", path=str(path))
     _readable(path)
     return path
 

@@ -125,7 +125,8 @@ class Archive:
 class Anchor:
     """[[pki.anchors]]: a certificate that is trusted of itself, for what and for whom.
 
-    sha256: 64 hex digits, lower case. domains: ("*",) for all.
+    sha256: 64 hex digits, lower case. domains: as `pki.addresses.in_domain` takes them
+    (".b.example" for every domain below b.example), empty for all.
     revocation: how long a CRL may be used past its nextUpdate; zero is a hard fail.
     """
 
@@ -136,7 +137,7 @@ class Anchor:
         kinds.list_of(kinds.choice(Purpose), least=1), example='["encrypt", "sign"]'
     )
     domains: tuple[str, ...] = setting(
-        kinds.list_of(kinds.domain_or_all, least=1),
+        kinds.domains_or_all,
         example='["justice.example", "*.justice.example"]',
     )
     revocation: timedelta = setting(kinds.revocation, example='"hard-fail"', default=timedelta())
@@ -186,10 +187,10 @@ class Crl:
 class CrlFetch:
     """[pki.fetch]: where the gateway may go to fetch CRLs, and nowhere else.
 
-    allow: (host, port). allow_private: networks that are not public and allowed none the less.
+    allow: "host:port", exact. allow_private: networks inside that may be reached none the less.
     """
 
-    allow: tuple[tuple[str, int], ...] = setting(
+    allow: tuple[str, ...] = setting(
         kinds.list_of(kinds.host_port), example='["crl.justice.example:80"]', default=()
     )
     allow_private: tuple[IPv4Network | IPv6Network, ...] = setting(
