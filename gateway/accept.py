@@ -19,7 +19,8 @@ import sqlalchemy as sa
 import structlog
 from archive.appender import Appender
 from archive.entry import new_archive_id
-from archive.seal import ArchiveRecipient, Sealed, seal
+from archive.recipients import ArchiveRecipient
+from archive.seal import Sealed, seal
 from archive.store import Draft
 from archive.working import WorkingKeys
 from pki.addresses import canonical, in_domain

@@ -14,7 +14,8 @@ from datetime import datetime
 
 import structlog
 from archive.entry import new_archive_id
-from archive.seal import ArchiveRecipient, seal
+from archive.recipients import ArchiveRecipient
+from archive.seal import seal
 from archive.store import Draft
 from archive.working import WorkingKeys
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import migrations
 from archive.appender import Appender
 from archive.index import Extracted, Indexer
-from archive.seal import ArchiveRecipient, WorkingUnwrapper, load_recipient
-from archive.store import head
-from archive.working import WorkingKeys
+from archive.recipients import ArchiveRecipient, load_recipient
+from archive.store import Draft, append, head
+from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.config import Config, Tls, load
@@ -111,6 +111,11 @@ class Wiring:
             self.database.write, origin=self.config.archive.origin, now=clock.now
         )
 
+    def append(self, drafts: list[Draft]) -> None:
+        """Write entries now, in a transaction of their own: for commands."""
+        with self.database.write() as conn:
+            append(conn, drafts, origin=self.config.archive.origin, now=clock.now())
+
     @cached_property
     def indexer(self) -> Indexer:
         """Follows the log into the full-text index."""
@@ -118,7 +123,7 @@ class Wiring:
             self.config.archive.index,
             extract=_extract,
             read=self.database.read,
-            keys=self.working_keys,
+            keys=self.unwrapper,
         )
 
     def try_out(self) -> None:
