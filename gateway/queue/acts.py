@@ -55,10 +55,17 @@ def bounce(
 ) -> tuple[list[Draft], list[Failure]]:
     """Give up all open recipients; the failures are for the notice to the sender.
 
+    A message with the null sender has nobody to be told: its recipients are cancelled.
     Raises SceauError if no recipient is open.
     """
     problem = Problem("policy.bounced", "given up by {by}: {reason}", {"by": by, "reason": reason})
     members = _in_state(job, *OPEN)
+    if not job.sender:
+        for member in members:
+            member.state = State.CANCELLED
+            member.next_attempt_at = None
+            member.reason = problem_to_json(problem)
+        return _save(conn, job, members, now, "cancelled", by, reason), []
     failures = [Failure(member, problem, "5.7.0", encrypted=True) for member in members]
     drafts = failed_drafts(job, failures, by=by)
     store.save_recipients(conn, [(job.archive_id, member) for member in members])
