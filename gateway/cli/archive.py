@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import sys
@@ -34,10 +35,12 @@ def configure(parser: ArgumentParser) -> None:
     search.set_defaults(run=_search)
 
     show = verbs.add_parser("show", help="give a mail back as it came (the reading is logged)")
-    show.add_argument("id", metavar="ID", help="archive id")
+    show.add_argument("ids", nargs="+", metavar="ID", help="archive id")
     show.add_argument("--key", required=True, type=Path, metavar="FILE", help="the authority's key")
     show.add_argument("--case", required=True, help="file number or request this is for")
-    show.add_argument("--out", type=Path, metavar="FILE", help="write there, not to the terminal")
+    show.add_argument(
+        "--out", type=Path, metavar="FILE", help="write there; a folder for several mails"
+    )
     show.set_defaults(run=_show)
 
     history = verbs.add_parser("history", help="all log entries about a mail")
@@ -120,38 +123,55 @@ def _search(args: Namespace) -> int:
 def _show(args: Namespace) -> int:
     from archive.access import read_content
     from archive.recipients import load_private_key
-    from gateway.errors import SceauError
+    from gateway.cli.usage import UsageError
     from gateway.wiring import Wiring
 
     output = output_of(args)
-    if args.out is not None and args.out.exists():
-        raise SceauError("{file} exists already and is not overwritten", facts={"file": str(args.out)})
+    if len(args.ids) > 1 and args.out is None:
+        raise UsageError("several mails need --out with a folder")
     key = load_private_key(args.key)
     wiring = Wiring.from_file(config_path(args, os.environ))
-    content = read_content(
-        wiring.append,
-        wiring.database.read,
-        args.id,
-        key,
-        reader=getpass.getuser(),
-        case=args.case,
-    )
-    if args.out is not None:
-        descriptor = os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if len(args.ids) > 1:
+        args.out.mkdir(mode=0o700, exist_ok=True)
+    with output.progress("reading", len(args.ids)) as bar:
+        for archive_id in args.ids:
+            target = args.out
+            if len(args.ids) > 1:
+                target = args.out / f"{archive_id}.eml"
+            if target is not None and target.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+            content = read_content(
+                wiring.append,
+                wiring.database.read,
+                archive_id,
+                key,
+                reader=getpass.getuser(),
+                case=args.case,
+            )
+            _give(content, archive_id, target, output)
+            bar.step()
+    return DONE
+
+
+def _give(content: bytes, archive_id: str, target: Path | None, output: Output) -> None:
+    """To a new file of this user alone, or to standard output."""
+    if target is not None:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         if output.as_json:
-            output.record({"id": args.id, "file": str(args.out), "size": len(content)})
+            output.record({"id": archive_id, "file": str(target), "size": len(content)})
         else:
-            output.say("{file}: {size} bytes, as they came", file=str(args.out), size=str(len(content)))
+            output.say("{file}: {size} bytes, as they came", file=str(target), size=str(len(content)))
     elif output.as_json:
-        output.record({"id": args.id, "content": content.decode("latin-1"), "charset": "latin-1"})
+        # Latin-1 keeps every octet: `.encode("latin-1")` of the text is the mail.
+        text = content.decode("latin-1")
+        output.record({"id": archive_id, "content": text, "charset": "latin-1"})
     elif sys.stdout.isatty():
         for line in content.decode("utf-8", "replace").splitlines():
             output.line(line)  # made printable: mail is a stranger's text
     else:
         sys.stdout.buffer.write(content)
-    return DONE
 
 
 def _history(args: Namespace) -> int:
