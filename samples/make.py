@@ -115,8 +115,10 @@ def pdf(text: str) -> bytes:
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
-        b" /Resources << /Font << /F1 5 0 R >> >> >>",
+        (
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
+            b" /Resources << /Font << /F1 5 0 R >> >> >>"
+        ),
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
@@ -178,8 +180,8 @@ def signed(plain: bytes) -> bytes:
         (folder / "entity").write_bytes(b"Content-Type:" + body)
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "3650",
-             "-subj", "/CN=Throw-away key of a sample", "-keyout", "key", "-out", "cert"]
-            + ["-addext", "subjectAltName=email:jeanne.moreau@interieur.example"],
+             "-subj", "/CN=Throw-away key of a sample", "-keyout", "key", "-out", "cert",
+             "-addext", "subjectAltName=email:jeanne.moreau@interieur.example"],
             cwd=folder, check=True, capture_output=True,
         )  # fmt: skip
         made = subprocess.run(
