@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -34,7 +35,8 @@ class NextHop:
     host: name or IP address. tls_name: the name its certificate must bear; "" means `host`.
     ca_file: PEM file of the CAs trusted for VERIFIED.
     ehlo_name: what this gateway calls itself.
-    Raises SceauError: VERIFIED without ca_file (no roots are trusted unless named).
+    Raises SceauError: VERIFIED without ca_file (no roots are trusted unless named), or a name
+    that cannot be said.
     """
 
     host: str
@@ -46,6 +48,11 @@ class NextHop:
     tls_name: str = ""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", self.ehlo_name):
+            raise SceauError(
+                f"{self.ehlo_name!r} is not a name to say EHLO with",
+                hint="use the full host name of this gateway, in ASCII",
+            )
         if self.tls is TlsDemand.VERIFIED and not self.ca_file:
             raise SceauError(
                 f"next hop {self.host}: verified TLS needs the CAs that may vouch for it",
