@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from archive import store
+from archive import reading
 from archive.entry import new_archive_id
 from archive.errors import Problem, ReadRefused
 from archive.fields import Open
@@ -97,8 +97,8 @@ def _read(
 ) -> T:
     _check_reason(reader, case)
     with connect() as conn:
-        found = store.history(conn, archive_id)
-        sealed = store.sealed_in(conn, found)
+        found = reading.history(conn, archive_id)
+        sealed = reading.sealed_in(conn, found)
     append(
         [
             Draft(

@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from archive import store
+from archive.drafts import Draft, Prepared, prepare
 from archive.errors import AppenderBroken, Problem
-from archive.store import Draft, Prepared
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class Appender:
             batch failed and was rolled back), so it must do nothing but write to `connection`.
         Raises AppenderBroken after a failed commit or `close`, PayloadMalformed, EntryMalformed.
         """
-        unit = _Unit([store.prepare(one) for one in drafts], also)
+        unit = _Unit([prepare(one) for one in drafts], also)
         with self._change:
             if self._broken is not None:
                 raise AppenderBroken(self._broken.problem)
@@ -141,7 +141,7 @@ class Appender:
             results = self._transact(units)
         except _CommitFailedError:
             raise
-        except Exception as error:  # `also` may raise anything
+        except Exception as error:  # noqa: BLE001 - `also` may raise anything
             self._one_by_one(units, error)
         else:
             for unit, result in zip(units, results, strict=True):
@@ -163,7 +163,7 @@ class Appender:
                 (result,) = self._transact([unit])
             except _CommitFailedError:
                 raise
-            except Exception as alone:
+            except Exception as alone:  # noqa: BLE001
                 error = alone
                 outages += isinstance(alone, sa.exc.OperationalError)
                 unit.future.set_exception(alone)

@@ -18,8 +18,14 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from archive import chain, store
+from archive import chain, reading
 from archive.chain import Tip, Walk
+from archive.drafts import (
+    SEALED_FIELDS_SHA256,
+    SEALED_SHA256,
+    WORKING_WRAP_SHA256,
+    WRAPS_SHA256,
+)
 from archive.entry import Entry, entry_hash
 from archive.errors import ArchiveError, Damaged, EntryMalformed, NotMine, Problem
 from archive.models import (
@@ -94,12 +100,12 @@ def verify(
     progress: called with (entries checked, entries in all) now and then.
     Raises LogMissing.
     """
-    tip = store.head(conn)
+    tip = reading.head(conn)
     findings = _Findings()
     walk = _begin(conn, tip, since, findings)
     checked = 0
     if walk is not None:
-        for chunk in _chunks(store.read_raw(conn, since)):
+        for chunk in _chunks(reading.read_raw(conn, since)):
             entries = [one for one in (_step(walk, *row, findings) for row in chunk) if one]
             _check_stored(conn, entries, open_with, findings)
             checked += len(chunk)
@@ -129,7 +135,7 @@ def _begin(conn: sa.Connection, tip: Tip, since: int, findings: _Findings) -> Wa
         except EntryMalformed as error:
             findings.damage(error.problem)
             return None
-    before = next(store.read_raw(conn, since - 1, limit=1), None)
+    before = next(reading.read_raw(conn, since - 1, limit=1), None)
     if before is None or before[0] != since - 1:
         findings.doubt(
             Problem(
@@ -187,7 +193,7 @@ def _check_stored(
 ) -> None:
     """2: the payloads of some entries, and what hangs on them."""
     sealed: dict[str, Record] = {}
-    found = store.records(conn, [raw for _, raw in entries])
+    found = reading.records(conn, [raw for _, raw in entries])
     for (entry, _), one in zip(entries, found, strict=True):
         if isinstance(one, Damaged):
             findings.payloads += 1
@@ -196,7 +202,7 @@ def _check_stored(
             findings.damage(_missing("payload", "the payload", entry), entry.index)
         else:
             findings.payloads += 1
-            if store.has_content(one):
+            if reading.has_content(one):
                 sealed[entry.id] = one
     _check_sealed(conn, sealed, open_with, findings)
 
@@ -209,20 +215,20 @@ def _check_sealed(
 ) -> None:
     """3: ciphertexts and wrapped keys."""
     ids = list(sealed)
-    wraps = store.read_wraps(conn, ids)
+    wraps = reading.read_wraps(conn, ids)
     missing = set(ids)
-    for archive_id, content, fields in store.read_contents(conn, ids):
+    for archive_id, content, fields in reading.read_contents(conn, ids):
         missing.discard(archive_id)
         findings.contents += 1
         record, keys = sealed[archive_id], wraps[archive_id]
         intact = _compare(
             record,
             {
-                store.SEALED_SHA256: hashlib.sha256(content).hexdigest(),
-                store.SEALED_FIELDS_SHA256: hashlib.sha256(fields).hexdigest(),
-                store.WRAPS_SHA256: wraps_hash(keys[0]),
+                SEALED_SHA256: hashlib.sha256(content).hexdigest(),
+                SEALED_FIELDS_SHA256: hashlib.sha256(fields).hexdigest(),
+                WRAPS_SHA256: wraps_hash(keys[0]),
                 # Erased when the mail is settled; while it is there it must be the one.
-                **({store.WORKING_WRAP_SHA256: wraps_hash([keys[1]])} if keys[1] else {}),
+                **({WORKING_WRAP_SHA256: wraps_hash([keys[1]])} if keys[1] else {}),
             },
             findings,
         )
@@ -260,7 +266,7 @@ def _open(
 ) -> None:
     """4: the plaintext."""
     try:
-        sealed = store.assemble(record, content, fields, wraps, working)
+        sealed = reading.assemble(record, content, fields, wraps, working)
         open_content(sealed, open_with)
         open_fields(sealed, open_with)
     except NotMine as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import tantivy
 
-from archive import store
+from archive import reading
 from archive.chain import Tip
 from archive.entry import decode
 from archive.errors import Damaged, IndexUnusable, Problem
@@ -132,9 +132,9 @@ def position(index: tantivy.Index) -> Position | None:
 
 def lag(index_dir: Path, conn: sa.Connection, *, moment: datetime) -> Lag:
     """How far the index in this folder is behind the log. Raises IndexUnusable, LogMissing."""
-    tip = store.head(conn)
+    tip = reading.head(conn)
     at = _place(index_dir, position(open_index(index_dir)), tip)
-    waiting = next(store.read_raw(conn, at, limit=1), None)
+    waiting = next(reading.read_raw(conn, at, limit=1), None)
     if waiting is None:
         return Lag(0, 0.0)
     age = (moment - decode(waiting[2]).time).total_seconds()
@@ -187,17 +187,17 @@ class Indexer:
         Raises IndexUnusable, LogMissing.
         """
         with self._read() as conn:
-            tip = store.head(conn)
+            tip = reading.head(conn)
             at = _place(self._dir, self._position, tip)
-            rows = list(store.read_raw(conn, at, limit=self._batch))
+            rows = list(reading.read_raw(conn, at, limit=self._batch))
             if not rows:
                 return 0
-            found = store.records(conn, [raw for _, _, raw in rows])
+            found = reading.records(conn, [raw for _, _, raw in rows])
             sealed: list[Record] = []
             for (_, archive_id, _), one in zip(rows, found, strict=True):
                 if isinstance(one, Damaged):
                     self._add(archive_id, None, None)
-                elif store.has_content(one):
+                elif reading.has_content(one):
                     sealed.append(one)
             self._add_contents(conn, sealed)
         self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
@@ -213,13 +213,13 @@ class Indexer:
 
     def _add_contents(self, conn: sa.Connection, sealed: list[Record]) -> None:
         records = {one.entry.id: one for one in sealed}
-        wraps = store.read_wraps(conn, list(records))
+        wraps = reading.read_wraps(conn, list(records))
         missing = dict(records)
-        for archive_id, content, fields in store.read_contents(conn, list(records)):
+        for archive_id, content, fields in reading.read_contents(conn, list(records)):
             record = missing.pop(archive_id)
             extracted: Extracted | None
             try:
-                one = store.assemble(record, content, fields, *wraps[archive_id])
+                one = reading.assemble(record, content, fields, *wraps[archive_id])
                 extracted = self._extract(open_content(one, self._keys))
             except Exception:  # noqa: BLE001 - hostile mail breaks parsers, not the index
                 extracted = None
