@@ -30,7 +30,7 @@ def _run(args: Namespace) -> int:
     from gateway.config import LogFormat
     from gateway.queue.claims import free_claims
     from gateway.serve import Plan, Supervisor
-    from gateway.smtp.listener import bind
+    from gateway.smtp.binding import bind
     from gateway.wiring import Wiring
 
     path = config_path(args, os.environ).resolve()
