@@ -90,7 +90,7 @@ def open_index(index_dir: Path, *, create: bool = False) -> tantivy.Index:
         if create:
             index_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             index = tantivy.Index(_schema(), path=str(index_dir))
-        elif not tantivy.Index.exists(str(index_dir)):
+        elif not index_dir.is_dir() or not tantivy.Index.exists(str(index_dir)):
             raise _unusable(index_dir, "there is none")
         else:
             index = tantivy.Index.open(str(index_dir))

@@ -10,7 +10,7 @@ from pathlib import Path
 import tantivy
 
 from archive.errors import Problem, SearchError
-from archive.index import NAME_FIELDS, TEXT_FIELDS, open_index
+from archive.index import NAME_FIELDS, POSITION_ID, TEXT_FIELDS, open_index
 
 FIELDS = (*TEXT_FIELDS, *NAME_FIELDS, "date", "time", "id")
 _BOOSTS = {"subject": 2.0, "from": 1.5}
@@ -52,8 +52,8 @@ def search(
     """
     index = open_index(index_dir)
     parsed = _parse(index, query)
-    marker = tantivy.Query.exists_query("time")
-    clauses = [(tantivy.Occur.Must, parsed), (tantivy.Occur.Must, marker)]
+    position = tantivy.Query.term_query(index.schema, "id", POSITION_ID)
+    clauses = [(tantivy.Occur.Must, parsed), (tantivy.Occur.MustNot, position)]
     if since is not None or until is not None:
         within = tantivy.Query.range_query(
             index.schema,
@@ -61,7 +61,7 @@ def search(
             tantivy.FieldType.Date,
             lower_bound=None if since is None else since.astimezone(UTC),
             upper_bound=None if until is None else until.astimezone(UTC),
-            include_upper=False,
+            include_upper=until is None,
         )
         clauses.append((tantivy.Occur.Must, within))
     searcher = index.searcher()
