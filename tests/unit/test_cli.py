@@ -81,7 +81,7 @@ def test_the_help_of_a_command_speaks_french_too() -> None:
 
 def test_the_listed_line_is_the_modules_own() -> None:
     for noun, (module, line) in NOUNS.items():
-        assert import_module(module).HELP == line, noun
+        assert line == import_module(module).HELP, noun
 
 
 def test_every_module_of_a_command_is_listed() -> None:
