@@ -22,8 +22,10 @@ _MAX_OCTETS = 320  # longer ones cannot be sent (RFC 5321 §4.5.3.1: 64 + 1 + 25
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _PLAIN = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
-_PLAIN_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-                           r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+_PLAIN_DOMAIN = re.compile(
+    r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z"
+)
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 # Control, format (zero width, bidi), surrogates, private use, unassigned, separators.
 _FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
@@ -42,8 +44,10 @@ def canonical(address: str) -> str:
     if len(address) > _MAX_OCTETS or len(address.encode("utf-8", "replace")) > _MAX_OCTETS:
         raise _bad(address[:40] + "…", "it is longer than 320 octets")
     for character in address:
-        if character <= " " or character == "\x7f" or (
-            character > "\x7f" and unicodedata.category(character) in _FORBIDDEN
+        if (
+            character <= " "
+            or character == "\x7f"
+            or (character > "\x7f" and unicodedata.category(character) in _FORBIDDEN)
         ):
             raise _bad(address, "it contains a blank, control or invisible character")
     local, at, domain = address.rpartition("@")
@@ -132,10 +136,8 @@ def _address_texts(cert: x509.Certificate) -> list[str]:
                 texts.append(name.value)
             elif isinstance(name, x509.OtherName) and name.type_id == SMTP_UTF8_MAILBOX:
                 texts.append(_utf8_string(name.value))
-    for attribute in cert.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS):
-        if isinstance(attribute.value, str):
-            texts.append(attribute.value)
-    return texts
+    in_subject = cert.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
+    return texts + [one.value for one in in_subject if isinstance(one.value, str)]
 
 
 def _utf8_string(der: bytes) -> str:

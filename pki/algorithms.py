@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from pki.errors import Problem, problem
@@ -146,6 +147,8 @@ def judge_key(operation: Operation, key: object, moment: datetime) -> Problem | 
             key=verdict.text,
             source=verdict.source,
         )
+    if bits > 8192:  # each check would cost as much as hundreds of ordinary ones
+        return problem("limits.key", "the key ({key}) is larger than 8192 bits", key=verdict.text)
     if isinstance(key, rsa.RSAPublicKey):
         exponent = key.public_numbers().e
         if exponent < 65537 or exponent % 2 == 0:
@@ -163,7 +166,7 @@ def judge_signature(
     """Why the signature on a certificate or CRL must not be believed, or None."""
     try:
         digest = signed.signature_hash_algorithm
-    except ValueError:  # UnsupportedAlgorithm is one
+    except UnsupportedAlgorithm:
         digest = None
         known = False
     else:

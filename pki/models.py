@@ -43,7 +43,7 @@ class Signer(Protocol):
 
     @property
     def kind(self) -> str:
-        """"rsa" or "ec"."""
+        """ "rsa" or "ec"."""
         ...
 
     def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:
@@ -96,6 +96,17 @@ class CheckedCertificate:
     source: str
     capabilities: tuple[str, ...] = ()
     unchecked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Certificate bytes that were found somewhere; nothing about them has been checked.
+
+    source: where, in words for the record.
+    """
+
+    der: bytes
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
