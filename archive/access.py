@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from archive import store
-from archive.errors import ArchiveError, Problem
+from archive import reading
+from archive.entry import new_archive_id
+from archive.errors import Problem, ReadRefused
 from archive.fields import Open
 from archive.seal import Sealed, Unwrapper, open_content, open_fields
+from archive.search import Hit, search
 from archive.store import Draft
 
 T = TypeVar("T")
 
 Append = Callable[[list[Draft]], object]
 Connect = Callable[[], AbstractContextManager[sa.Connection]]
-
-
-class ReadNotAllowed(ArchiveError):
-    """Reading without saying who reads and for what case."""
 
 
 def read_content(
@@ -38,7 +38,7 @@ def read_content(
     append: writes entries and returns only when they are durable (`Appender.append`); whatever it
         raises leaves here, and then nothing was opened. connect: a read transaction.
     reader: who reads; case: the file or request the reading is for. Both go into the log.
-    Raises NotInArchive, NotMine, Damaged, ReadNotAllowed.
+    Raises NotInArchive, NotMine, Damaged, ReadRefused.
     """
     return _read(append, connect, archive_id, reader, case, "content", unwrapper, open_content)
 
@@ -56,6 +56,35 @@ def read_fields(
     return _read(append, connect, archive_id, reader, case, "fields", unwrapper, open_fields)
 
 
+def find(
+    append: Append,
+    index_dir: Path,
+    query: str,
+    limit: int = 20,
+    *,
+    org: str,
+    reader: str,
+    case: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Hit]:
+    """A search for a person, logged before as one `searched` entry under a fresh archive id.
+
+    Errors as `read_content` and `archive.search.search`.
+    """
+    _check_reason(reader, case)
+    fields = {"reader": reader.encode(), "case": case.encode(), "query": query.encode()}
+    append([Draft(kind="searched", org=org, archive_id=new_archive_id(), fields=fields)])
+    return search(index_dir, query, limit, since=since, until=until)
+
+
+def _check_reason(reader: str, case: str) -> None:
+    if not reader.strip() or not case.strip():
+        raise ReadRefused(
+            Problem("read.no-reason", "the archive is read by a named reader for a named case only")
+        )
+
+
 def _read(
     append: Append,
     connect: Connect,
@@ -66,13 +95,10 @@ def _read(
     unwrapper: Unwrapper,
     opener: Callable[[Sealed, Unwrapper], T],
 ) -> T:
-    if not reader.strip() or not case.strip():
-        raise ReadNotAllowed(
-            Problem("read.no-reason", "content is read by a named reader for a named case only")
-        )
+    _check_reason(reader, case)
     with connect() as conn:
-        found = store.history(conn, archive_id)
-        sealed = store.sealed_in(conn, found)
+        found = reading.history(conn, archive_id)
+        sealed = reading.sealed_in(conn, found)
     append(
         [
             Draft(

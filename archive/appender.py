@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from archive import store
+from archive.drafts import Draft, Prepared, prepare
 from archive.errors import AppenderBroken, Problem
-from archive.store import Draft, Prepared
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class _Unit(Generic[T]):
         self.size = sum(one.size for one in prepared)
 
 
-class _CommitFailed(Exception):
+class _CommitFailedError(Exception):
     """The transaction's end raised: what is on disk is unknown."""
 
 
@@ -77,7 +77,7 @@ class Appender:
             batch failed and was rolled back), so it must do nothing but write to `connection`.
         Raises AppenderBroken after a failed commit or `close`, PayloadMalformed, EntryMalformed.
         """
-        unit = _Unit([store.prepare(one) for one in drafts], also)
+        unit = _Unit([prepare(one) for one in drafts], also)
         with self._change:
             if self._broken is not None:
                 raise AppenderBroken(self._broken.problem)
@@ -111,11 +111,10 @@ class Appender:
         try:
             while batch := self._take():
                 self._commit_batch(batch)
-        except _CommitFailed as failed:
+        except _CommitFailedError as failed:
             self._break(batch, failed.__cause__ or failed)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, callers wait for an answer
             self._break(batch, error)
-            raise
 
     def _take(self) -> list[_Unit[Any]]:
         """All that waits, up to the limits; waits for the first. Empty when closed and drained."""
@@ -140,9 +139,9 @@ class Appender:
             return
         try:
             results = self._transact(units)
-        except Exception as error:  # noqa: BLE001 - `also` may raise anything; _CommitFailed passes
-            if isinstance(error, _CommitFailed):
-                raise
+        except _CommitFailedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - `also` may raise anything
             self._one_by_one(units, error)
         else:
             for unit, result in zip(units, results, strict=True):
@@ -162,9 +161,9 @@ class Appender:
                 continue
             try:
                 (result,) = self._transact([unit])
+            except _CommitFailedError:
+                raise
             except Exception as alone:  # noqa: BLE001
-                if isinstance(alone, _CommitFailed):
-                    raise
                 error = alone
                 outages += isinstance(alone, sa.exc.OperationalError)
                 unit.future.set_exception(alone)
@@ -172,7 +171,7 @@ class Appender:
                 unit.future.set_result(result)
 
     def _transact(self, units: list[_Unit[Any]]) -> list[Any]:
-        """One transaction. Raises what went wrong inside it, or _CommitFailed at its end."""
+        """One transaction. Raises what went wrong inside it, or _CommitFailedError at its end."""
         complete = False
         try:
             with self._transaction() as connection:
@@ -190,7 +189,7 @@ class Appender:
             return results
         except Exception as error:
             if complete:
-                raise _CommitFailed from error
+                raise _CommitFailedError from error
             raise
 
     def _break(self, batch: list[_Unit[Any]], cause: BaseException) -> None:

@@ -65,6 +65,10 @@ class RecipientRefused(ArchiveError):
     """A key file, or a choice of archive recipients, that cannot be used."""
 
 
+class ReadRefused(ArchiveError):
+    """Reading or searching without saying who and for what case."""
+
+
 class WorkingKeyTrouble(ArchiveError):
     """The folder of working keys cannot be used as it is (rights, broken file)."""
 

@@ -180,10 +180,8 @@ def _key_pair(kind: str, secret: bytes) -> tuple[_PrivateKey, bytes]:
 def _write(path: Path, label: str, name: str, kind: str, body: bytes, mode: int) -> None:
     encoded = b64encode(body).decode("ascii")
     lines = [encoded[i : i + 64] for i in range(0, len(encoded), 64)]
-    text = "\n".join(
-        [f"-----BEGIN {label}-----", f"Kind: {kind}", f"Name: {name}", "", *lines]
-        + [f"-----END {label}-----", ""]
-    )
+    header = f"-----BEGIN {label}-----\nKind: {kind}\nName: {name}\n\n"
+    text = header + "\n".join(lines) + f"\n-----END {label}-----\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(text)

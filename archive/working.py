@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -168,10 +169,8 @@ class WorkingKeys:
                 os.fsync(file.fileno())
             # link fails if the name is taken, rename would replace the key of another process,
             # with which mail may be wrapped already.
-            try:
+            with suppress(FileExistsError):
                 path.hardlink_to(new)
-            except FileExistsError:
-                pass
         finally:
             new.unlink(missing_ok=True)
         self._sync_folder()
