@@ -6,6 +6,7 @@ A template without a translation is shown in English: a wrong language is better
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -35,11 +36,16 @@ def catalogue(language: str) -> Mapping[str, str]:
     return texts
 
 
+def message(template: str) -> str:
+    """The template itself: marks one that stands in a table, so that it is collected."""
+    return template
+
+
 def language_of(environment: Mapping[str, str]) -> str:
     """The language of a person at a terminal, from LC_ALL, LC_MESSAGES, LANG (POSIX XBD 8.2)."""
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         value = environment.get(name, "")
         if value:
-            code = value.replace("-", "_").partition("_")[0].partition(".")[0].lower()
+            code = re.split(r"[_.@-]", value)[0].lower()
             return code if code in LANGUAGES else "en"
     return "en"

@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.cli.exits import CANNOT_TELL, NO, USAGE
 from gateway.cli.output import Output
 from gateway.errors import CannotTell, NotFound, Refusal, SceauError
+from gateway.i18n import message
 
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE: `sceau … | head` is no error, and nobody reads a message
@@ -32,14 +33,15 @@ _CODES = {
 }
 
 _FILE_TROUBLE = {
-    errno.ENOENT: "there is no file {file}",
-    errno.EACCES: "{file} may not be used by this user",
-    errno.EPERM: "{file} may not be used by this user",
-    errno.EISDIR: "{file} is a folder, not a file",
-    errno.ENOTDIR: "{file} is not below a folder",
-    errno.EEXIST: "{file} exists already and is not overwritten",
-    errno.ENOSPC: "there is no space left for {file}",
+    errno.ENOENT: message("there is no file {file}"),
+    errno.EACCES: message("{file} may not be used by this user"),
+    errno.EPERM: message("{file} may not be used by this user"),
+    errno.EISDIR: message("{file} is a folder, not a file"),
+    errno.ENOTDIR: message("{file} is not below a folder"),
+    errno.EEXIST: message("{file} exists already and is not overwritten"),
+    errno.ENOSPC: message("there is no space left for {file}"),
 }
+_OTHER_TROUBLE = "{file}: {reason}"
 
 
 def guarded(
@@ -63,7 +65,7 @@ def guarded(
         if not lines:
             lines, code = [_incident(error, output, environment)], USAGE
         for line in lines:
-            output.note("{command}: {message}", command=command, message=line)
+            output.note("{command}: {line}", command=command, line=line)
     return code
 
 
@@ -79,7 +81,7 @@ def explained(error: BaseException, output: Output) -> tuple[list[str], int]:
     if problem := getattr(error, "problem", None):  # PkiError, ArchiveError
         return [output.problem(problem)], _CODES.get(type(error).__name__, USAGE)
     if isinstance(error, OSError) and error.filename is not None:
-        template = _FILE_TROUBLE.get(error.errno or 0, "{file}: {reason}")
+        template = _FILE_TROUBLE.get(error.errno or 0, _OTHER_TROUBLE)
         reason = error.strerror or type(error).__name__
         return [output.text(template, file=os.fsdecode(error.filename), reason=reason)], USAGE
     return [], USAGE

@@ -92,8 +92,8 @@ def _organisation(value: str) -> str:
 
 def configuration(*, organisation: str, hostname: str, domain: str, language: str) -> str:
     """The text of the file, for values that are already checked."""
-    template = (files("gateway.config") / "template.toml").read_text("utf-8")
-    return Template(template).substitute(
+    text = (files("gateway.config") / "template.toml").read_text("utf-8")
+    return Template(text).substitute(
         organisation=organisation, hostname=hostname, domain=domain, language=language
     )
 

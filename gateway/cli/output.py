@@ -20,6 +20,9 @@ from typing import Protocol, TextIO
 
 from gateway.i18n import translate
 
+# Line ends of our own texts, and the no-break spaces of French punctuation.
+_KEPT = "\n\u00a0\u202f"
+
 
 class Explained(Protocol):
     """A problem as pki and archive have them: a template and its facts."""
@@ -148,7 +151,7 @@ def printable(text: str) -> str:
         return text
     return "".join(
         char
-        if char.isprintable() or char == "\n"
+        if char.isprintable() or char in _KEPT
         else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )

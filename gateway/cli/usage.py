@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from gateway.errors import SceauError
-from gateway.i18n import translate
+from gateway.i18n import message, translate
 
 
 class UsageError(SceauError):
@@ -31,39 +31,39 @@ class SceauParser(argparse.ArgumentParser):
 # What argparse says (3.11 to 3.14), and what we say instead: our sentence is a template, so it
 # can be translated, while argparse's is already filled.
 _SAYINGS = (
-    (r"the following arguments are required: (?P<names>.+)", "{names} is missing"),
-    (r"one of the arguments (?P<names>.+) is required", "one of {names} is missing"),
-    (r"unrecognized arguments: (?P<names>.+)", "nothing is known of {names}"),
-    (r"argument (?P<name>.+?): expected one argument", "{name} needs a value"),
-    (r"argument (?P<name>.+?): expected at least one argument", "{name} needs a value"),
-    (r"argument (?P<name>.+?): expected \d+ arguments?", "{name} needs a value"),
+    (r"the following arguments are required: (?P<names>.+)", message("{names} is missing")),
+    (r"one of the arguments (?P<names>.+) is required", message("one of {names} is missing")),
+    (r"unrecognized arguments: (?P<names>.+)", message("nothing is known of {names}")),
+    (r"argument (?P<name>.+?): expected one argument", message("{name} needs a value")),
+    (r"argument (?P<name>.+?): expected at least one argument", message("{name} needs a value")),
+    (r"argument (?P<name>.+?): expected \d+ arguments?", message("{name} needs a value")),
     (
         r"argument (?P<name>.+?): not allowed with argument (?P<other>.+)",
-        "{name} and {other} exclude each other",
+        message("{name} and {other} exclude each other"),
     ),
     (
         r"argument (?P<name>.+?): invalid choice: (?P<value>.+?) \(choose from (?P<choices>.+)\)",
-        "{name} cannot be {value}; there are: {choices}",
+        message("{name} cannot be {value}; there are: {choices}"),
     ),
     (
         r"argument (?P<name>.+?): invalid \w+ value: (?P<value>.+)",
-        "{value} is not a value for {name}",
+        message("{value} is not a value for {name}"),
     ),
     (
         r"argument (?P<name>.+?): ignored explicit argument (?P<value>.+)",
-        "{name} takes no value",
+        message("{name} takes no value"),
     ),
 )
 
 
-def _recognised(message: str) -> tuple[str, dict[str, str]]:
+def _recognised(text: str) -> tuple[str, dict[str, str]]:
     for saying, template in _SAYINGS:
-        if match := re.fullmatch(saying, message, re.DOTALL):
+        if match := re.fullmatch(saying, text, re.DOTALL):
             facts = match.groupdict()
             if "choices" in facts:
                 facts["choices"] = facts["choices"].replace("'", "")
             return template, facts
-    return "{message}", {"message": message}
+    return "{text}", {"text": text}
 
 
 class _FrenchFormatter(argparse.HelpFormatter):

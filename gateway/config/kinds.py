@@ -338,8 +338,8 @@ def mailbox(value: str, _folder: Path) -> str:
 
 @_kind
 def pattern(value: str, folder: Path) -> Pattern:
-    """ "a@b.example", "@b.example", "*.b.example", "*", "<>"."""
-    if value in ("*", "<>"):
+    """ "a@b.example", "@b.example", "*.b.example", "*"."""
+    if value == "*":
         return Pattern(value)
     if value.startswith("*."):
         return Pattern("*." + _domain(value[2:]))

@@ -121,7 +121,9 @@ def _read_table(
                 raise Wrong("this key is missing")
         except Wrong as wrong:
             example = f"{name} = {spec.example}" if isinstance(spec, KeySpec) else ""
-            findings += [Finding(here, t, facts, example) for t, facts in wrong.reasons]
+            findings += [
+                Finding(here, template, facts, example) for template, facts in wrong.reasons
+            ]
         else:
             # Not through __init__: a table with a fault is kept as far as it could be read.
             object.__setattr__(made, name, value)

@@ -10,19 +10,17 @@ class Pattern:
     """What a rule says of a sender or a recipient.
 
     text: "a@b.example" (this address), "@b.example" (this domain), "*.b.example" (every domain
-    below it, not itself), "*" (every address), "<>" (the null sender of notices). Addresses and
-    domains in canonical form (`pki.addresses.canonical`).
+    below it, not itself), "*" (every address). Addresses and domains in canonical form
+    (`pki.addresses.canonical`).
     """
 
     text: str
 
     def matches(self, address: str) -> bool:
-        """address: canonical, or "" for the null sender."""
+        """address: canonical, or "" for a sender without one, whom only "*" matches."""
         pattern = self.text
         if pattern == "*":
             return True
-        if pattern == "<>":
-            return address == ""
         if pattern.startswith("@"):
             # The domain is what follows the last @: a quoted local part may hold one itself.
             return address[address.rfind("@") :] == pattern if address else False
@@ -34,10 +32,8 @@ class Pattern:
         """Whether every address that `other` matches is matched by this one."""
         if self == other or self.text == "*":
             return True
-        if other.text in ("*", "<>") or self.text == "<>":
+        if other.text == "*":
             return False
-        if other.text.startswith("*."):
-            return self.text.startswith("*.") and other.text.endswith(self.text[1:])
-        if other.text.startswith("@"):
+        if other.text.startswith(("*.", "@")):
             return self.text.startswith("*.") and other.text.endswith(self.text[1:])
         return self.matches(other.text)

@@ -57,7 +57,7 @@ class Rule:
     route: str = ""
 
     def matches(self, sender: str, recipient: str) -> bool:
-        """Both canonical; sender "" for the null sender."""
+        """Both canonical; sender "" where there is no address."""
         return any(pattern.matches(sender) for pattern in self.sender) and any(
             pattern.matches(recipient) for pattern in self.recipient
         )
@@ -117,7 +117,9 @@ class Policy:
     def decide(self, sender: str, recipient: str) -> Decision:
         """The decision of the first rule that matches; there always is one.
 
-        sender, recipient: canonical (`pki.addresses.canonical`); sender "" is the null sender.
+        sender: the address in From, not the envelope's: the latter is not proved, and whoever can
+            choose it could choose a rule that lets clear text out. "" where there is none.
+        recipient: the envelope's. Both canonical (`pki.addresses.canonical`).
         """
         rule = next(rule for rule in self.rules if rule.matches(sender, recipient))
         return Decision(

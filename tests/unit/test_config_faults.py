@@ -4,6 +4,8 @@ Each row: what is replaced in the good file, by what, and the message after "FIL
 LINE is the line on which the replacement stands.
 """
 
+# ruff: noqa: ISC004 - the last column of a row is one message
+
 from __future__ import annotations
 
 from pathlib import Path

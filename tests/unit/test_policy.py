@@ -61,7 +61,6 @@ def rule(
 # The policy of a ministry, in order.
 POLICY = Policy(
     [
-        rule("notices", "<>", "*", "never", sign="none"),
         rule("press", "press@int.example", "*.news.example @news.example", "never"),
         rule("list-robot", "robot@int.example", "@lists.example", "never", sign="none"),
         rule("cabinet", "minister@int.example", "*", "required", "refuse", "person"),
@@ -79,8 +78,9 @@ POLICY = Policy(
 
 # sender, recipient, the rule that decides
 DECIDES = [
-    ("", "a@justice.example", "notices"),
-    ("", "desk@news.example", "notices"),
+    ("", "clerk@justice.example", "default"),
+    ("", "desk@news.example", "default"),
+    ("", "clerk@lyon.justice.example", "courts"),
     ("press@int.example", "desk@news.example", "press"),
     ("press@int.example", "desk@paris.news.example", "press"),
     ("press@int.example", "desk@a.b.news.example", "press"),
@@ -279,7 +279,6 @@ def test_a_recipient_for_whom_no_certificate_can_be_found_is_refused_at_once(
 
 COVERS = [
     ("*", "a@b.example", True),
-    ("*", "<>", True),
     ("*", "*", True),
     ("@b.example", "a@b.example", True),
     ("@b.example", "@b.example", True),
@@ -292,9 +291,6 @@ COVERS = [
     ("*.b.example", "@xb.example", False),
     ("*.c.b.example", "*.b.example", False),
     ("a@b.example", "@b.example", False),
-    ("<>", "<>", True),
-    ("<>", "a@b.example", False),
-    ("@b.example", "<>", False),
 ]
 
 
