@@ -43,7 +43,7 @@ class Signer(Protocol):
 
     @property
     def kind(self) -> str:
-        """"rsa" or "ec"."""
+        """ "rsa" or "ec"."""
         ...
 
     def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:
