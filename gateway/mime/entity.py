@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # A CRLF that no white space follows ends a field; any other CRLF is a fold (RFC 5322 §2.2.3).
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 # ftext of RFC 5322 §3.6.8: printable ASCII without the colon.
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_NAME = re.compile(rb"([!-9;-~]++)[ \t]*+:")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header field.
 
     raw: its octets with folds and the final CRLF (absent only where the mail ends without one).
@@ -64,20 +64,17 @@ def split(raw: bytes) -> Message:
     end = raw.find(b"\r\n\r\n")
     header_end = len(raw) if end < 0 else end + 2
     body = memoryview(raw)[header_end + 2 :]
-    fields = []
-    start = 0
-    for match in _FIELD_END.finditer(raw, 0, header_end):
-        stop = match.end()
-        fields.append(_field(raw[start:stop]))
-        start = stop
-    if start < header_end:
-        fields.append(_field(raw[start:header_end]))
+    lines = _FIELD_END.split(raw[:header_end])
+    last = lines.pop()
+    fields = [Field(line + b"\r\n", _name(line)) for line in lines]
+    if last:
+        fields.append(Field(last, _name(last)))
     return Message(raw, tuple(fields), body)
 
 
-def _field(raw: bytes) -> Field:
-    match = _NAME.match(raw)
-    return Field(raw, match[1].decode("ascii").lower() if match else "")
+def _name(line: bytes) -> str:
+    match = _NAME.match(line)
+    return match[1].decode("ascii").lower() if match else ""
 
 
 def content_entity(message: Message) -> bytes:

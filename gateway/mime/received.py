@@ -7,7 +7,10 @@ import re
 from datetime import datetime
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = tuple("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _LITERAL = re.compile(r"\[[A-Za-z0-9:.]{1,60}\]")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,200}")
@@ -51,4 +54,4 @@ def date_time(moment: datetime) -> str:
         raise ValueError("a moment without time zone cannot be written into a mail")
     # Not strftime: its day and month names follow the locale.
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
-    return f"{day}, {moment.day} {month} {moment.year:04} {moment:%H:%M:%S %z}"[:31]
+    return f"{day}, {moment.day} {month} {moment.year:04} {moment:%H:%M:%S %z}"
