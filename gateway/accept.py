@@ -17,14 +17,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+
 from archive.appender import Appender
 from archive.entry import new_archive_id
 from archive.recipients import ArchiveRecipient
 from archive.seal import Sealed, seal
 from archive.store import Draft
 from archive.working import WorkingKeys
-from pki.addresses import canonical, in_domain
-
 from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.failpoints import hit
@@ -33,6 +32,7 @@ from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
+from pki.addresses import canonical, in_domain
 from pki.errors import AddressError
 
 log = structlog.get_logger()

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     except (SceauError, PkiError) as error:
         log.error("cannot_run", role=args.role, reason=str(error))
         return 1
-    except Exception:  # noqa: BLE001 - the border of the process: logged, then restarted
+    except Exception:
         log.exception("process_fault", role=args.role)
         return 1
     return 0

@@ -58,7 +58,7 @@ def _run(args: Namespace) -> int:
             folder,
             mails=args.mails,
             corpora=args.corpora if args.corpora.exists() else None,
-            say=lambda text: output.err.write(f"{text}\n"),
+            say=lambda text: print(text, file=output.err, flush=True),
         )
     finally:
         if args.keep is None:

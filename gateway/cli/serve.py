@@ -67,4 +67,3 @@ def _run(args: Namespace) -> int:
     )
     Supervisor(plan, on_start=lambda: on_death(None), on_death=on_death, on_ready=on_ready).run()
     return DONE
-

@@ -72,7 +72,7 @@ class Listener:
                 backlog=_BACKLOG,
             )
         except (OSError, OverflowError) as error:
-            raise _cannot_listen(address, port, error) from error
+            raise cannot_listen(address, port, error) from error
         self._servers.append(server)
 
     async def stop(self, grace: float) -> None:
@@ -130,7 +130,7 @@ class Listener:
         self._changed.set()
 
 
-def _cannot_listen(address: str, port: int, error: Exception) -> SceauError:
+def cannot_listen(address: str, port: int, error: Exception) -> SceauError:
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
         return SceauError(

@@ -19,7 +19,7 @@ _QUEUED_AS = re.compile(r"(?:queued as |\bid=)([A-Za-z0-9.@_-]{1,100})")
 _NO_SMTPUTF8 = ("5.6.7", "the mail needs SMTPUTF8, which the next hop does not offer")
 
 
-class Stale(Exception):  # noqa: N818  # a fact that leads to a second try, not an error
+class Stale(Exception):  # a fact that leads to a second try, not an error
     """A reused connection ended before the peer took anything of the mail."""
 
 
