@@ -6,16 +6,25 @@ An error that reaches the SMTP session becomes a reply in one place (`smtp/repli
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SceauError(Exception):
     """Base of the errors that a user may be shown as they are: one clear sentence.
 
-    hint: what to do about it, or "".
+    template: English; with facts, its `{places}` are filled by them, and the template is the key
+        of the French catalogue. Without facts it is taken as it is.
+    hint: what to do about it, or ""; a template too, with the same facts.
     """
 
-    def __init__(self, text: str, *, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint
+    def __init__(
+        self, template: str, *, hint: str = "", facts: Mapping[str, str] | None = None
+    ) -> None:
+        self.template = template
+        self.hint_template = hint
+        self.facts = dict(facts or {})
+        super().__init__(template.format(**self.facts) if self.facts else template)
+        self.hint = hint.format(**self.facts) if self.facts else hint
 
 
 class NotFound(SceauError):

@@ -25,6 +25,11 @@ class Problem:
         return self.template.format(**self.facts)
 
 
+def problem(code: str, template: str, /, **facts: str) -> Problem:
+    """A Problem with its facts given by name."""
+    return Problem(code, template, facts)
+
+
 class PkiError(Exception):
     """Base of all errors raised here; carries the problem."""
 
@@ -55,3 +60,7 @@ class CrlRefused(PkiError):
 
 class CertificateRefused(PkiError):
     """A certificate was checked and must not be used."""
+
+
+class CannotJudge(PkiError):
+    """Revocation data for a certificate is missing or stale: no verdict, try again later."""

@@ -99,6 +99,17 @@ class CheckedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """Certificate bytes that were found somewhere; nothing about them has been checked.
+
+    source: where, in words for the record.
+    """
+
+    der: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A candidate that was looked at and not used, with the first failing step."""
 

@@ -1,0 +1,305 @@
+"""The full-text index: a projection of the log that follows it from a process of its own.
+
+It holds no text to give back, only words and archive ids. The position in the log is a document of
+the index itself, so one commit moves both: killed at any moment, the index and its position still
+agree, and doing a piece again changes nothing, because a mail is removed by its id before it is
+added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+import tantivy
+
+from archive import reading
+from archive.chain import Tip
+from archive.entry import decode
+from archive.errors import Damaged, IndexUnusable, Problem
+from archive.seal import Unwrapper, open_content
+from archive.store import Record
+
+POSITION_ID = "#position"  # not an archive id, so no mail can take its place
+TEXT_FIELDS = ("subject", "body")
+NAME_FIELDS = ("from", "to", "attachment")
+
+_TEXT, _NAMES = "sceau_text", "sceau_names"
+_HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
+# French elisions: "l'élection" is to be found by "élection" and by "d'élection". As words of
+# their own these letters say nothing.
+_ELISIONS = ["c", "d", "j", "l", "m", "n", "s", "t", "qu", "jusqu", "lorsqu", "puisqu", "quoiqu"]
+_PARTS = re.compile(r"[^\W_]+")
+# What tantivy can hold is narrower than what a Date field can say.
+_DATE_FLOOR, _DATE_CEILING = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What of a mail can be searched for. date: of the Date field, aware, None if unusable."""
+
+    subject: str
+    senders: tuple[str, ...]
+    recipients: tuple[str, ...]
+    body: str
+    attachment_names: tuple[str, ...]
+    date: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the index is: entries 0 … size-1 of this log are in it."""
+
+    origin: str
+    epoch: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the index is behind. seconds: age of the oldest entry that is not in it."""
+
+    entries: int
+    seconds: float
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+    for name in TEXT_FIELDS:
+        builder.add_text_field(name, tokenizer_name=_TEXT)
+    for name in NAME_FIELDS:
+        builder.add_text_field(name, tokenizer_name=_NAMES)
+    builder.add_date_field("date", stored=True, indexed=True, fast=True)
+    builder.add_date_field("time", stored=True, indexed=True, fast=True)
+    builder.add_boolean_field("unreadable", stored=True, indexed=True, fast=True)
+    builder.add_text_field("origin", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_unsigned_field("epoch", stored=True)
+    builder.add_unsigned_field("position", stored=True)
+    return builder.build()
+
+
+def open_index(index_dir: Path, *, create: bool = False) -> tantivy.Index:
+    """The index in this folder, its analysers set. Raises IndexUnusable."""
+    try:
+        if create:
+            index_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            index = tantivy.Index(_schema(), path=str(index_dir))
+        elif not index_dir.is_dir() or not tantivy.Index.exists(str(index_dir)):
+            raise _unusable(index_dir, "there is none")
+        else:
+            index = tantivy.Index.open(str(index_dir))
+    except (ValueError, OSError) as error:
+        raise _unusable(index_dir, str(error)) from error
+    # Accents go before stemming, so that a query typed without them has the same stem.
+    text = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(80))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+        .filter(tantivy.Filter.custom_stopword(_ELISIONS))
+        .filter(tantivy.Filter.stemmer("french"))
+        .build()
+    )
+    names = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+        .filter(tantivy.Filter.remove_long(320))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+        .build()
+    )
+    index.register_tokenizer(_TEXT, text)
+    index.register_tokenizer(_NAMES, names)
+    return index
+
+
+def position(index: tantivy.Index) -> Position | None:
+    """How far this index is, None if nothing was ever committed to it."""
+    index.reload()
+    searcher = index.searcher()
+    query = tantivy.Query.term_query(index.schema, "id", POSITION_ID)
+    hits = searcher.search(query, limit=1).hits
+    if not hits:
+        return None
+    found = searcher.doc(hits[0][1])
+    return Position(found["origin"][0], found["epoch"][0], found["position"][0])
+
+
+def lag(index_dir: Path, conn: sa.Connection, *, moment: datetime) -> Lag:
+    """How far the index in this folder is behind the log. Raises IndexUnusable, LogMissing."""
+    tip = reading.head(conn)
+    at = _place(index_dir, position(open_index(index_dir)), tip)
+    waiting = next(reading.read_raw(conn, at, limit=1), None)
+    if waiting is None:
+        return Lag(0, 0.0)
+    age = (moment - decode(waiting[2]).time).total_seconds()
+    return Lag(tip.size - at, max(age, 0.0))
+
+
+def unreadable(index_dir: Path) -> int:
+    """How many mails are in the index by their id only. Raises IndexUnusable."""
+    index = open_index(index_dir)
+    query = tantivy.Query.term_query(index.schema, "unreadable", field_value=True)
+    counted = index.searcher().aggregate(query, {"mails": {"value_count": {"field": "unreadable"}}})
+    return int(counted["mails"]["value"])
+
+
+class Indexer:
+    """Follows the log. One for a folder: a second one is refused."""
+
+    def __init__(
+        self,
+        index_dir: Path,
+        extract: Callable[[bytes], Extracted],
+        read: Callable[[], AbstractContextManager[sa.Connection]],
+        keys: Unwrapper,
+        *,
+        batch: int = 256,
+    ) -> None:
+        """Open or make the index. Raises IndexUnusable (also when another process writes to it).
+
+        extract: raw mail → what to index; whatever it raises counts the mail as unreadable.
+        read: a read transaction. keys: opens mail in flight (`WorkingUnwrapper`).
+        batch: log entries in one commit.
+        """
+        self._dir = index_dir
+        self._extract = extract
+        self._read = read
+        self._keys = keys
+        self._batch = batch
+        self._index = open_index(index_dir, create=True)
+        try:
+            # One thread: the gateway's seal and delivery processes need the cores more.
+            self._writer = self._index.writer(heap_size=_HEAP, num_threads=1)
+        except ValueError as error:
+            raise _unusable(index_dir, "another process is writing to it") from error
+        self._position = position(self._index)
+
+    def step(self) -> int:
+        """Index the next entries of the log and commit; how many entries, 0 if there are none.
+
+        Mail that cannot be opened or parsed is indexed by its id and counted as unreadable.
+        Raises IndexUnusable, LogMissing.
+        """
+        with self._read() as conn:
+            tip = reading.head(conn)
+            at = _place(self._dir, self._position, tip)
+            rows = list(reading.read_raw(conn, at, limit=self._batch))
+            if not rows:
+                return 0
+            found = reading.records(conn, [raw for _, _, raw in rows])
+            sealed: list[Record] = []
+            for (_, archive_id, _), one in zip(rows, found, strict=True):
+                if isinstance(one, Damaged):
+                    self._add(archive_id, None, None)
+                elif reading.has_content(one):
+                    sealed.append(one)
+            self._add_contents(conn, sealed)
+        self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
+        return len(rows)
+
+    def lag(self, conn: sa.Connection, *, moment: datetime) -> Lag:
+        """See the function `lag`."""
+        return lag(self._dir, conn, moment=moment)
+
+    def close(self) -> None:
+        """Let merges end and give the folder free."""
+        self._writer.wait_merging_threads()
+
+    def _add_contents(self, conn: sa.Connection, sealed: list[Record]) -> None:
+        records = {one.entry.id: one for one in sealed}
+        wraps = reading.read_wraps(conn, list(records))
+        missing = dict(records)
+        for archive_id, content, fields in reading.read_contents(conn, list(records)):
+            record = missing.pop(archive_id)
+            extracted: Extracted | None
+            try:
+                one = reading.assemble(record, content, fields, *wraps[archive_id])
+                extracted = self._extract(open_content(one, self._keys))
+            except Exception:  # noqa: BLE001 - hostile mail breaks parsers, not the index
+                extracted = None
+            self._add(archive_id, record.entry.time, extracted)
+        for archive_id, record in missing.items():
+            self._add(archive_id, record.entry.time, None)
+
+    def _add(self, archive_id: str, time: datetime | None, found: Extracted | None) -> None:
+        document = tantivy.Document()
+        document.add_text("id", archive_id)
+        document.add_boolean("unreadable", found is None)
+        if time is not None:
+            document.add_date("time", time)
+        if found is not None:
+            _fill(document, found)
+        self._writer.delete_documents_by_term("id", archive_id)
+        self._writer.add_document(document)
+
+    def _commit(self, reached: Position) -> None:
+        document = tantivy.Document()
+        document.add_text("id", POSITION_ID)
+        document.add_text("origin", reached.origin)
+        document.add_unsigned("epoch", reached.epoch)
+        document.add_unsigned("position", reached.size)
+        self._writer.delete_documents_by_term("id", POSITION_ID)
+        self._writer.add_document(document)
+        # Killed before: this piece is done again. Killed after: it is done, and known as done.
+        self._writer.commit()
+        self._position = reached
+
+
+def _fill(document: tantivy.Document, found: Extracted) -> None:
+    document.add_text("subject", _clean(found.subject))
+    document.add_text("body", _clean(found.body))
+    for name, values in (
+        ("from", found.senders),
+        ("to", found.recipients),
+        ("attachment", found.attachment_names),
+    ):
+        for value in values:
+            document.add_text(name, _with_parts(_clean(value)))
+    if found.date is not None and _DATE_FLOOR <= found.date < _DATE_CEILING:
+        document.add_date("date", found.date)
+
+
+def _with_parts(value: str) -> str:
+    """The value, and what people search for in it: for an address local part, domain, words."""
+    parts = [value, *_PARTS.findall(value)]
+    for word in value.split():
+        local, at, domain = word.strip("<>,;\"'").rpartition("@")
+        if at:
+            parts += [f"{local}@{domain}", local, domain, f"@{domain}"]
+    return " ".join(parts)
+
+
+def _clean(text: str) -> str:
+    """Text that can be UTF-8: broken charsets leave lone surrogates."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _place(index_dir: Path, reached: Position | None, tip: Tip) -> int:
+    """Index of the first entry that is not indexed yet."""
+    if reached is None:
+        return 0
+    if (reached.origin, reached.epoch) != (tip.origin, tip.epoch):
+        raise _unusable(index_dir, f"it belongs to the log {reached.origin}")
+    if reached.size > tip.size:
+        raise _unusable(
+            index_dir,
+            f"it has seen {reached.size} entries and the log has {tip.size}: "
+            "the database was rolled back",
+        )
+    return reached.size
+
+
+def _unusable(index_dir: Path, why: str) -> IndexUnusable:
+    return IndexUnusable(
+        Problem(
+            "index.unusable",
+            "the full-text index in {folder} cannot be used: {why}",
+            {"folder": str(index_dir), "why": why},
+        )
+    )

@@ -1,0 +1,61 @@
+"""Configuration: one TOML file, read into frozen typed objects, all its faults told at once.
+
+Every key is described in `docs/configuration.md`; `sceau init` writes a file with comments.
+"""
+
+from gateway.config.faults import ConfigFaults, Fault
+from gateway.config.load import load
+from gateway.config.sections import (
+    Anchor,
+    Archive,
+    Config,
+    Crl,
+    CrlFetch,
+    DatabaseSection,
+    Directory,
+    Gateway,
+    Language,
+    Listen,
+    Log,
+    LogFormat,
+    LogLevel,
+    PartnerSection,
+    Pki,
+    PolicySection,
+    Queue,
+    Relay,
+    Route,
+    RuleSection,
+    Seal,
+    Tls,
+    Workers,
+)
+
+__all__ = [
+    "Anchor",
+    "Archive",
+    "Config",
+    "ConfigFaults",
+    "Crl",
+    "CrlFetch",
+    "DatabaseSection",
+    "Directory",
+    "Fault",
+    "Gateway",
+    "Language",
+    "Listen",
+    "Log",
+    "LogFormat",
+    "LogLevel",
+    "PartnerSection",
+    "Pki",
+    "PolicySection",
+    "Queue",
+    "Relay",
+    "Route",
+    "RuleSection",
+    "Seal",
+    "Tls",
+    "Workers",
+    "load",
+]

@@ -1,0 +1,53 @@
+"""On which line of a TOML file a key stands: tomllib does not tell, people want to know.
+
+Best effort: it reads table headers and the start of lines, which is how people write. A key it
+does not find gets the line of its table.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.config.reader import KeyPath
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\s\"'-]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"\s*([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
+
+
+def lines_of(text: str) -> dict[KeyPath, int]:
+    """The line (from 1) of each table and key that is written at the start of a line."""
+    found: dict[KeyPath, int] = {}
+    lists: dict[KeyPath, int] = {}
+    current: KeyPath = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            current = _resolved(_names(header[2]), lists)
+            if header[1] == "[[":
+                lists[current] = lists.get(current, -1) + 1
+                current = (*current, lists[current])
+            found.setdefault(current, number)
+        elif key := _KEY.match(line):
+            found.setdefault((*current, *_names(key[1])), number)
+    return found
+
+
+def line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int:
+    """The line of a key, else of the table it belongs to, else 0."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return 0
+
+
+def _names(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _resolved(names: tuple[str, ...], lists: dict[KeyPath, int]) -> KeyPath:
+    """[a.b] after [[a]] belongs to the last table of the list a."""
+    path: KeyPath = ()
+    for position, name in enumerate(names):
+        path = (*path, name)
+        if path in lists and position < len(names) - 1:
+            path = (*path, lists[path])
+    return path

@@ -1,0 +1,161 @@
+"""From TOML tables to frozen dataclasses, by the dataclasses' own fields.
+
+A section is a class whose fields say, beside their type, how they are read:
+
+    @section
+    class Listen:
+        port: int = setting(kinds.port, example="10025", default=10025)
+
+`read` walks a parsed file along such classes and collects every fault instead of stopping at the
+first. What could be read of a faulty table is kept, so that the checks between tables
+(`checks.py`) still find theirs in the same run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast, dataclass_transform, overload
+
+from gateway.config.faults import Wrong
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+# Where a value stands: ("relays", 0, "networks").
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value. `read(value, folder)` gives it or raises `Wrong`.
+
+    folder: the configuration file's folder, against which relative paths are taken.
+    """
+
+    read: Callable[[object, Path], T]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """A key of a table: how its value is read, and what a right one looks like (as TOML)."""
+
+    kind: Kind[Any]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table in a table: `[pki.fetch]`, or with `many` a list of them: `[[pki.anchors]]`."""
+
+    cls: type[Any]
+    many: bool
+
+
+@overload
+def setting(kind: Kind[T], *, example: str) -> T: ...
+@overload
+def setting(kind: Kind[T], *, example: str, default: D) -> T | D: ...
+def setting(kind: Kind[Any], *, example: str, default: Any = MISSING) -> Any:
+    """A key; required unless there is a default. example: right-hand side in TOML."""
+    return field(default=default, metadata={"spec": KeySpec(kind, example)})
+
+
+def table(cls: type[T]) -> T:
+    """A table; when it is absent it is read as an empty one (its defaults, or its faults)."""
+    return cast("T", field(metadata={"spec": TableSpec(cls, many=False)}))
+
+
+def tables(cls: type[T]) -> tuple[T, ...]:
+    """A list of tables; may be absent."""
+    return cast("tuple[T, ...]", field(metadata={"spec": TableSpec(cls, many=True)}))
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(setting, table, tables)
+)
+def section(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass that `read` can fill."""
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault before its line is known."""
+
+    path: KeyPath
+    template: str
+    facts: dict[str, str]
+    example: str = ""
+
+
+def read(cls: type[T], data: Mapping[str, object], folder: Path) -> tuple[T, list[Finding]]:
+    """Fill `cls` from `data`. With findings, the object lacks the attributes that were wrong."""
+    findings: list[Finding] = []
+    return _read_table(cls, data, (), folder, findings), findings
+
+
+def _read_table(
+    cls: type[T],
+    data: Mapping[str, object],
+    path: KeyPath,
+    folder: Path,
+    findings: list[Finding],
+) -> T:
+    specs = {each.name: each for each in fields(cast("Any", cls))}
+    findings += [_unknown(name, path, list(specs)) for name in data if name not in specs]
+    made = object.__new__(cls)
+    for name, spec_field in specs.items():
+        spec = spec_field.metadata["spec"]
+        here = (*path, name)
+        try:
+            if isinstance(spec, TableSpec):
+                value = _read_tables(spec, data.get(name), here, folder, findings)
+            elif name in data:
+                value = spec.kind.read(data[name], folder)
+            elif spec_field.default is not MISSING:
+                value = spec_field.default
+            else:
+                raise Wrong("this key is missing")
+        except Wrong as wrong:
+            example = f"{name} = {spec.example}" if isinstance(spec, KeySpec) else ""
+            findings += [
+                Finding(here, template, facts, example) for template, facts in wrong.reasons
+            ]
+        else:
+            # Not through __init__: a table with a fault is kept as far as it could be read.
+            object.__setattr__(made, name, value)
+    return made
+
+
+def _read_tables(
+    spec: TableSpec, value: object, path: KeyPath, folder: Path, findings: list[Finding]
+) -> object:
+    name = ".".join(str(part) for part in path if isinstance(part, str))
+    if not spec.many:
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise Wrong("this must be a table, written [{name}]", name=name)
+        return _read_table(spec.cls, value, path, folder, findings)
+    if value is None:
+        value = []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Wrong("this must be a list of tables, each written [[{name}]]", name=name)
+    return tuple(
+        _read_table(spec.cls, item, (*path, number), folder, findings)
+        for number, item in enumerate(value)
+    )
+
+
+def _unknown(name: str, path: KeyPath, known: list[str]) -> Finding:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return Finding(
+            (*path, name), "there is no such key; did you mean {name}?", {"name": close[0]}
+        )
+    return Finding(
+        (*path, name), "there is no such key here; there are: {names}", {"names": ", ".join(known)}
+    )

@@ -1,0 +1,51 @@
+"""Messages for people in their language.
+
+English templates are the keys; `locale/fr.toml` has the French text of each, with the same places.
+A template without a translation is shown in English: a wrong language is better than no message.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+LANGUAGES = ("en", "fr")
+_LOCALE = Path(__file__).parent / "locale"
+
+
+def translate(template: str, facts: Mapping[str, str], language: str) -> str:
+    """The text of a template in a language ("en", "fr"), its places filled.
+
+    A template that was already filled (no facts) is taken as it is: a brace in it is a brace.
+    """
+    text = catalogue(language).get(template, template)
+    return text.format(**facts) if facts else text
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """English template to text in `language`; empty for English. An immutable table."""
+    if language == "en":
+        return {}
+    texts: dict[str, str] = {}
+    for subject in tomllib.loads((_LOCALE / f"{language}.toml").read_text("utf-8")).values():
+        texts.update(subject)
+    return texts
+
+
+def message(template: str) -> str:
+    """The template itself: marks one that stands in a table, so that it is collected."""
+    return template
+
+
+def language_of(environment: Mapping[str, str]) -> str:
+    """The language of a person at a terminal, from LC_ALL, LC_MESSAGES, LANG (POSIX XBD 8.2)."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = environment.get(name, "")
+        if value:
+            code = re.split(r"[_.@-]", value)[0].lower()
+            return code if code in LANGUAGES else "en"
+    return "en"

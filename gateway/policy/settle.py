@@ -1,0 +1,152 @@
+"""From a decision and what was found of certificates to what is done with the mail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.policy.rules import Decision, Encryption, Sign, WithoutCertificate
+from pki.errors import Problem
+from pki.models import (
+    CannotTell,
+    Certified,
+    CheckedCertificate,
+    Finding,
+    NoCertificate,
+    Purpose,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTextAllowed:
+    """Proof that a rule lets mail to this recipient leave in clear text.
+
+    Made by `settle` alone (a test scans the sources for other makers). Code that puts clear text
+    on the wire or in the queue takes one of these, so that it cannot do so without a rule (I3).
+    """
+
+    rule: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypt:
+    """Sign inside and encrypt to this certificate."""
+
+    certificate: CheckedCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class SendSigned:
+    """Send in clear text, signed."""
+
+    clear: ClearTextAllowed
+    reason: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SendPlain:
+    """Send in clear text, unsigned: only where a rule says both `never` and `none`."""
+
+    clear: ClearTextAllowed
+    reason: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the mail, visibly.
+
+    temporary: True when nobody could tell whether there is a certificate: the queue asks again
+        by its own schedule. False when there is none: a person, or a new certificate, ends it.
+    """
+
+    reason: Problem
+    temporary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Do not send; tell the sender why."""
+
+    reason: Problem
+
+
+_NEVER = "rule {rule} says that mail to this recipient is not encrypted"
+_NO_SOURCE = (
+    "rule {rule} demands encryption, and for {domain} there is neither a directory nor a stored "
+    "certificate"
+)
+
+Treatment = Encrypt | SendSigned | SendPlain | Hold | Refuse
+
+
+def settle(decision: Decision, finding: Finding | None) -> Treatment:
+    """What is done with the mail of this decision.
+
+    finding: what the finder said of `decision.recipient`; None only with encryption `never`,
+        where nobody is asked.
+    Raises ValueError for a finding that does not belong to the decision: a fault of the caller
+    that must not become a mail encrypted to somebody else.
+    """
+    if decision.encryption is Encryption.NEVER:
+        return _in_clear(decision, Problem("policy.never", _NEVER, {"rule": decision.rule}))
+    match finding:
+        case Certified(certificate):
+            _belongs(decision, certificate)
+            return Encrypt(certificate)
+        case NoCertificate(problem=problem):
+            return _without_certificate(decision, problem)
+        case CannotTell(problem=problem):
+            # I3: a directory that does not answer, a CRL that is too old are never "there is no
+            # certificate". An attacker who can cut us off from LDAP must not get clear text.
+            return Hold(problem, temporary=True)
+        case None:
+            raise ValueError("somebody must have been asked for a certificate")
+
+
+def _without_certificate(decision: Decision, problem: Problem) -> Treatment:
+    match decision.without_certificate:
+        case WithoutCertificate.REFUSE:
+            return Refuse(problem)
+        case WithoutCertificate.SEND_SIGNED if decision.encryption is Encryption.IF_POSSIBLE:
+            return _in_clear(decision, problem)
+        # `required` with `send-signed` cannot be loaded (config/checks.py); should it ever come
+        # from elsewhere, it fails closed here.
+        case WithoutCertificate.HOLD | WithoutCertificate.SEND_SIGNED:
+            return Hold(problem, temporary=False)
+
+
+def _in_clear(decision: Decision, reason: Problem) -> SendSigned | SendPlain:
+    clear = ClearTextAllowed(rule=decision.rule, recipient=decision.recipient)
+    if decision.sign is Sign.NONE and decision.encryption is Encryption.NEVER:
+        return SendPlain(clear, reason)
+    return SendSigned(clear, reason)
+
+
+def _belongs(decision: Decision, certificate: CheckedCertificate) -> None:
+    if certificate.address != decision.recipient:
+        raise ValueError(
+            f"certificate checked for {certificate.address}, mail for {decision.recipient}"
+        )
+    if certificate.purpose is not Purpose.ENCRYPT or certificate.unchecked:
+        raise ValueError("the certificate was not checked for encryption")
+
+
+def never_encryptable(
+    decision: Decision, *, directory: bool, stored_certificate: bool
+) -> Problem | None:
+    """Why a recipient is refused at RCPT already (550 for this recipient), or None.
+
+    Mail that must be encrypted for a domain of which no certificate can ever be found would be
+    held for nobody; the sender hears it while he is still there. Local tables alone decide: no
+    network is asked before the 250 (design §2).
+
+    directory: whether a directory is configured for the recipient's domain.
+    stored_certificate: whether the local store has a certificate of an address of this domain.
+    """
+    if decision.encryption is not Encryption.REQUIRED or directory or stored_certificate:
+        return None
+    return Problem(
+        "policy.no-source",
+        _NO_SOURCE,
+        {"domain": decision.recipient.rpartition("@")[2], "rule": decision.rule},
+    )

@@ -1,0 +1,212 @@
+"""A certificate read once: everything that path and usage checks ask for. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from functools import cached_property
+from typing import TypeVar
+
+from asn1crypto import core
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pki.addresses import CertificateAddresses, read_addresses
+from pki.der import algorithms_agree, signed_part
+from pki.errors import CertificateRefused, problem
+from pki.names import NameKey, name_key, name_text
+
+ANY_POLICY = "2.5.29.32.0"
+_SMIME_CAPABILITIES = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
+_POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
+
+# Extensions whose meaning is applied here, in pki.path, pki.revocation or pki.usage. Any other
+# one that is critical makes the certificate unusable (RFC 5280 §6.1.4 (o), §6.1.5 (f)).
+_UNDERSTOOD = frozenset(
+    {
+        x509.BasicConstraints.oid,
+        x509.KeyUsage.oid,
+        x509.ExtendedKeyUsage.oid,
+        x509.CertificatePolicies.oid,
+        _POLICY_MAPPINGS,
+        x509.PolicyConstraints.oid,
+        x509.InhibitAnyPolicy.oid,
+        x509.NameConstraints.oid,
+        x509.SubjectAlternativeName.oid,
+        x509.CRLDistributionPoints.oid,
+        x509.AuthorityKeyIdentifier.oid,
+        x509.SubjectKeyIdentifier.oid,
+    }
+)
+
+MAX_OCTETS = 100_000
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+
+class ParsedCertificate:
+    """A certificate and what is in it. Nothing about it has been checked but its structure.
+
+    Raises CertificateRefused (structure.…) if it cannot be read in full.
+    """
+
+    def __init__(self, der: bytes) -> None:
+        if len(der) > MAX_OCTETS:
+            raise _malformed("it is larger than {limit} octets", limit=str(MAX_OCTETS))
+        self.der = der
+        self.sha256 = hashlib.sha256(der).hexdigest()
+        try:
+            self.x509 = x509.load_der_x509_certificate(der)
+            self._read(self.x509)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _malformed("{detail}", detail=str(error)[:200]) from error
+        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise _malformed("{detail}", detail=str(error)[:200]) from error
+
+    def _read(self, cert: x509.Certificate) -> None:
+        self.subject: NameKey = name_key(cert.subject)
+        self.issuer: NameKey = name_key(cert.issuer)
+        self.serial = cert.serial_number
+        self.not_before: datetime = cert.not_valid_before_utc
+        self.not_after: datetime = cert.not_valid_after_utc
+        self.self_issued = self.subject == self.issuer
+        # RFC 5280 §4.1.1.2: the signed and the unsigned copy must be the same.
+        self.same_algorithm_twice = algorithms_agree(self.der)
+        self.addresses: CertificateAddresses = read_addresses(cert)
+
+        extensions = cert.extensions
+        self.basic = _value(extensions, x509.BasicConstraints)
+        self.key_usage = _value(extensions, x509.KeyUsage)
+        self.extended_key_usage = _value(extensions, x509.ExtendedKeyUsage)
+        self.name_constraints = _value(extensions, x509.NameConstraints)
+        self.policy_constraints = _value(extensions, x509.PolicyConstraints)
+        self.san = _value(extensions, x509.SubjectAlternativeName)
+        self.distribution_points = _value(extensions, x509.CRLDistributionPoints)
+        inhibit = _value(extensions, x509.InhibitAnyPolicy)
+        self.inhibit_any_policy = None if inhibit is None else inhibit.skip_certs
+        policies = _value(extensions, x509.CertificatePolicies)
+        self.policies: frozenset[str] | None = (
+            None
+            if policies is None
+            else frozenset(policy.policy_identifier.dotted_string for policy in policies)
+        )
+        self.policy_mappings = _policy_mappings(extensions)
+        skid = _value(extensions, x509.SubjectKeyIdentifier)
+        akid = _value(extensions, x509.AuthorityKeyIdentifier)
+        self.subject_key_id = None if skid is None else skid.digest
+        self.authority_key_id = None if akid is None else akid.key_identifier
+        self.unknown_critical: tuple[str, ...] = tuple(
+            extension.oid.dotted_string
+            for extension in extensions
+            if extension.critical and extension.oid not in _UNDERSTOOD
+        )
+
+    @property
+    def is_ca(self) -> bool:
+        """basicConstraints says that it may issue certificates."""
+        return self.basic is not None and self.basic.ca
+
+    @cached_property
+    def subject_text(self) -> str:
+        """Subject for people."""
+        return name_text(self.x509.subject)
+
+    @cached_property
+    def issuer_text(self) -> str:
+        """Issuer for people."""
+        return name_text(self.x509.issuer)
+
+    @cached_property
+    def public_key(self) -> object:
+        """The public key, or None if it cannot be used (unknown type, point not on the curve)."""
+        try:
+            return self.x509.public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            return None
+
+    @cached_property
+    def spki(self) -> bytes:
+        """SubjectPublicKeyInfo: the same key in two certificates is the same here."""
+        if self.public_key is None:
+            return self.sha256.encode()  # equals nothing but itself
+        return self.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @cached_property
+    def capabilities(self) -> tuple[str, ...]:
+        """SMIMECapabilities in the certificate (RFC 4262): OIDs in order of preference.
+
+        Only a hint for the choice of algorithms: an unreadable one counts as none.
+        """
+        for extension in self.x509.extensions:
+            if extension.oid == _SMIME_CAPABILITIES:
+                assert isinstance(extension.value, x509.UnrecognizedExtension)
+                try:
+                    items = core.SequenceOf.load(
+                        extension.value.value, strict=True, spec=core.Sequence
+                    )
+                    return tuple(item[0].dotted for item in items)
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    return ()
+        return ()
+
+    def signed_by(self, issuer: ParsedCertificate) -> bool:
+        """Whether the key of `issuer` made the signature on this certificate."""
+        return self.same_algorithm_twice and signature_holds(self.der, self.x509, issuer.public_key)
+
+
+def signature_holds(
+    der: bytes, signed: x509.Certificate | x509.CertificateRevocationList, key: object
+) -> bool:
+    """Whether `key` made the signature on `signed`, whose bytes are `der`.
+
+    False for keys and algorithms that are unknown or do not fit each other.
+    """
+    tbs = signed_part(der)
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+            if signed.signature_hash_algorithm is not None:
+                return False
+            key.verify(signed.signature, tbs)
+            return True
+        parameters = signed.signature_algorithm_parameters
+        digest = signed.signature_hash_algorithm
+        if isinstance(key, rsa.RSAPublicKey) and digest is not None:
+            if not isinstance(parameters, padding.PKCS1v15 | padding.PSS):
+                return False
+            key.verify(signed.signature, tbs, parameters, digest)
+            return True
+        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
+            key.verify(signed.signature, tbs, parameters)
+            return True
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return False
+
+
+def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _policy_mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]:
+    """Pairs issuerDomainPolicy, subjectDomainPolicy (RFC 5280 §4.2.1.5)."""
+    for extension in extensions:
+        if extension.oid == _POLICY_MAPPINGS:
+            assert isinstance(extension.value, x509.UnrecognizedExtension)
+            parsed = asn1_x509.PolicyMappings.load(extension.value.value, strict=True)
+            return tuple(
+                (pair["issuer_domain_policy"].dotted, pair["subject_domain_policy"].dotted)
+                for pair in parsed
+            )
+    return ()
+
+
+def _malformed(template: str, **facts: str) -> CertificateRefused:
+    return CertificateRefused(
+        problem("structure.certificate", "this is not a usable certificate: " + template, **facts)
+    )

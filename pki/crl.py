@@ -1,0 +1,246 @@
+"""Complete CRLs (RFC 5280 §5): read, checked, looked up. Pure.
+
+Delta and indirect CRLs and CRLs for some reasons only are refused in words: taken for a complete
+one, each of them would hide revocations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.certificate import ParsedCertificate, signature_holds
+from pki.der import algorithms_agree, integer
+from pki.errors import CrlRefused, problem
+from pki.models import RevocationEvidence
+from pki.names import NameKey, name_key, name_text, rdn_key
+
+_UNDERSTOOD = frozenset({x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid})
+_UNDERSTOOD_IN_ENTRY = frozenset({x509.CRLReason.oid, x509.InvalidityDate.oid})
+_CRITICAL = b"\x01\x01\xff"  # BOOLEAN TRUE: `critical` of an Extension
+
+# A name of a distribution point: ("uri", text) or ("directory", name).
+PointName = tuple[str, str | NameKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A revoked certificate as the CRL lists it. reason: RFC 5280 §5.3.1 name, or ""."""
+
+    date: datetime
+    reason: str
+
+
+class Crl:
+    """A complete CRL. Structure and scope have been checked, the signature has not.
+
+    Raises CrlRefused.
+    """
+
+    def __init__(self, der: bytes, source: str = "") -> None:
+        self.der = der
+        self.source = source
+        self.sha256 = hashlib.sha256(der).hexdigest()
+        try:
+            self.x509 = x509.load_der_x509_crl(der)
+            self._read(self.x509)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+        self._signed_by: dict[str, bool] = {}
+
+    def _read(self, crl: x509.CertificateRevocationList) -> None:
+        self.issuer: NameKey = name_key(crl.issuer)
+        self.issuer_text = name_text(crl.issuer)
+        self.this_update: datetime = crl.last_update_utc
+        next_update = crl.next_update_utc
+        if next_update is None:
+            raise _refused("it does not say until when it holds (RFC 5280 §5.1.2.5)")
+        self.next_update: datetime = next_update
+        self.number: int | None = None
+        self.authority_key_id: bytes | None = None
+        self.only_users = self.only_cas = False
+        self.point_names: frozenset[PointName] | None = None
+        for extension in crl.extensions:
+            self._extension(extension)
+        self._check_entries()
+
+    def _extension(self, extension: x509.Extension[x509.ExtensionType]) -> None:
+        value = extension.value
+        if isinstance(value, x509.CRLNumber):
+            self.number = value.crl_number
+        elif isinstance(value, x509.AuthorityKeyIdentifier):
+            self.authority_key_id = value.key_identifier
+        elif isinstance(value, x509.DeltaCRLIndicator):
+            raise _refused("it is a delta CRL, which is not supported; use the complete CRL")
+        elif isinstance(value, x509.IssuingDistributionPoint):
+            self._scope(value)
+        elif extension.critical and extension.oid not in _UNDERSTOOD:
+            raise _refused(
+                "it has the critical extension {oid}, which is not supported",
+                oid=extension.oid.dotted_string,
+            )
+
+    def _scope(self, point: x509.IssuingDistributionPoint) -> None:
+        if point.indirect_crl:
+            raise _refused("it is an indirect CRL, which is not supported")
+        if point.only_some_reasons:
+            raise _refused("it lists only some reasons of revocation, which is not supported")
+        if point.only_contains_attribute_certs:
+            raise _refused("it is for attribute certificates only")
+        self.only_users = point.only_contains_user_certs
+        self.only_cas = point.only_contains_ca_certs
+        if point.full_name is not None or point.relative_name is not None:
+            self.point_names = point_names(point.full_name, point.relative_name, self.issuer)
+
+    def _check_entries(self) -> None:
+        """Refuse critical entry extensions that are not understood (RFC 5280 §5.3).
+
+        Walking a million entries takes seconds, so first look for the bytes without which there
+        can be none.
+        """
+        if _CRITICAL not in self.der:
+            return
+        for entry in self.x509:
+            for extension in entry.extensions:
+                if extension.critical and extension.oid not in _UNDERSTOOD_IN_ENTRY:
+                    raise _refused(
+                        "an entry has the critical extension {oid}, which is not supported",
+                        oid=extension.oid.dotted_string,
+                    )
+
+    def signed_by(self, issuer: ParsedCertificate) -> bool:
+        """Whether `issuer` has the CRL's issuer name and its key made the signature."""
+        known = self._signed_by.get(issuer.sha256)
+        if known is None:
+            known = (
+                issuer.subject == self.issuer
+                and algorithms_agree(self.der)
+                and signature_holds(self.der, self.x509, issuer.public_key)
+            )
+            self._signed_by[issuer.sha256] = known
+        return known
+
+    def find(self, serial: int) -> Entry | None:
+        """The entry for a serial number, or None.
+
+        The parser has accepted the CRL as DER, where an integer has exactly one encoding: if
+        those bytes are nowhere, the number is not listed. That search runs at memory speed;
+        decoding entries one by one took 40 ms for 200,000.
+        """
+        if integer(serial) not in self.der:
+            return None
+        if serial < 0:  # forbidden by RFC 5280 §4.1.2.2, but seen; the quick way does not take it
+            revoked = next((one for one in self.x509 if one.serial_number == serial), None)
+        else:
+            revoked = self.x509.get_revoked_certificate_by_serial_number(serial)
+        if revoked is None:
+            return None
+        reason = ""
+        for extension in revoked.extensions:
+            if isinstance(extension.value, x509.CRLReason):
+                reason = extension.value.reason.value
+        return Entry(revoked.revocation_date_utc, reason)
+
+    def covers(self, cert: ParsedCertificate) -> bool:
+        """Whether the scope of this CRL includes `cert` (RFC 5280 §6.3.3 (b))."""
+        if self.issuer != cert.issuer:
+            return False
+        if (self.only_users and cert.is_ca) or (self.only_cas and not cert.is_ca):
+            return False
+        if self.point_names is None:
+            return True
+        points = cert.distribution_points
+        if points is None:
+            return ("directory", cert.issuer) in self.point_names
+        return any(
+            self.point_names & point_names(point.full_name, point.relative_name, cert.issuer)
+            for point in points
+            # A point with cRLIssuer names an indirect CRL; one with reasons, a partition.
+            if not point.crl_issuer and not point.reasons
+        )
+
+    def evidence(self, cert: ParsedCertificate) -> RevocationEvidence:
+        """What the record keeps: which CRL spoke for `cert`."""
+        return RevocationEvidence(
+            issuer=self.issuer_text,
+            number=self.number,
+            this_update=self.this_update,
+            next_update=self.next_update,
+            sha256=self.sha256,
+            subject=cert.subject_text,
+            source=self.source,
+        )
+
+
+def read_crl(data: bytes, source: str = "") -> Crl:
+    """A CRL from PEM or DER. Raises CrlRefused."""
+    if data.lstrip()[:11] == b"-----BEGIN ":
+        try:
+            pem = x509.load_pem_x509_crl(data)
+        except ValueError as error:
+            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+        data = pem.public_bytes(Encoding.DER)
+    return Crl(data, source)
+
+
+def check_successor(new: Crl, old: Crl) -> None:
+    """A CRL may not go back behind one that is known (RFC 5280 §5.2.3; a replayed old CRL would
+    make revoked certificates good again). Raises CrlRefused.
+    """
+    if new.number is not None and old.number is not None and new.number < old.number:
+        raise CrlRefused(
+            problem(
+                "revocation.crl-number",
+                "CRL no. {new} of {issuer} is older than no. {old}, which is known already",
+                new=str(new.number),
+                old=str(old.number),
+                issuer=new.issuer_text,
+            )
+        )
+    if new.this_update < old.this_update:
+        raise CrlRefused(
+            problem(
+                "revocation.crl-older",
+                "the CRL of {issuer} of {new} is older than the one of {old}, known already",
+                new=new.this_update.isoformat(),
+                old=old.this_update.isoformat(),
+                issuer=new.issuer_text,
+            )
+        )
+    if old.number is not None and new.number is None:
+        raise CrlRefused(
+            problem(
+                "revocation.crl-number",
+                "the CRL of {issuer} has no number, but no. {old} is known already",
+                old=str(old.number),
+                issuer=new.issuer_text,
+            )
+        )
+
+
+def point_names(
+    full_name: list[x509.GeneralName] | None,
+    relative_name: x509.RelativeDistinguishedName | None,
+    issuer: NameKey,
+) -> frozenset[PointName]:
+    """Names of a DistributionPointName (RFC 5280 §4.2.1.13), comparable."""
+    if relative_name is not None:
+        return frozenset({("directory", (*issuer, rdn_key(relative_name)))})
+    names: set[PointName] = set()
+    for name in full_name or ():
+        if isinstance(name, x509.UniformResourceIdentifier):
+            names.add(("uri", name.value))
+        elif isinstance(name, x509.DirectoryName):
+            names.add(("directory", name_key(name.value)))
+    return frozenset(names)
+
+
+def _refused(why: str, **facts: str) -> CrlRefused:
+    return CrlRefused(problem("revocation.crl", "this CRL cannot be used: " + why, **facts))

@@ -1,0 +1,53 @@
+"""Finds parts of a certificate or CRL in its bytes without decoding it. Pure.
+
+Used on bytes that a strict parser has already accepted as DER, where it saves copying or
+re-encoding megabytes. Raises ValueError on anything that is not definite-length DER.
+"""
+
+from __future__ import annotations
+
+
+def element(data: bytes, offset: int) -> tuple[int, int]:
+    """Where the content of the element at `offset` begins, and where the element ends."""
+    if offset + 2 > len(data):
+        raise ValueError("an element is cut short")
+    length = data[offset + 1]
+    content = offset + 2
+    if length >= 0x80:
+        count = length & 0x7F
+        if not 1 <= count <= 4:
+            raise ValueError("an element has no definite length")
+        length = int.from_bytes(data[content : content + count], "big")
+        content += count
+    end = content + length
+    if end > len(data):
+        raise ValueError("an element is cut short")
+    return content, end
+
+
+def signed_part(der: bytes) -> bytes:
+    """The bytes under the signature: tbsCertificate or tbsCertList (RFC 5280 §4.1, §5.1)."""
+    start, _ = element(der, 0)
+    _, end = element(der, start)
+    return der[start:end]
+
+
+def algorithms_agree(der: bytes) -> bool:
+    """Whether signatureAlgorithm equals the copy under the signature (RFC 5280 §4.1.1.2, §5.1.1.2).
+
+    In tbsCertificate it follows an optional [0] version and the serial number, in tbsCertList an
+    optional version.
+    """
+    start, _ = element(der, 0)
+    inner, outer = element(der, start)
+    while der[inner] in (0xA0, 0x02):
+        inner = element(der, inner)[1]
+    return der[inner : element(der, inner)[1]] == der[outer : element(der, outer)[1]]
+
+
+def integer(value: int) -> bytes:
+    """An INTEGER as DER writes it, the only way it can appear in DER (X.690 §8.3)."""
+    content = value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+    if len(content) > 127:
+        raise ValueError("an integer is too large to be a serial number")
+    return bytes((0x02, len(content))) + content

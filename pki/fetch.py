@@ -1,0 +1,251 @@
+"""Fetching of CRLs over HTTP: the network is hostile (threats L8, L9). `pki.crl` judges what came.
+
+A fetch goes to listed hosts only, to an address that was checked after resolution and to no other,
+follows no redirect, and ends in time and size whatever the server does.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from pki.errors import FetchTrouble, problem
+
+IPAddress = IPv4Address | IPv6Address
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRules:
+    """Where fetches may go.
+
+    hosts: "host:port", exact, lower-case. private: networks that are not public and may be reached
+    all the same. time_limit: for everything from the look-up of the name to the last byte.
+    """
+
+    hosts: frozenset[str]
+    private: tuple[IPv4Network | IPv6Network, ...] = ()
+    max_bytes: int = 64 * 1024 * 1024
+    time_limit: timedelta = timedelta(seconds=10)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """IP addresses of a host, by the system's resolver. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+def fetch(
+    url: str,
+    rules: FetchRules,
+    *,
+    look_up: Callable[[str, int], list[str]] = resolve,
+    tls: ssl.SSLContext | None = None,
+) -> bytes:
+    """GET `url`, all of it within the limits. Raises FetchTrouble.
+
+    look_up: name resolution. tls: for https:// with another CA than the system's.
+    """
+    deadline = time.monotonic() + rules.time_limit.total_seconds()
+    parts = _checked_url(url, rules)
+    host, port = parts.hostname or "", _port(parts)
+    try:
+        address = _checked_address(url, host, port, rules, look_up, deadline)
+        with _connect(parts, address, port, deadline, tls) as connection:
+            target = parts.path or "/"
+            if parts.query:
+                target += "?" + parts.query
+            name = f"[{host}]" if ":" in host else host
+            if port != {"http": 80, "https": 443}[parts.scheme]:
+                name = f"{name}:{port}"
+            request = (
+                f"GET {target} HTTP/1.1\r\nHost: {name}\r\nAccept-Encoding: identity\r\n"
+                "User-Agent: sceau\r\nConnection: close\r\n\r\n"
+            )
+            connection.settimeout(_left(deadline))
+            connection.sendall(request.encode("ascii"))
+            return _read_answer(url, connection, rules, deadline)
+    except TimeoutError as error:
+        raise _trouble(
+            url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _checked_url(url: str, rules: FetchRules) -> SplitResult:
+    """The parts of an acceptable URL. No character that two parsers could read differently."""
+    if not url.isascii() or any(c <= " " or c in '\\"<>\x7f' for c in url):
+        raise _trouble(url, "the address has a blank or a forbidden character")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, _port(parts)
+    except ValueError as error:
+        raise _trouble(url, "it is not an address") from error
+    if parts.scheme not in ("http", "https"):
+        raise _trouble(url, "only http:// and https:// are fetched")
+    if not host or parts.username is not None or parts.password is not None or parts.fragment:
+        raise _trouble(url, "the address names a user or fragment, or no host")
+    if f"{host}:{port}" not in rules.hosts:
+        raise _trouble(url, "{host} is not among the allowed hosts", host=f"{host}:{port}")
+    return parts
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _checked_address(
+    url: str,
+    host: str,
+    port: int,
+    rules: FetchRules,
+    look_up: Callable[[str, int], list[str]],
+    deadline: float,
+) -> str:
+    """The address to connect to. A name that also resolves to a forbidden one is refused."""
+    answer: list[str | OSError] = []
+
+    def ask() -> None:
+        try:
+            answer.extend(look_up(host, port))
+        except OSError as error:
+            answer.append(error)
+
+    # The resolver has no time limit of its own, so it runs beside us.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_left(deadline))
+    found = list(answer)
+    if not found or isinstance(found[0], OSError):
+        raise _trouble(url, "{host} has no address", host=host)
+    addresses = [str(item) for item in found]
+    for address in addresses:
+        if not _may_reach(ip_address(address.partition("%")[0]), rules):
+            raise _trouble(
+                url,
+                "{host} has the address {address}, which is not public and not allowed",
+                host=host,
+                address=address,
+            )
+    return addresses[0]
+
+
+def _may_reach(address: IPAddress, rules: FetchRules) -> bool:
+    forms = _hidden_forms(address)
+    return all(
+        (form.is_global and not form.is_multicast)
+        or any(form.version == net.version and form in net for net in rules.private)
+        for form in forms
+    )
+
+
+def _hidden_forms(address: IPAddress) -> list[IPAddress]:
+    """The address, or the IPv4 addresses that it stands for (mapped, NAT64, 6to4, Teredo)."""
+    if isinstance(address, IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    forms: list[IPAddress] = [address]
+    if address in _NAT64:
+        forms.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    if address.sixtofour is not None:
+        forms.append(address.sixtofour)
+    if address.teredo is not None:
+        forms.extend(address.teredo)
+    return forms
+
+
+def _connect(
+    parts: SplitResult, address: str, port: int, deadline: float, tls: ssl.SSLContext | None
+) -> socket.socket:
+    """A connection to the checked address itself: no second look-up that could answer otherwise."""
+    connection = socket.create_connection((address, port), timeout=_left(deadline))
+    if parts.scheme == "http":
+        return connection
+    try:
+        connection.settimeout(_left(deadline))
+        context = tls or ssl.create_default_context()
+        return context.wrap_socket(connection, server_hostname=parts.hostname)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _read_answer(url: str, connection: socket.socket, rules: FetchRules, deadline: float) -> bytes:
+    reader: Any = _Reader(connection, deadline)
+    with http.client.HTTPResponse(reader, method="GET") as answer:
+        answer.begin()
+        if 300 <= answer.status < 400:
+            raise _trouble(url, "it redirects elsewhere, which is not followed")
+        if answer.status != 200:
+            raise _trouble(url, "the server answered {status}", status=str(answer.status))
+        encoding = ", ".join(answer.headers.get_all("Content-Encoding", [])).strip().lower()
+        if encoding not in ("", "identity"):
+            raise _trouble(url, "the answer is encoded ({encoding})", encoding=encoding[:40])
+        announced = answer.length
+        if announced is not None and announced > rules.max_bytes:
+            raise _too_large(url, rules)
+        body = bytearray()
+        while block := answer.read(min(_BLOCK, rules.max_bytes + 1 - len(body))):
+            body += block
+            if len(body) > rules.max_bytes:
+                raise _too_large(url, rules)
+    if announced is not None and len(body) != announced:
+        raise _trouble(url, "the answer is cut short")
+    return bytes(body)
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket until the deadline: a timeout per read would never end a slow drip."""
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client asks of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(_left(self._deadline))
+        return self._connection.recv_into(buffer)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time for this fetch is over")
+    return left
+
+
+def _too_large(url: str, rules: FetchRules) -> FetchTrouble:
+    return _trouble(url, "it is larger than {limit} octets", limit=str(rules.max_bytes))
+
+
+def _trouble(url: str, why: str, **facts: str) -> FetchTrouble:
+    shown = ascii(url)[1:-1][:200]
+    return FetchTrouble(
+        problem("limits.fetch", "{url} was not fetched: " + why, url=shown, **facts)
+    )

@@ -1,0 +1,325 @@
+"""Certificates of others and CRLs in the database. The caller opens and commits transactions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from pki.addresses import canonical
+from pki.certificate import ParsedCertificate
+from pki.crl import Crl, check_successor
+from pki.errors import CertificateRefused
+from pki.models import Candidate
+from pki.tables import certificates, crl_fetches, crls
+from pki.usage import address_problem
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """A row of the local store."""
+
+    address: str
+    sha256: str
+    der: bytes
+    subject: str
+    not_after: datetime
+    added_at: datetime
+    added_by: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrl:
+    """A stored version of a CRL, without its bytes."""
+
+    sha256: str
+    issuer: str
+    number: int | None
+    this_update: datetime
+    next_update: datetime
+    source: str
+    known_at: datetime
+
+
+def import_certificate(
+    conn: sa.Connection,
+    der: bytes,
+    *,
+    addresses: Sequence[str] = (),
+    by: str,
+    source: str,
+    moment: datetime,
+    org: str = "",
+) -> tuple[str, ...]:
+    """Store a certificate under its addresses (or those of them named in `addresses`).
+
+    Returns the canonical addresses; a certificate that is in use already is not added again.
+    Whether it is trusted is judged at use, not here.
+    Raises CertificateRefused: unreadable, or without one of `addresses`. Raises AddressError.
+    """
+    cert = ParsedCertificate(der)
+    wanted = tuple(canonical(address) for address in addresses) or cert.addresses.usable
+    for address in wanted or ("",):
+        reason = address_problem(cert, address or "nobody@invalid")
+        if reason is not None:
+            raise CertificateRefused(reason)
+    known = set(
+        conn.execute(
+            sa.select(certificates.c.address).where(
+                certificates.c.org == org,
+                certificates.c.sha256 == cert.sha256,
+                certificates.c.removed_at.is_(None),
+            )
+        ).scalars()
+    )
+    new = [address for address in wanted if address not in known]
+    if new:
+        conn.execute(
+            certificates.insert(),
+            [
+                {
+                    "org": org,
+                    "address": address,
+                    "sha256": cert.sha256,
+                    "der": der,
+                    "subject": cert.subject_text,
+                    "not_before": cert.not_before,
+                    "not_after": cert.not_after,
+                    "source": source,
+                    "added_at": moment,
+                    "added_by": by,
+                }
+                for address in new
+            ],
+        )
+    return wanted
+
+
+def remove_certificate(
+    conn: sa.Connection, sha256: str, *, by: str, moment: datetime, org: str = ""
+) -> int:
+    """Take a certificate out of use (the rows stay). Returns how many addresses lost it."""
+    return conn.execute(
+        certificates.update()
+        .where(
+            certificates.c.org == org,
+            certificates.c.sha256 == sha256,
+            certificates.c.removed_at.is_(None),
+        )
+        .values(removed_at=moment, removed_by=by)
+    ).rowcount
+
+
+def list_certificates(
+    conn: sa.Connection, address: str = "", *, org: str = ""
+) -> list[StoredCertificate]:
+    """Certificates in use, of one address or of all. Raises AddressError."""
+    table = certificates.c
+    query = sa.select(certificates).where(table.org == org, table.removed_at.is_(None))
+    if address:
+        query = query.where(table.address == canonical(address))
+    return [
+        StoredCertificate(
+            address=row.address,
+            sha256=row.sha256,
+            der=row.der,
+            subject=row.subject,
+            not_after=row.not_after,
+            added_at=row.added_at,
+            added_by=row.added_by,
+            source=row.source,
+        )
+        for row in conn.execute(query.order_by(table.address, table.id))
+    ]
+
+
+def candidates_for(
+    conn: sa.Connection, addresses: Sequence[str], *, org: str = ""
+) -> Mapping[str, tuple[Candidate, ...]]:
+    """Candidates for canonical addresses, in one query; addresses without any are left out."""
+    table = certificates.c
+    found: dict[str, list[Candidate]] = {}
+    for row in conn.execute(
+        sa.select(table.address, table.der, table.source)
+        .where(table.org == org, table.address.in_(addresses), table.removed_at.is_(None))
+        .order_by(table.id)
+    ):
+        found.setdefault(row.address, []).append(Candidate(row.der, f"store ({row.source})"))
+    return {address: tuple(candidates) for address, candidates in found.items()}
+
+
+def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "") -> bool:
+    """Keep a CRL whose signature has been checked. False: it was known already.
+
+    Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
+    """
+    table = crls.c
+    if conn.execute(
+        sa.select(table.id).where(table.org == org, table.sha256 == crl.sha256)
+    ).first():
+        return False
+    series = _series(crl)
+    newest = conn.execute(
+        sa.select(table.der)
+        .where(table.org == org, table.series == series)
+        .order_by(table.this_update.desc(), table.id.desc())
+        .limit(1)
+    ).scalar()
+    if newest is not None:
+        check_successor(crl, Crl(newest))
+    conn.execute(
+        crls.insert().values(
+            org=org,
+            series=series,
+            issuer=crl.issuer_text,
+            number=None if crl.number is None else str(crl.number),
+            this_update=crl.this_update,
+            next_update=crl.next_update,
+            sha256=crl.sha256,
+            der=crl.der,
+            source=crl.source,
+            known_at=moment,
+        )
+    )
+    return True
+
+
+def current_crls(
+    conn: sa.Connection, known: Mapping[str, Crl], *, org: str = ""
+) -> tuple[Crl, ...]:
+    """The newest CRL of each series. `known` (by sha256): objects that need not be read again."""
+    table = crls.c
+    newest = (
+        sa.select(table.series, sa.func.max(table.id).label("id"))
+        .where(table.org == org)
+        .group_by(table.series)
+        .subquery()
+    )
+    # Within a series a row can only follow an older one (store_crl), so the highest id is newest.
+    rows = conn.execute(
+        sa.select(table.id, table.sha256, table.source).join(newest, newest.c.id == table.id)
+    ).all()
+    found: list[Crl] = []
+    for row in rows:
+        crl = known.get(row.sha256)
+        if crl is None:
+            der = conn.execute(sa.select(table.der).where(table.id == row.id)).scalar_one()
+            crl = Crl(der, row.source)
+        found.append(crl)
+    return tuple(found)
+
+
+def list_crls(conn: sa.Connection, *, org: str = "") -> list[StoredCrl]:
+    """All stored versions, newest first."""
+    table = crls.c
+    columns = [column for column in crls.columns if column.name != "der"]
+    return [
+        StoredCrl(
+            sha256=row.sha256,
+            issuer=row.issuer,
+            number=None if row.number is None else int(row.number),
+            this_update=row.this_update,
+            next_update=row.next_update,
+            source=row.source,
+            known_at=row.known_at,
+        )
+        for row in conn.execute(
+            sa.select(*columns).where(table.org == org).order_by(table.this_update.desc(), table.id)
+        )
+    ]
+
+
+def crl_bytes(conn: sa.Connection, sha256: str, *, org: str = "") -> bytes | None:
+    """DER of a stored CRL, also of one that was replaced."""
+    table = crls.c
+    return conn.execute(
+        sa.select(table.der).where(table.org == org, table.sha256 == sha256)
+    ).scalar()
+
+
+@dataclass(frozen=True, slots=True)
+class LastFetch:
+    """The last attempt for a CRL source. this_update, next_update: of the CRL it brought."""
+
+    tried_at: datetime
+    done_at: datetime | None
+    this_update: datetime | None
+    next_update: datetime | None
+    problem: str
+
+
+def last_fetches(conn: sa.Connection, *, org: str = "") -> dict[str, LastFetch]:
+    """Last attempts by location."""
+    fetches, table = crl_fetches.c, crls.c
+    joined = crl_fetches.outerjoin(
+        crls, sa.and_(table.org == fetches.org, table.sha256 == fetches.crl_sha256)
+    )
+    query = (
+        sa.select(crl_fetches, table.this_update, table.next_update)
+        .select_from(joined)
+        .where(fetches.org == org)
+    )
+    return {
+        row.location: LastFetch(
+            tried_at=row.tried_at,
+            done_at=row.done_at,
+            this_update=row.this_update,
+            next_update=row.next_update,
+            problem=row.problem or "",
+        )
+        for row in conn.execute(query)
+    }
+
+
+def record_fetch(
+    conn: sa.Connection,
+    location: str,
+    *,
+    moment: datetime,
+    crl_sha256: str = "",
+    problem: str = "",
+    org: str = "",
+) -> None:
+    """Note an attempt. A failed one leaves what the last good one brought."""
+    values: dict[str, object] = {"tried_at": moment, "problem": problem or None}
+    if crl_sha256:
+        values |= {"done_at": moment, "crl_sha256": crl_sha256}
+    fetches = crl_fetches.c
+    changed = conn.execute(
+        crl_fetches.update()
+        .where(fetches.org == org, fetches.location == location)
+        .values(**values)
+    ).rowcount
+    if not changed:
+        conn.execute(crl_fetches.insert().values(org=org, location=location, **values))
+
+
+def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
+    """Changes whenever a CRL or certificate was added or a certificate taken out of use."""
+    table = certificates.c
+    newest = [
+        sa.select(column).where(of_org == org).order_by(column.desc()).limit(1).scalar_subquery()
+        for column, of_org in (
+            (crls.c.id, crls.c.org),
+            (table.id, table.org),
+            (table.removed_at, table.org),
+        )
+    ]
+    row = conn.execute(sa.select(*newest)).one()
+    return row[0] or 0, row[1] or 0, str(row[2] or "")
+
+
+def _series(crl: Crl) -> str:
+    """Names issuer, key and scope of a CRL; the same in every process."""
+    scope = sorted(
+        value if isinstance(value, str) else repr([sorted(rdn) for rdn in value])
+        for _, value in crl.point_names or ()
+    )
+    issuer = [sorted(rdn) for rdn in crl.issuer]
+    key = (crl.authority_key_id or b"").hex()
+    text = repr((issuer, key, scope, crl.only_users, crl.only_cas))
+    return hashlib.sha256(text.encode()).hexdigest()

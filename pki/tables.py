@@ -1,0 +1,125 @@
+"""Tables of `pki`. Rows carry an organisation from the start; only one, "", exists so far."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(schema="pki")
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An aware UTC time as fixed-width text, which sorts as time and reads the same everywhere.
+
+    (SQLite has no time zones: its DateTime would give back naive times.)
+    """
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> str | None:
+        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: str | None, dialect: Any) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def _id() -> sa.Column[int]:
+    # BigInteger would lose SQLite's rowid alias.
+    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("id", kind, primary_key=True, autoincrement=True)
+
+
+def _org() -> sa.Column[str]:
+    return sa.Column("org", sa.String(64), nullable=False, server_default="")
+
+
+# Certificates of others, one row per canonical address; taken out of use, never deleted.
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("not_before", Moment, nullable=False),
+    sa.Column("not_after", Moment, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("added_at", Moment, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("removed_at", Moment),
+    sa.Column("removed_by", sa.Text),
+    sa.Index("certificates_by_address", "org", "address"),
+    sa.Index("certificates_by_sha256", "org", "sha256"),
+    sa.Index("certificates_by_removal", "org", "removed_at"),
+)
+
+# All versions of all CRLs that were accepted, with the time from which they were known.
+# series: issuer, key and scope; numbers may not go back within one.
+crls = sa.Table(
+    "crls",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("series", sa.String(64), nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("number", sa.String(50)),  # decimal: up to 20 octets (RFC 5280 §5.2.3)
+    sa.Column("this_update", Moment, nullable=False),
+    sa.Column("next_update", Moment, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("known_at", Moment, nullable=False),
+    sa.UniqueConstraint("org", "sha256", name="crls_sha256"),
+    sa.Index("crls_by_series", "org", "series", "this_update"),
+)
+
+# The last attempt for each configured CRL source.
+crl_fetches = sa.Table(
+    "crl_fetches",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("location", sa.String(500), primary_key=True),
+    sa.Column("tried_at", Moment, nullable=False),
+    sa.Column("done_at", Moment),
+    sa.Column("crl_sha256", sa.String(64)),
+    sa.Column("problem", sa.Text),
+)
+
+# Persons' signing keys, wrapped by the key-encryption key named by kek.
+person_keys = sa.Table(
+    "person_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("chain", sa.LargeBinary, nullable=False),  # DER certificates, one after the other
+    sa.Column("kek", sa.String(32), nullable=False),
+    sa.Column("nonce", sa.LargeBinary(12), nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("added_at", Moment, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("org", "address", "certificate_sha256", name="person_keys_one"),
+)
+
+# Consents are given and withdrawn, never deleted.
+consents = sa.Table(
+    "consents",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("given_at", Moment, nullable=False),
+    sa.Column("given_by", sa.Text, nullable=False),
+    sa.Column("withdrawn_at", Moment),
+    sa.Column("withdrawn_by", sa.Text),
+    sa.Index("consents_by_address", "org", "address"),
+)

@@ -1,0 +1,138 @@
+"""Does a certificate fit an address and a purpose? (RFC 8550 §3, §4.4) Pure.
+
+Nothing here says that it is trusted; `pki.path` does.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pki.addresses import canonical, in_domain
+from pki.algorithms import Operation, judge_key
+from pki.anchors import Anchor
+from pki.certificate import ParsedCertificate
+from pki.errors import CertificateRefused, Problem, problem
+from pki.models import Purpose
+
+_EMAIL = frozenset(
+    {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+)
+
+
+def check_usage(
+    cert: ParsedCertificate, *, address: str, purpose: Purpose, moment: datetime
+) -> None:
+    """All that the certificate itself says about address, purpose and key.
+
+    Raises CertificateRefused with the first reason, AddressError for `address`.
+    """
+    for reason in (
+        address_problem(cert, address),
+        _key_usage_problem(cert, purpose),
+        _extended_usage_problem(cert),
+        _key_problem(cert, purpose, moment),
+    ):
+        if reason is not None:
+            raise CertificateRefused(reason)
+
+
+def address_problem(cert: ParsedCertificate, address: str) -> Problem | None:
+    """Why the certificate is not for `address`, or None. Raises AddressError for `address`."""
+    wanted = canonical(address)
+    if wanted in cert.addresses.usable:
+        return None
+    if cert.addresses.usable:
+        return problem(
+            "identity.address",
+            "the certificate of {subject} is for {found}, not for {address}",
+            subject=cert.subject_text,
+            found=", ".join(cert.addresses.usable[:5]),
+            address=wanted,
+        )
+    if cert.addresses.malformed:
+        return problem(
+            "identity.malformed-address",
+            "the mail address {found} in the certificate of {subject} is malformed",
+            found=ascii(cert.addresses.malformed[0])[1:-1][:200],
+            subject=cert.subject_text,
+        )
+    return problem(
+        "identity.no-address",
+        "the certificate of {subject} contains no mail address",
+        subject=cert.subject_text,
+    )
+
+
+def anchor_problem(anchor: Anchor, *, address: str, purpose: Purpose) -> Problem | None:
+    """Why this anchor may not vouch for the address or purpose, or None."""
+    if purpose not in anchor.purposes:
+        return problem(
+            "path.anchor-purpose",
+            "the trust anchor {anchor} is not trusted for this purpose ({purpose})",
+            anchor=anchor.name,
+            purpose=purpose.value,
+        )
+    if anchor.domains and not any(in_domain(address, domain) for domain in anchor.domains):
+        return problem(
+            "path.anchor-domain",
+            "the trust anchor {anchor} is not trusted for the address {address}",
+            anchor=anchor.name,
+            address=address,
+        )
+    return None
+
+
+def _key_usage_problem(cert: ParsedCertificate, purpose: Purpose) -> Problem | None:
+    """RFC 8550 §4.4.2; RFC 5753 §3.1 for elliptic curves. No keyUsage allows everything."""
+    usage = cert.key_usage
+    if usage is None:
+        return None
+    if purpose is Purpose.SIGN:
+        fits, needed = usage.digital_signature or usage.content_commitment, "digitalSignature"
+    elif isinstance(cert.public_key, ec.EllipticCurvePublicKey):
+        fits, needed = usage.key_agreement, "keyAgreement"
+    else:
+        fits, needed = usage.key_encipherment, "keyEncipherment"
+    if fits:
+        return None
+    return problem(
+        "path.key-usage",
+        "the certificate of {subject} is not for this purpose: keyUsage lacks {needed}",
+        subject=cert.subject_text,
+        needed=needed,
+    )
+
+
+def _extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
+    """RFC 8550 §4.4.4: emailProtection, anyExtendedKeyUsage, or no such extension."""
+    usages = cert.extended_key_usage
+    if usages is None or any(usage in _EMAIL for usage in usages):
+        return None
+    return problem(
+        "path.extended-key-usage",
+        "the certificate of {subject} is not for mail: extKeyUsage lacks emailProtection",
+        subject=cert.subject_text,
+    )
+
+
+def _key_problem(cert: ParsedCertificate, purpose: Purpose, moment: datetime) -> Problem | None:
+    if cert.public_key is None:
+        return problem(
+            "algorithm.key-unreadable",
+            "the public key in the certificate of {subject} cannot be used",
+            subject=cert.subject_text,
+        )
+    operation = Operation.ENCRYPT_TO if purpose is Purpose.ENCRYPT else Operation.VERIFY_KEY
+    weak = judge_key(operation, cert.public_key, moment)
+    if weak is None:
+        return None
+    return problem(
+        weak.code,
+        "the certificate of {subject} cannot be used: " + weak.template,
+        subject=cert.subject_text,
+        **weak.facts,
+    )

@@ -1,0 +1,153 @@
+"""`sceau init`: what it writes works as it is, is closed to others, and destroys nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from archive.recipients import load_private_key, load_recipient
+from gateway.config import Language, load
+from pki.keys import load_signer
+from pki.persons import load_kek
+from tests.unit.test_cli import sceau
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("init") / "sceau"
+    done = sceau("init", str(base), "--domain", "Interior.example")
+    assert done.returncode == 0, done.stderr
+    return base
+
+
+def test_the_configuration_loads_without_a_fault(made: Path) -> None:
+    config = load(made / "sceau.toml")
+
+    assert config.gateway.organisation == "interior"
+    assert config.gateway.hostname == "sceau.interior.example"
+    assert config.gateway.domains == ("interior.example",)
+    assert config.policy.rules == ()
+
+
+def test_everything_it_names_is_there_and_usable(made: Path) -> None:
+    config = load(made / "sceau.toml")
+
+    names = [load_recipient(path).name for path in config.archive.recipients]
+    assert names == ["authority", "escrow"]
+    load_kek(config.pki.key_encryption_key)
+    signer = load_signer(config.seals[0].key, config.seals[0].certificate)
+    assert signer.kind == "rsa"
+
+
+def test_the_private_keys_fit_the_recipients(made: Path) -> None:
+    for name in ("authority", "escrow"):
+        private = load_private_key(made / "authority" / f"{name}.key")
+        public = load_recipient(made / "recipients" / f"{name}.pub")
+        assert private.recipient.id == public.id
+
+
+def test_openssl_sees_a_certificate_for_signing_mail_that_says_it_is_self_made(
+    made: Path,
+) -> None:
+    text = subprocess.run(
+        ["openssl", "x509", "-in", made / "keys" / "seal.crt", "-noout", "-text"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    assert "OU = self-made by sceau init" in text
+    assert "email:domain-signing-authority@interior.example" in text
+    assert "E-mail Protection" in text
+    assert "(3072 bit)" in text
+
+
+def test_keys_and_their_folders_are_closed_to_others(made: Path) -> None:
+    for path in [made / "keys", made / "authority", made / "data", *(made / "keys").iterdir()]:
+        if path.suffix != ".crt":
+            assert path.stat().st_mode & 0o077 == 0, path
+    for path in (made / "authority").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+def test_it_warns_that_the_private_keys_must_leave_the_machine(tmp_path: Path) -> None:
+    done = sceau("init", str(tmp_path / "new"))
+
+    assert f"Next: sceau check --config {tmp_path}/new/sceau.toml" in done.stdout
+    assert f"WARNING: {tmp_path}/new/authority/authority.key" in done.stderr
+    assert "Move them off this machine" in done.stderr
+
+
+def test_json_says_where_things_are(tmp_path: Path) -> None:
+    done = sceau("init", str(tmp_path / "new"), "--json")
+
+    assert json.loads(done.stdout) == {
+        "config": f"{tmp_path}/new/sceau.toml",
+        "private_keys_to_move": [
+            f"{tmp_path}/new/authority/authority.key",
+            f"{tmp_path}/new/authority/escrow.key",
+        ],
+    }
+
+
+def test_in_french_notices_will_be_french_too(tmp_path: Path) -> None:
+    done = sceau("init", str(tmp_path / "new"), language="fr_FR.UTF-8")
+
+    assert "est écrit et utilisable tel quel" in done.stdout
+    assert "ATTENTION" in done.stderr
+    assert load(tmp_path / "new" / "sceau.toml").gateway.language is Language.FRENCH
+
+
+def test_a_folder_that_is_not_empty_is_left_as_it_is(made: Path) -> None:
+    before = (made / "keys" / "kek").read_bytes()
+
+    done = sceau("init", str(made))
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"sceau init: {made} is not empty; nothing in it was changed; "
+        "name a folder that does not exist yet\n"
+    )
+    assert (made / "keys" / "kek").read_bytes() == before
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    assert sceau("init", str(tmp_path / "empty")).returncode == 0
+    assert (tmp_path / "empty" / "sceau.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--organisation", "Ministère", '"Ministère" is not a name: small letters'),
+        ("--domain", "not a domain", "not a domain cannot be used as a mail domain"),
+        ("--hostname", "a..b", "a..b cannot be used as a mail domain"),
+    ],
+)
+def test_a_wrong_value_makes_nothing(tmp_path: Path, option: str, value: str, message: str) -> None:
+    done = sceau("init", str(tmp_path / "new"), option, value)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = sceau("init", str(tmp_path / "file"))
+
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+
+
+def test_a_place_where_nothing_may_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = sceau("init", str(tmp_path / "file" / "new"))
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,90 @@
+"""Every sentence for people has a French text with the same places."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.i18n import catalogue, language_of, translate
+from tests.templates import collect, places
+
+FOUND = collect()
+
+
+def test_every_template_of_the_sources_has_a_french_text() -> None:
+    missing = {text: at for text, at in FOUND.templates.items() if text not in catalogue("fr")}
+
+    assert missing == {}, "python -m tests.templates prints them"
+
+
+def test_french_texts_have_the_places_of_their_template() -> None:
+    different = {
+        english: french
+        for english, french in catalogue("fr").items()
+        if places(english) != places(french)
+    }
+
+    assert different == {}
+
+
+def test_no_french_text_is_left_of_a_template_that_is_gone() -> None:
+    assert catalogue("fr").keys() - FOUND.templates.keys() == set()
+
+
+def test_french_texts_are_not_empty_and_not_the_english_ones() -> None:
+    same_word = {"options"}
+    for english, french in catalogue("fr").items():
+        assert french.strip()
+        assert french != english or english in same_word, english
+
+
+def test_the_collector_sees_the_usual_ways_to_say_something() -> None:
+    """Guards the tests above: a collector that finds nothing would let them pass."""
+    for expected in (
+        "{value} is not a domain",  # Wrong(…)
+        "there is no such file",  # Fault(…), by position
+        "rule {rule} says that mail to this recipient is not encrypted",  # a module's constant
+        "print one JSON object a line",  # add_argument(help=…)
+        "{config} is written and can be used as it is.",  # Output.say(…)
+        "sceau init DIR writes one that works",  # a hint
+        "{name} takes no value",  # message(…) in a table
+        "these bytes are not a log entry: {why}",  # archive's Problem(…)
+    ):
+        assert expected in FOUND.templates, expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "fr_FR.UTF-8"}, "fr"),
+        ({"LANG": "fr"}, "fr"),
+        ({"LANG": "fr_BE@euro"}, "fr"),
+        ({"LANG": "fr.UTF-8"}, "fr"),
+        ({"LANG": "en_GB.UTF-8"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "C"}, "en"),
+        ({"LANG": "frp_FR"}, "en"),
+        ({"LANG": "fr_FR.UTF-8", "LC_MESSAGES": "en_US"}, "en"),
+        ({"LANG": "en_US", "LC_MESSAGES": "fr_FR"}, "fr"),
+        ({"LANG": "fr_FR", "LC_ALL": "C"}, "en"),
+        ({"LANG": "fr_FR", "LC_ALL": ""}, "fr"),
+    ],
+)
+def test_the_language_comes_from_the_environment(
+    environment: dict[str, str], language: str
+) -> None:
+    assert language_of(environment) == language
+
+
+def test_a_template_without_translation_is_shown_in_english() -> None:
+    assert translate("unheard of: {what}", {"what": "x"}, "fr") == "unheard of: x"
+
+
+def test_a_text_without_facts_keeps_its_braces() -> None:
+    assert translate("a {brace} of a stranger", {}, "en") == "a {brace} of a stranger"
+
+
+def test_facts_are_never_read_as_templates() -> None:
+    assert translate("{value} is not a domain", {"value": "{0.__class__}"}, "en") == (
+        "{0.__class__} is not a domain"
+    )

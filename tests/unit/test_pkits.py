@@ -1,0 +1,125 @@
+"""NIST PKITS: paths and revocation as 247 published cases expect them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pki.anchors import Anchor
+from pki.certificate import ParsedCertificate
+from pki.crl import Crl
+from pki.errors import CannotJudge, CertificateRefused, CrlRefused
+from pki.models import Purpose
+from pki.path import Material, Revocation, find_path
+from pki.policies import PolicyInputs
+from tests.corpora import corpus
+
+MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
+
+# What this floor does not support, by section of PKITS, never by result.
+DSA = "signed with DSA and SHA-1: no row of the algorithm table allows them"
+REASONS = "CRLs for some reasons only (onlySomeReasons) are refused in words"
+INDIRECT = "indirect CRLs (cRLIssuer) are refused in words"
+DELTA = "delta CRLs are refused in words"
+EXCLUDED = {
+    **dict.fromkeys(("40104", "40105", "40106"), DSA),
+    **dict.fromkeys((f"414{n}" for n in range(15, 22)), REASONS),
+    **dict.fromkeys((f"414{n}" for n in range(22, 36)), INDIRECT),
+    **dict.fromkeys((f"415{n:02}" for n in range(1, 11)), DELTA),
+}
+
+
+# Words of the published reason, and the codes in which we say the same.
+REASON_CODES = {
+    "could not be validated because the signature": {"path.signature"},
+    "issuer name could not be matched": {"path.no-anchor"},
+    "no issuer matching": {"path.no-anchor"},
+    "CRL issuer certificate path": {"revocation.signature"},
+    "CRL indicates": {"revocation.revoked"},
+    "no revocation information": {"revocation.missing"},
+    "CRL signature could not be verified": {"revocation.signature"},
+    "revocation checks failed: CRL is not recent": {"revocation.stale"},
+    "not authorized to sign": {"revocation.signature"},
+    "revocation checks failed": {"revocation.missing"},
+    "is not valid until": {"path.not-yet-valid"},
+    "expired": {"path.expired"},
+    "is not a CA": {"path.not-a-ca"},
+    "maximum path length": {"path.length"},
+    "not allowed to sign certificates": {"path.key-usage"},
+    "no valid set of policies": {"path.policy"},
+    "contains a policy mapping": {"path.policy-mapping"},
+    "not all names": {"path.name-constraints"},
+    "some names": {"path.name-constraints"},
+    "unsupported critical extension": {"path.critical-extension"},
+}
+
+
+def cases() -> list[Any]:
+    try:
+        found = json.loads((corpus("pkits") / "pkits.json").read_text())
+    except pytest.skip.Exception:
+        return [pytest.param(None, id="absent")]
+    return [
+        pytest.param(case, id=f"{case['id']}-{case['name']}")
+        for case in found
+        if case["id"] not in EXCLUDED
+    ]
+
+
+def certificate(folder: Path, name: str) -> ParsedCertificate:
+    return ParsedCertificate((folder / "certs" / name).read_bytes())
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("case", cases())
+def test_pkits(case: dict[str, Any]) -> None:
+    folder = corpus("pkits")
+    root = (folder / "certs" / "TrustAnchorRootCertificate.crt").read_bytes()
+    anchor = Anchor("PKITS", root, hashlib.sha256(root).hexdigest(), frozenset(Purpose))
+    others = [certificate(folder, name) for name in case.get("other_certs", ())]
+    crls = []
+    for name in ["TrustAnchorRootCRL.crl", *case.get("crls", ())]:
+        try:
+            crls.append(Crl((folder / "crls" / name).read_bytes()))
+        except CrlRefused:
+            continue  # as the keeper does: it is not stored
+    params = case.get("params", {})
+    policies = PolicyInputs(
+        acceptable=frozenset(params.get("user_initial_policy_set", ())),
+        require_explicit=params.get("initial_explicit_policy", False),
+        inhibit_mapping=params.get("initial_policy_mapping_inhibit", False),
+        inhibit_any=params.get("initial_any_policy_inhibit", False),
+    )
+    revocation = Revocation.REQUIRE if case.get("revocation", True) else Revocation.OFF
+
+    def run() -> int:
+        path = find_path(
+            certificate(folder, case["cert"]),
+            Material([anchor], others, crls),
+            moment=MOMENT,
+            revocation=revocation,
+            policies=policies,
+        )
+        return len(path.certificates)
+
+    if "error" in case:
+        with pytest.raises((CertificateRefused, CannotJudge)) as refused:
+            run()
+        expected = case["error"]["msg_regex"]
+        assert refused.value.problem.code in next(
+            codes for words, codes in REASON_CODES.items() if words in expected
+        )
+    else:
+        assert run() == case["path_len"]
+
+
+def test_exclusions_are_few() -> None:
+    """The exclusions are those of the list above and nothing else is left out."""
+    found = json.loads((corpus("pkits") / "pkits.json").read_text())
+    assert len([case for case in found if case["id"] in EXCLUDED]) == 34
+    assert len(found) == 247
