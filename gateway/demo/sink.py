@@ -12,16 +12,10 @@ import asyncio
 import json
 import signal
 import ssl
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
-
-from gateway.demo.pki import Credential
-from gateway.demo.process import NotStartedError
 
 LEDGER = "ledger.jsonl"
 RULES = "rules.json"
@@ -137,58 +131,6 @@ class Sink:
         }
         self._ledger.write(json.dumps(line) + "\n")
         self._ledger.flush()
-
-
-class SinkProcess:
-    """The sink as a process of its own. Use as a context manager, or `start` and `stop`.
-
-    tls: offer STARTTLS with this certificate. `port` is valid after `start`, and stays the same
-    when it is stopped and started again.
-    """
-
-    def __init__(self, folder: Path, *, port: int = 0, tls: Credential | None = None) -> None:
-        self.folder = folder
-        self.port = port
-        self._tls = tls
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Process id while it runs, else 0."""
-        return self._process.pid if self._process else 0
-
-    def start(self) -> None:
-        """Start it and wait until it listens. Raises NotStartedError."""
-        command = [sys.executable, "-m", "gateway.demo.sink", "--dir", str(self.folder)]
-        command += ["--port", str(self.port)]
-        if self._tls:
-            command += ["--cert", str(self._tls.certificate_file)]
-            command += ["--key", str(self._tls.key_file)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        said = self._process.stdout.readline() if self._process.stdout else ""
-        if not said.strip().isdigit():
-            self.stop()
-            raise NotStartedError(f"the sink did not start on port {self.port}")
-        self.port = int(said)
-
-    def stop(self) -> None:
-        """SIGTERM and wait: what was acknowledged is in the ledger."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
-            self._process = None
-
-    def __enter__(self) -> SinkProcess:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 class _Session(asyncio.Protocol):

@@ -20,7 +20,9 @@ from gateway.demo.client import Letter, read_ledger, send, spread
 from gateway.demo.crlserver import CrlServer
 from gateway.demo.directory import Directory
 from gateway.demo.pki import Fault, World, make_world
-from gateway.demo.sink import Rules, SinkProcess, write_rules
+from gateway.demo.process import Program, free_port
+from gateway.demo.sink import Rules, write_rules
+from gateway.demo.stage import SinkProcess
 
 pytestmark = pytest.mark.flow
 
@@ -44,8 +46,9 @@ def directory(world: World) -> Iterator[Directory]:
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path / "sink") as running:
-        yield running
+    running = SinkProcess.start(tmp_path / "sink")
+    yield running
+    running.stop()
 
 
 def ldapsearch(directory: Directory, *arguments: str, ca: Path | None = None) -> str:
@@ -149,8 +152,6 @@ def test_a_stranger_client_is_understood(receiver: SinkProcess) -> None:
 
 def test_the_client_speaks_to_servers_without_pipelining(tmp_path: Path) -> None:
     """smtp-sink of Postfix, told to offer nothing."""
-    from gateway.demo.process import Program, free_port
-
     port = free_port()
     other = Program(
         ["smtp-sink", "-u", "nobody", "-p", "-8", f"127.0.0.1:{port}", "10"], tmp_path / "log"
@@ -166,8 +167,9 @@ def test_the_client_speaks_to_servers_without_pipelining(tmp_path: Path) -> None
 
 def test_starttls_is_used_and_noted(world: World, tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=str(world.tls_ca))
-    with SinkProcess(tmp_path / "sink", tls=world.tls_server) as running:
-        receipts = send([Letter("a", SENDER, (READER,), MAIL)], running.port, tls=context)
+    running = SinkProcess.start(tmp_path / "sink", world=world)
+    receipts = send([Letter("a", SENDER, (READER,), MAIL)], running.port, tls=context)
+    running.stop()
     assert receipts[0].code == 250
     (delivery,) = sink.read_ledger(running.folder)
     assert delivery.tls.startswith("TLSv1.")
@@ -206,8 +208,9 @@ def test_the_sink_is_slow_when_told(receiver: SinkProcess) -> None:
 
 def test_a_restarted_sink_goes_on_counting(tmp_path: Path) -> None:
     for _ in range(2):
-        with SinkProcess(tmp_path) as running:
-            send([Letter("a", SENDER, (READER,), MAIL)], running.port)
+        running = SinkProcess.start(tmp_path)
+        send([Letter("a", SENDER, (READER,), MAIL)], running.port)
+        running.stop()
     files = [delivery.file for delivery in sink.read_ledger(tmp_path)]
     assert files == ["000001.eml", "000002.eml"]
 
