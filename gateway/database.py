@@ -37,7 +37,7 @@ class Database:
         self.engine = engine
         self.path = path
         self._turn = threading.Lock()
-        self._lockfile = open(path.with_name(path.name + ".turn"), "ab")  # noqa: SIM115
+        self._lockfile = path.with_name(path.name + ".turn").open("ab")
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -61,6 +61,11 @@ class Database:
         with self.engine.connect().execution_options(sceau_read=True) as connection:
             yield connection
 
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database file as far as readers allow."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         """Give back all connections."""
         self.engine.dispose()
@@ -77,8 +82,9 @@ def open_database(url: str, *, checkpoint: bool = False) -> Database:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise SceauError(
-            f"database.url: {url!r} is not a database this version can use",
+            "database.url: {url} is not a database this version can use",
             hint='write "sqlite:///data/sceau.db"',
+            facts={"url": parsed.render_as_string()},
         )
     return _open_sqlite(Path(parsed.database), checkpoint=checkpoint)
 
@@ -89,8 +95,9 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
     if dbapi2.sqlite_version_info < SQLITE_FLOOR:
         floor = ".".join(map(str, SQLITE_FLOOR))
         raise DatabaseUnsafe(
-            f"SQLite {dbapi2.sqlite_version} can corrupt a database with several writers",
-            hint=f"install SQLite {floor} or newer: the package pysqlite3 carries it",
+            "SQLite {version} can corrupt a database with several writers",
+            hint="install SQLite {floor} or newer: the package pysqlite3 carries it",
+            facts={"version": dbapi2.sqlite_version, "floor": floor},
         )
     engine = sa.create_engine(
         f"sqlite+pysqlite:///{path}",
@@ -115,9 +122,9 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         cursor.close()
         if mode != "wal" or synchronous != 2:
             raise DatabaseUnsafe(
-                f"{path}: journal_mode is {mode}, synchronous is {synchronous}; "
-                "commits could be lost",
+                "{path}: journal_mode is {mode}, synchronous is {synchronous}: commits could be lost",
                 hint="put the database on a local disk that supports write-ahead logging",
+                facts={"path": str(path), "mode": str(mode), "synchronous": str(synchronous)},
             )
 
     @event.listens_for(engine, "begin")

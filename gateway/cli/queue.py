@@ -1,0 +1,174 @@
+"""`sceau queue`: what waits, why, and what a person may do about it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from argparse import ArgumentParser, Namespace
+
+from gateway.cli.exits import DONE, NO
+from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.output import Output, output_of, time_json, time_text
+
+HELP = "show and steer the mail that waits"
+
+_ACTS = ("retry", "hold", "release", "bounce")
+_PATIENCE = 10.0  # seconds to wait for a worker that holds the message
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Verbs and options."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="recipients that are queued or held")
+    listing.add_argument("--state", action="append", metavar="STATE", help="only this state")
+    listing.add_argument("--recipient", default="", metavar="ADDRESS", help="only this recipient")
+    listing.add_argument("--limit", type=int, default=1000, help="at most so many lines")
+    show = verbs.add_parser("show", help="all recipients of one message, with the decisions")
+    show.add_argument("id", metavar="ID", help="archive id")
+    texts = {
+        "retry": "try again now",
+        "hold": "keep it until it is released",
+        "release": "let held mail be decided and sent now",
+        "bounce": "give up, and tell the sender",
+    }
+    for verb in _ACTS:
+        act = verbs.add_parser(verb, help=texts[verb])
+        act.add_argument("ids", nargs="+", metavar="ID", help="archive id")
+        act.add_argument("--reason", default="", help="why; stands in the log")
+        act.set_defaults(run=_act)
+        add_config(act)
+        add_json(act)
+    for parser_, run in ((listing, _list), (show, _show)):
+        parser_.set_defaults(run=run)
+        add_config(parser_)
+        add_json(parser_)
+
+
+def _list(args: Namespace) -> int:
+    from gateway.errors import SceauError
+    from gateway.queue import view
+    from gateway.queue.states import OPEN, State
+    from gateway.wiring import Wiring
+
+    known = [str(state) for state in State]
+    for state in args.state or ():
+        if state not in known:
+            raise SceauError(
+                "{state} is not a state", hint="{known}",
+                facts={"state": state, "known": ", ".join(known)},
+            )  # fmt: skip
+    states = tuple(State(state) for state in args.state) if args.state else OPEN
+    wiring = Wiring.from_file(config_path(args, os.environ))
+    with wiring.database.read() as conn:
+        lines = view.lines(conn, states=states, recipient=args.recipient, limit=args.limit)
+    _print(lines, output_of(args))
+    return DONE
+
+
+def _show(args: Namespace) -> int:
+    from gateway.errors import NotFound
+    from gateway.queue import view
+    from gateway.wiring import Wiring
+
+    output = output_of(args)
+    wiring = Wiring.from_file(config_path(args, os.environ))
+    with wiring.database.read() as conn:
+        lines = view.lines(conn, archive_id=args.id)
+    if not lines:
+        raise NotFound("there is no message {id} in the queue", facts={"id": args.id})
+    _print(lines, output)
+    if not output.as_json:
+        for line in lines:
+            if line.decision:
+                output.line("")
+                output.say("Decision for {recipient}:", recipient=line.recipient)
+                for key, value in line.decision.items():
+                    output.line(f"  {key}: {value}")
+    return DONE
+
+
+def _print(lines: object, output: Output) -> None:
+    from gateway.queue.view import Line
+
+    rows = []
+    assert isinstance(lines, list)
+    for line in lines:
+        assert isinstance(line, Line)
+        if output.as_json:
+            output.record(
+                {
+                    "id": line.archive_id,
+                    "accepted": time_json(line.accepted_at),
+                    "sender": line.sender,
+                    "recipient": line.recipient,
+                    "state": str(line.state),
+                    "size": line.size,
+                    "attempts": line.attempts,
+                    "next_attempt": time_json(line.next_attempt) if line.next_attempt else None,
+                    "reason": None
+                    if line.reason is None
+                    else {"code": line.reason.code, "text": line.reason.text},
+                    "treatment": line.treatment,
+                    "emitted_sha256": line.emitted_sha256,
+                    "in_work": line.claimed,
+                    "decision": line.decision,
+                }
+            )
+        else:
+            rows.append(
+                [
+                    line.archive_id,
+                    time_text(line.accepted_at),
+                    line.sender or "<>",
+                    line.recipient,
+                    output.text(str(line.state)),
+                    str(line.attempts),
+                    time_text(line.next_attempt) if line.next_attempt else "-",
+                    output.problem(line.reason) if line.reason else "",
+                ]
+            )
+    if not output.as_json:
+        output.table(
+            ["id", "accepted", "sender", "recipient", "state", "tries", "next", "reason"], rows
+        )
+
+
+def _act(args: Namespace) -> int:
+    from gateway.wiring import Wiring
+
+    output = output_of(args)
+    wiring = Wiring.from_file(config_path(args, os.environ))
+    code = DONE
+    for archive_id in args.ids:
+        done = _act_on(wiring, args.verb, archive_id, args.reason, output)
+        code = max(code, DONE if done else NO)
+    return code
+
+
+def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Output) -> bool:
+    from gateway.cli.queue_acts import perform
+    from gateway.errors import SceauError
+    from gateway.queue.store import Busy
+    from gateway.wiring import Wiring
+
+    assert isinstance(wiring, Wiring)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            perform(wiring, verb, archive_id, by=getpass.getuser(), reason=reason)
+        except Busy as error:
+            if time.monotonic() < end:
+                time.sleep(0.2)
+                continue
+            output.note("{message}", message=output.text(error.template, **error.facts))
+            return False
+        except SceauError as error:
+            output.note("{message}", message=output.text(error.template, **error.facts))
+            return False
+        break
+    if output.as_json:
+        output.record({"id": archive_id, "done": verb})
+    else:
+        output.say("{id}: done ({verb})", id=archive_id, verb=verb)
+    return True

@@ -1,0 +1,40 @@
+"""One act of a person on one queued message, in one transaction with its log entry."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from archive.seal import open_content
+from archive.store import append, load_sealed
+from gateway import clock
+from gateway.errors import NotFound
+from gateway.queue import acts, store
+from gateway.wiring import Wiring
+
+
+def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str) -> None:
+    """Do `verb` (retry, hold, release, bounce). Raises NotFound, Busy, SceauError."""
+    now = clock.now()
+    with wiring.database.write() as conn:
+        try:
+            job = store.take(conn, archive_id)
+        except KeyError:
+            raise NotFound(
+                "there is no message {id} in the queue", facts={"id": archive_id}
+            ) from None
+        if verb == "bounce":
+            drafts, failures = acts.bounce(conn, job, by=by, reason=reason, now=now)
+            notice = wiring.notices.write(
+                job, failures, original=lambda: _content(wiring, conn, archive_id), now=now
+            )
+            if notice is not None:
+                store.enqueue(conn, notice.message)
+                drafts.append(notice.draft)
+        else:
+            act = {"retry": acts.retry, "hold": acts.hold, "release": acts.release}[verb]
+            drafts = act(conn, job, by=by, reason=reason, now=now)
+        append(conn, drafts, origin=wiring.config.archive.origin, now=now)
+
+
+def _content(wiring: Wiring, conn: sa.Connection, archive_id: str) -> bytes:
+    return open_content(load_sealed(conn, archive_id), wiring.unwrapper)

@@ -1,0 +1,69 @@
+"""`sceau serve`: run the gateway."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from gateway.cli.exits import DONE
+from gateway.cli.options import add_config, config_path
+
+HELP = "run the gateway: take mail, seal it, deliver it"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument(
+        "--role",
+        action="append",
+        choices=["intake", "worker", "keeper", "index"],
+        help="run only this role (may be repeated); otherwise all of them",
+    )
+    add_config(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: Namespace) -> int:
+    import structlog
+
+    from gateway import maillog
+    from gateway.config import LogFormat
+    from gateway.queue.claims import free_claims
+    from gateway.serve import Plan, Supervisor
+    from gateway.smtp.binding import bind
+    from gateway.wiring import Wiring
+
+    path = config_path(args, os.environ).resolve()
+    wiring = Wiring.from_file(path)
+    maillog.configure(
+        json=wiring.config.log.format is LogFormat.JSON, level=wiring.config.log.level.value
+    )
+    log = structlog.get_logger()
+    wiring.try_out()
+    roles = args.role or list(wiring.process_counts)
+    counts = {role: count for role, count in wiring.process_counts.items() if role in roles}
+    sockets = bind(wiring.listen_settings) if "intake" in counts else None
+
+    def on_death(name: str | None) -> None:
+        free_claims(
+            wiring.database,
+            origin=wiring.config.archive.origin,
+            org=wiring.config.gateway.organisation,
+            worker=name,
+        )
+
+    def on_ready() -> None:
+        log.info(
+            "ready",
+            listen=None if sockets is None else "%s:%d" % sockets.getsockname()[:2],
+            processes=counts,
+        )
+
+    plan = Plan(
+        config=path,
+        counts=counts,
+        listen=sockets,
+        lock=wiring.database.path.with_name(wiring.database.path.name + ".serve"),
+    )
+    Supervisor(plan, on_start=lambda: on_death(None), on_death=on_death, on_ready=on_ready).run()
+    return DONE

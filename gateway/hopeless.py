@@ -1,0 +1,55 @@
+"""Recipients who can be refused at RCPT: mail must be encrypted and nothing could ever be found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import sqlalchemy as sa
+
+from gateway.policy import Policy, never_encryptable
+from pki.addresses import domain_of, in_domain
+from pki.store import has_certificate_in
+
+# A certificate that was imported a moment ago counts after this many seconds.
+_FRESH = 5.0
+_DOMAINS = 10_000
+
+
+class Hopeless:
+    """Asks local tables only, no network (design, step 1): a wrong answer costs a bounce."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        directory_domains: Sequence[str],
+        read: Callable[[], AbstractContextManager[sa.Connection]],
+    ) -> None:
+        self._policy = policy
+        self._directory_domains = tuple(directory_domains)
+        self._read = read
+        self._stored: dict[str, tuple[float, bool]] = {}
+
+    def __call__(self, sender: str, recipient: str) -> bool:
+        """Both canonical. True: refuse."""
+        decision = self._policy.decide(sender, recipient)
+        return (
+            never_encryptable(
+                decision,
+                directory=any(in_domain(recipient, d) for d in self._directory_domains),
+                stored_certificate=self._has_stored(domain_of(recipient)),
+            )
+            is not None
+        )
+
+    def _has_stored(self, domain: str) -> bool:
+        now = time.monotonic()
+        asked, found = self._stored.get(domain, (float("-inf"), False))
+        if now - asked > _FRESH:
+            if len(self._stored) > _DOMAINS:  # a client that invents domains must not fill memory
+                self._stored.clear()
+            with self._read() as conn:
+                found = has_certificate_in(conn, domain)
+            self._stored[domain] = (now, found)
+        return found

@@ -1,0 +1,109 @@
+"""What must be done from time to time, in a process of its own: the keeper."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from archive.errors import IndexUnusable
+from archive.index import open_index, position
+from archive.working import WorkingKeys, erase_wraps, settled_days
+from gateway.database import Database
+from gateway.queue import store
+from pki.fetch import FetchRules
+from pki.keeper import CrlSource, refresh_crls
+from pki.trust import StoredTrust
+
+log = structlog.get_logger()
+
+_TICK = 1.0
+_CRLS = timedelta(seconds=10)  # how often to ask which CRLs are due (not: to fetch them)
+_SETTLE = timedelta(seconds=30)
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class Keeper:
+    """CRLs ahead of need, the write-ahead log moved into the database, working keys ended."""
+
+    database: Database
+    sources: Sequence[CrlSource]
+    trust: StoredTrust
+    rules: FetchRules
+    working_keys: WorkingKeys
+    index: Path
+    now: Callable[[], datetime]
+    _crls_due: datetime | None = field(default=None, init=False)
+    _settle_due: datetime | None = field(default=None, init=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. A round that fails is logged and tried again at the next."""
+        while not stop.wait(_TICK):
+            self.once()
+
+    def once(self) -> None:
+        """One round."""
+        moment = self.now()
+        self.database.checkpoint()
+        if self._crls_due is None or moment >= self._crls_due:
+            self._crls_due = moment + _CRLS
+            self.refresh_crls(moment)
+        if self._settle_due is None or moment >= self._settle_due:
+            self._settle_due = moment + _SETTLE
+            self.end_working_keys(moment)
+
+    def refresh_crls(self, moment: datetime, *, force: bool = False) -> None:
+        """Fetch the CRLs that are due and say what came of it."""
+        reports = refresh_crls(
+            self.database.read,
+            self.database.write,
+            self.sources,
+            trust=self.trust,
+            rules=self.rules,
+            moment=moment,
+            force=force,
+        )
+        for report in reports:
+            if report.state == "failed" and report.problem is not None:
+                log.error("crl_failed", source=report.source, reason=report.problem.text)
+            elif report.state == "stored":
+                log.info(
+                    "crl_stored",
+                    source=report.source,
+                    issuer=report.issuer,
+                    number=report.number,
+                    next_update=str(report.next_update),
+                )
+
+    def end_working_keys(self, moment: datetime) -> None:
+        """Erase the working wraps of mail that is settled and indexed; destroy emptied day keys.
+
+        From then on only the archive's recipients can open that mail: who takes over the gateway
+        reads mail in flight, not the archive (design §4).
+        """
+        indexed = self._indexed()
+        while True:
+            with self.database.read() as conn:
+                done = store.settled_with_wraps(conn, indexed=indexed, limit=_BATCH)
+            if not done:
+                break
+            with self.database.write() as conn:
+                erase_wraps(conn, done)
+        with self.database.read() as conn:
+            days = settled_days(conn, self.working_keys, moment)
+        for key_id in days:
+            self.working_keys.destroy(key_id)
+            log.info("working_key_destroyed", key=key_id)
+
+    def _indexed(self) -> int:
+        """How many entries are in the full-text index; 0 while there is none."""
+        try:
+            found = position(open_index(self.index))
+        except IndexUnusable:
+            return 0
+        return 0 if found is None else found.size

@@ -1,0 +1,37 @@
+"""One line per event of a mail, as JSON or text, on standard error.
+
+Event names are stable snake_case codes. A line bears the archive id (or an incident id), never a
+subject and never content.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(*, json: bool, level: str) -> None:
+    """Set up structlog for this process. level: a name of the logging module, lower case."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries that use the standard module (aiosmtpd, alembic) speak up from warnings only.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

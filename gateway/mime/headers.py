@@ -1,0 +1,78 @@
+"""Header fields that decide something, read strictly (RFC 5322 §3.4, §3.6)."""
+
+from __future__ import annotations
+
+from gateway.errors import SceauError
+from gateway.mime import addresses as _addresses
+from gateway.mime.entity import Message
+from gateway.mime.words import decode_words
+
+__all__ = [
+    "HeaderAmbiguous",
+    "addresses",
+    "decode_words",
+    "from_addresses",
+    "visible_recipients",
+]
+
+
+class HeaderAmbiguous(SceauError):
+    """A header that two readers may read in two ways, or that is malformed: never guessed.
+
+    template, facts: the sentence for people (`{field}`, `{text}`). field: name in lower case.
+    """
+
+    def __init__(self, field: str, template: str, text: str = "") -> None:
+        self.field = field
+        self.template = "the header field {field} " + template
+        self.facts = {"field": field, "text": text}
+        super().__init__(self.template.format(**self.facts))
+
+
+def from_addresses(message: Message) -> list[str]:
+    """Addr-specs of all From fields together, in order, equal ones kept; [] without a From.
+
+    A sender who may be signed for has exactly one. Raises HeaderAmbiguous as `addresses`, for an
+    empty From, and for a mail with a line that is no field: some software ends the header there
+    and sees another From, or none.
+    """
+    for field in message.fields:
+        if not field.name:
+            line = field.raw.decode("ascii", "replace").strip()
+            raise HeaderAmbiguous("(none)", "is not a header field: “{text}”", line[:40])
+        if field.name == "from" and not field.value:
+            raise HeaderAmbiguous("from", "is empty")
+    return addresses(message, "from")
+
+
+def addresses(message: Message, name: str) -> list[str]:
+    """Addr-specs of all fields called `name` (lower case) together, in the order they stand.
+
+    For every field that holds addresses: from, sender, reply-to, to, cc, bcc, resent-…. Groups
+    are opened. A local part loses quotes that it does not need; nothing else is changed.
+    Raises HeaderAmbiguous where the value has no or more than one reading.
+    """
+    found: list[str] = []
+    for field in message.fields:
+        if field.name == name:
+            if field.raw[len(name) : len(name) + 1] != b":":
+                # RFC 5322 §4.5.x allows it; some software takes such a line for no field.
+                raise HeaderAmbiguous(name, "has white space before its colon")
+            try:
+                found += _addresses.parse(field.value)
+            except _addresses.Malformed as error:
+                raise HeaderAmbiguous(name, error.template, error.text) from None
+    return found
+
+
+def visible_recipients(message: Message) -> list[str]:
+    """Addr-specs of To, Cc, Resent-To and Resent-Cc: those whom every reader may know of.
+
+    An envelope recipient that is not among them is a blind one. Raises HeaderAmbiguous; a caller
+    that only wants to know who is blind may then take every recipient for blind.
+    """
+    return [
+        address
+        for name in ("to", "cc", "resent-to", "resent-cc")
+        for address in addresses(message, name)
+    ]

@@ -1,0 +1,89 @@
+"""Content-Transfer-Encoding (RFC 2045 §6), written and read."""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+Octets = bytes | bytearray | memoryview
+
+_ESCAPES = tuple(b"=%02X" % octet for octet in range(256))
+_ESCAPED = re.compile(rb"[^\t\x20-\x3c\x3e-\x7e]")
+_LINE = 76  # RFC 2045 §6.7 (5), §6.8
+
+
+def encode_base64(data: Octets) -> bytes:
+    """Base64 in lines of 76 that each end in CRLF; empty for nothing."""
+    text = binascii.b2a_base64(data, newline=False)
+    if not text:
+        return b""
+    lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
+    lines.append(b"")
+    return b"\r\n".join(lines)
+
+
+def encode_quoted_printable(data: bytes) -> bytes:
+    """Quoted-printable of a text whose lines end in CRLF, fit for signing.
+
+    White space at the end of lines and "From " at the start are escaped, too: relays and mbox
+    files change them (RFC 8551 §3.1.3).
+    """
+    lines: list[bytes] = []
+    for line in data.split(b"\r\n"):
+        text = _ESCAPED.sub(_escape, line)
+        if text.endswith((b" ", b"\t")):
+            text = text[:-1] + _ESCAPES[text[-1]]
+        lines.extend(_soft_lines(text))
+    return b"\r\n".join(lines)
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return _ESCAPES[match[0][0]]
+
+
+def _soft_lines(text: bytes) -> list[bytes]:
+    """One encoded line cut at 76 characters, never inside an escape."""
+    lines = []
+    start = 0
+    while True:
+        escape = text.startswith(b"From ", start)
+        room = _LINE - 2 if escape else _LINE
+        rest = len(text) - start
+        if rest <= room:
+            stop = len(text)
+        else:
+            stop = start + room - 1
+            if text[stop - 1] == 0x3D:
+                stop -= 1
+            elif text[stop - 2] == 0x3D:
+                stop -= 2
+        piece = text[start:stop]
+        if escape:
+            piece = b"=46" + piece[1:]
+        if stop == len(text):
+            lines.append(piece)
+            return lines
+        lines.append(piece + b"=")
+        start = stop
+
+
+def decode(data: Octets, encoding: str) -> bytes:
+    """The octets behind a transfer encoding; an unknown one is taken as none. Never raises."""
+    if encoding == "base64":
+        return decode_base64(bytes(data))
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(bytes(data))
+    return bytes(data)
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Base64 as far as it goes: foreign characters skipped, a torn end left out. Never raises."""
+    try:
+        return binascii.a2b_base64(data)
+    except binascii.Error:
+        text = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+        whole = len(text) & ~3
+        tail = text[whole:]
+        if len(tail) > 1:
+            return binascii.a2b_base64(text[:whole] + tail + b"=" * (4 - len(tail)))
+        return binascii.a2b_base64(text[:whole])

@@ -1,0 +1,469 @@
+"""The way out, steps 3 to 6 of docs/flow.md: decide, find, choose, sign, encrypt.
+
+Everything here is done on one mail in memory; what comes out (`Work`) is committed by the worker
+in one transaction before anything is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from archive.store import Draft
+from gateway.accept import recipient_fields
+from gateway.clock import from_micros, to_micros
+from gateway.failpoints import hit
+from gateway.mime.canonical import CannotConvert, Transformation, to_7bit
+from gateway.mime.entity import Message, content_entity, split
+from gateway.mime.headers import HeaderAmbiguous, visible_recipients
+from gateway.mime.outgoing import assemble, forward
+from gateway.mime.received import received_field
+from gateway.policy import (
+    ClearTextAllowed,
+    Decision,
+    Encrypt,
+    Encryption,
+    Hold,
+    Policy,
+    Refuse,
+    SendPlain,
+    SendSigned,
+    notice_in_clear,
+    settle,
+)
+from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
+from gateway.queue.states import State
+from gateway.record import decision_record
+from gateway.routes import Route, Routes
+from gateway.signers import Chosen, Signers
+from gateway.smime.algorithms import Cipher
+from gateway.smime.choose import DomainCrypto, Treatment, choose
+from gateway.smime.encrypt import Recipient as EnvelopeRecipient
+from gateway.smime.encrypt import encrypt
+from gateway.smime.sign import Signed, sign
+from pki.addresses import canonical
+from pki.errors import AddressError, Problem
+from pki.models import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A recipient for whom the mail will not leave, and why: told to the sender."""
+
+    recipient: Recipient
+    problem: Problem
+    status: str
+    encrypted: bool
+
+
+@dataclass(slots=True)
+class Work:
+    """What sealing one message came to: rows and log entries that are committed together.
+
+    certificates: DER of all that the decisions name by hash; they are kept as evidence.
+    """
+
+    job: Job
+    groups: list[SealedGroup] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    certificates: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A recipient who can be served, and how. `clear` is None for those who get ciphertext."""
+
+    recipient: Recipient
+    address: str
+    decision: Decision
+    finding: Finding | None
+    route: Route
+    signer: Chosen | None
+    envelope: EnvelopeRecipient | None = None
+    algorithms: Treatment | None = None
+    clear: ClearTextAllowed | None = None
+    reason: Problem | None = None
+
+    @property
+    def cipher(self) -> Cipher | None:
+        return None if self.algorithms is None else self.algorithms.cipher
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """The crafts of the way out, wired together."""
+
+    hostname: str
+    policy: Policy
+    routes: Routes
+    signers: Signers
+
+    # -- step 3: policy ------------------------------------------------------------------------
+
+    def addresses_to_find(self, jobs: Iterable[Job]) -> list[str]:
+        """Canonical addresses whose certificates the policy asks for, each once."""
+        wanted: dict[str, None] = {}
+        for job in jobs:
+            if job.kind == "notice":
+                continue
+            for recipient in job.due:
+                if recipient.group_id is None:
+                    decision = self._decide(job, recipient)
+                    if decision is not None and decision.encryption is not Encryption.NEVER:
+                        wanted[decision.recipient] = None
+        return list(wanted)
+
+    def _decide(self, job: Job, recipient: Recipient) -> Decision | None:
+        try:
+            return self.policy.decide(job.author, canonical(recipient.address))
+        except AddressError:
+            return None
+
+    # -- steps 4 to 6 --------------------------------------------------------------------------
+
+    def seal(
+        self, job: Job, raw: bytes, findings: Mapping[str, Finding], *, moment: datetime
+    ) -> Work:
+        """Seal a mail for those of its due recipients who have no sealed group yet.
+
+        Recipients of `job` are changed in place (held, refused, deferred, or given a group).
+        """
+        work = Work(job)
+        waiting = [r for r in job.due if r.group_id is None]
+        if job.kind == "notice":
+            self._seal_notice(work, waiting, raw, moment)
+            return work
+        message = split(raw)
+        candidates = [
+            candidate
+            for recipient in waiting
+            if (candidate := self._candidate(work, recipient, findings, moment)) is not None
+        ]
+        signed: dict[str, _Inside] = {}
+        for members in _treated_alike(candidates, _visible(message)):
+            self._seal_group(work, message, members, signed)
+        return work
+
+    def _candidate(
+        self, work: Work, recipient: Recipient, findings: Mapping[str, Finding], moment: datetime
+    ) -> _Candidate | None:
+        """Steps 3 and 4 for one recipient; None when he is held, deferred or refused instead."""
+        decision = self._decide(work.job, recipient)
+        if decision is None:
+            problem = Problem(
+                "identity.address",
+                "{address} is not an address that can be compared",
+                {"address": recipient.address},
+            )
+            self._refuse(work, recipient, problem, "", encrypted=True)
+            return None
+        address = decision.recipient
+        finding = findings.get(address)
+        treatment = settle(decision, finding)
+        if isinstance(treatment, Refuse):
+            record = decision_record(decision, "refused", reason=treatment.reason, finding=finding)
+            self._refuse(work, recipient, treatment.reason, record, encrypted=True)
+            return None
+        if isinstance(treatment, Hold):
+            outcome = "deferred" if treatment.temporary else "held"
+            record = decision_record(decision, outcome, reason=treatment.reason, finding=finding)
+            self._wait(
+                work,
+                recipient,
+                treatment.reason,
+                record,
+                moment=moment,
+                held=not treatment.temporary,
+            )
+            return None
+        route = self.routes.find(address, named=decision.route)
+        signer = self.signers.choose(work.job.author, decision.sign, moment)
+        problem_ = _no_route(address) if route is None else None
+        if isinstance(signer, Problem):
+            problem_ = signer
+        if problem_ is not None or route is None or isinstance(signer, Problem):
+            assert problem_ is not None
+            record = decision_record(decision, "deferred", reason=problem_, finding=finding)
+            self._wait(work, recipient, problem_, record, moment=moment, held=False)
+            return None
+        candidate = _Candidate(recipient, address, decision, finding, route, signer)
+        if isinstance(treatment, Encrypt):
+            algorithms = choose(treatment.certificate, DomainCrypto(decision.crypto.value))
+            if not isinstance(algorithms, Treatment):
+                reason = Problem(
+                    algorithms.reason.code, algorithms.reason.template, algorithms.reason.facts
+                )
+                record = decision_record(decision, "held", reason=reason, finding=finding)
+                self._wait(work, recipient, reason, record, moment=moment, held=True)
+                return None
+            candidate.algorithms = algorithms
+            candidate.envelope = EnvelopeRecipient(treatment.certificate, algorithms.transport)
+        elif isinstance(treatment, SendSigned | SendPlain):
+            candidate.clear = treatment.clear
+            candidate.reason = treatment.reason
+        return candidate
+
+    def _seal_group(
+        self,
+        work: Work,
+        message: Message,
+        members: Sequence[_Candidate],
+        signed: dict[str, _Inside],
+    ) -> None:
+        """Steps 5 and 6 for recipients who are treated alike: sign, encrypt, record."""
+        first = members[0]
+        try:
+            inside = _inside(message, first, signed)
+        except CannotConvert as error:
+            problem = Problem("structure.cannot-convert", error.template, error.facts)
+            for member in members:
+                record = decision_record(member.decision, "refused", reason=problem)
+                self._refuse(work, member.recipient, problem, record, encrypted=False)
+            return
+        received = self._received(work.job)
+        envelopes = [m.envelope for m in members if m.envelope is not None]
+        if len(envelopes) == len(members):
+            assert first.cipher is not None
+            entity = encrypt(inside.entity, envelopes, first.cipher)
+            hit("seal.encrypted")
+            outcome, emitted = "encrypted", assemble(message, entity, received=received)
+        else:
+            # Clear text: only with a rule's permission for every single recipient (I3).
+            clear = [m.clear for m in members if m.clear is not None]
+            if len(clear) != len(members):
+                raise AssertionError("a recipient who must get ciphertext is in a clear group")
+            outcome = "signed" if first.signer is not None else "plain"
+            emitted = (
+                assemble(message, inside.entity, received=received)
+                if first.signer is not None
+                else forward(message, received=received)
+            )
+        self._add_group(work, members=members, outcome=outcome, emitted=emitted, inside=inside)
+
+    def _add_group(
+        self,
+        work: Work,
+        *,
+        members: Sequence[_Candidate],
+        outcome: str,
+        emitted: bytes,
+        inside: _Inside,
+    ) -> None:
+        job = work.job
+        group = SealedGroup(
+            id=secrets.token_hex(16),
+            archive_id=job.archive_id,
+            treatment=outcome,
+            route=members[0].route.name,
+            sha256=hashlib.sha256(emitted).hexdigest(),
+            size=len(emitted),
+            emitted=emitted,
+        )
+        fields = {
+            "group": group.id.encode(),
+            "treatment": outcome.encode(),
+            "route": group.route.encode(),
+            "plaintext.sha256": inside.plaintext_sha256.encode(),
+            "entity.sha256": inside.entity_sha256.encode(),
+            "emitted.sha256": group.sha256.encode(),
+            "emitted.size": str(group.size).encode(),
+            **recipient_fields("recipient", [m.recipient.address for m in members]),
+        }
+        for n, change in enumerate(inside.transformations):
+            fields[f"transformation.{n:06d}"] = (
+                f"{change.part or 'root'} {change.before}->{change.after} "
+                f"{change.sha256_before} {change.sha256_after}".encode()
+            )
+        for n, member in enumerate(members):
+            signer = member.signer
+            if member.envelope is not None:
+                work.certificates.update(member.envelope.certificate.path)
+                work.certificates.add(member.envelope.certificate.der)
+            if signer is not None:
+                work.certificates.update((signer.signer.certificate, *signer.signer.chain))
+            record = decision_record(
+                member.decision,
+                outcome,
+                reason=member.reason,
+                finding=member.finding,
+                certificate=None if member.envelope is None else member.envelope.certificate,
+                algorithms=member.algorithms,
+                signer=None if signer is None else (signer.role, signer.certificate_sha256),
+            )
+            fields[f"decision.{n:06d}"] = record.encode()
+            member.recipient.group_id = group.id
+            member.recipient.decision = record
+            member.recipient.reason = ""
+        work.groups.append(group)
+        work.drafts.append(Draft("sealed", job.org, job.archive_id, fields))
+
+    def _seal_notice(
+        self, work: Work, waiting: Sequence[Recipient], raw: bytes, moment: datetime
+    ) -> None:
+        """A notice that the gateway wrote itself goes to its one recipient as it is."""
+        for recipient in waiting:
+            clear = notice_in_clear(recipient.address)
+            route = self.routes.find(canonical(recipient.address))
+            if route is None:
+                problem = _no_route(recipient.address)
+                self._wait(work, recipient, problem, "", moment=moment, held=False)
+                continue
+            digest = hashlib.sha256(raw).hexdigest()
+            group = SealedGroup(
+                secrets.token_hex(16),
+                work.job.archive_id,
+                "plain",
+                route.name,
+                digest,
+                len(raw),
+                raw,
+            )
+            fields = {
+                "group": group.id.encode(),
+                "treatment": b"plain",
+                "rule": clear.rule.encode(),
+                "route": route.name.encode(),
+                "emitted.sha256": digest.encode(),
+                "emitted.size": str(len(raw)).encode(),
+                **recipient_fields("recipient", [recipient.address]),
+            }
+            recipient.group_id = group.id
+            work.groups.append(group)
+            work.drafts.append(Draft("sealed", work.job.org, work.job.archive_id, fields))
+
+    # -- recipients who get nothing now --------------------------------------------------------
+
+    def _wait(
+        self,
+        work: Work,
+        recipient: Recipient,
+        problem: Problem,
+        record: str,
+        *,
+        moment: datetime,
+        held: bool,
+    ) -> None:
+        """Held until a person decides, or asked again by the schedule until the mail expires."""
+        if not held and to_micros(moment) >= recipient.expires_at:
+            self._refuse(work, recipient, problem, record, encrypted=True, status="5.4.7")
+            return
+        before = (recipient.state, recipient.reason)
+        if held:
+            recipient.state = State.HELD
+            recipient.next_attempt_at = None
+        recipient.reason = problem_to_json(problem)
+        recipient.decision = record
+        if before == (recipient.state, recipient.reason):
+            return  # still the same reason: the log need not say it at every attempt
+        work.drafts.append(
+            Draft(
+                "held" if held else "deferred",
+                work.job.org,
+                work.job.archive_id,
+                {
+                    "reason": problem_to_json(problem).encode(),
+                    "decision.000000": record.encode(),
+                    **recipient_fields("recipient", [recipient.address]),
+                },
+            )
+        )
+
+    def _refuse(
+        self,
+        work: Work,
+        recipient: Recipient,
+        problem: Problem,
+        record: str,
+        *,
+        encrypted: bool,
+        status: str = "5.7.1",
+    ) -> None:
+        recipient.decision = record
+        work.failures.append(Failure(recipient, problem, status, encrypted))
+
+    def _received(self, job: Job) -> bytes:
+        return received_field(
+            helo=job.parameters.get("helo", ""),
+            ip=job.parameters.get("peer", "127.0.0.1"),
+            by=self.hostname,
+            protocol="ESMTPS" if job.parameters.get("tls") else "ESMTP",
+            identity=job.archive_id,
+            moment=from_micros(job.accepted_at),
+            tls=job.parameters.get("tls", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """What is inside the envelope (or is the clear-signed body), and its hashes."""
+
+    entity: bytes
+    plaintext_sha256: str
+    entity_sha256: str
+    transformations: tuple[Transformation, ...]
+
+
+def _inside(message: Message, member: _Candidate, done: dict[str, _Inside]) -> _Inside:
+    """The (signed) entity for a group; signed once a mail and signer, however many groups."""
+    clear = member.clear is not None
+    key = f"{member.signer.certificate_sha256 if member.signer else ''}/{clear}"
+    if key in done:
+        return done[key]
+    entity = content_entity(message)
+    transformations: tuple[Transformation, ...] = ()
+    if clear and member.signer is not None:
+        entity, transformations = to_7bit(entity)
+    digest = hashlib.sha256(entity).hexdigest()
+    if member.signer is not None:
+        made: Signed = sign(entity, member.signer.signer)
+        hit("seal.signed")
+        entity = made.entity
+    done[key] = _Inside(entity, hashlib.sha256(message.raw).hexdigest(), digest, transformations)
+    return done[key]
+
+
+def _visible(message: Message) -> set[str] | None:
+    """Canonical addresses that a reader of the header sees; None when it cannot be told."""
+    try:
+        named = visible_recipients(message)
+    except HeaderAmbiguous:
+        return None
+    visible = set()
+    for address in named:
+        try:
+            visible.add(canonical(address))
+        except AddressError:
+            continue
+    return visible
+
+
+def _treated_alike(
+    candidates: Sequence[_Candidate], visible: set[str] | None
+) -> list[list[_Candidate]]:
+    """Recipients sealed together (design, step 5). A blind one is always alone: nobody else's
+    RecipientInfos may show him (threats S23). An unreadable header makes everyone blind.
+    """
+    alike: dict[tuple[object, ...], list[_Candidate]] = {}
+    for candidate in candidates:
+        blind = visible is None or candidate.address not in visible
+        key = (
+            candidate.clear is not None,
+            candidate.cipher,
+            candidate.signer and candidate.signer.certificate_sha256,
+            candidate.route.name,
+            candidate.recipient.position if blind else None,
+        )
+        alike.setdefault(key, []).append(candidate)
+    return list(alike.values())
+
+
+def _no_route(address: str) -> Problem:
+    return Problem(
+        "limits.no-route",
+        "no route leads to {address}: configure one for its domain, or a default",
+        {"address": address},
+    )

@@ -1,0 +1,105 @@
+"""What a person may do to queued mail: hold, release, retry, bounce. Each act is a log entry.
+
+Every function runs in the caller's write transaction, changes the job in memory and on disk, and
+returns the entries to be appended in the same transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from archive.store import Draft
+from gateway.accept import recipient_fields
+from gateway.clock import to_micros
+from gateway.deliver import failed_drafts
+from gateway.errors import SceauError
+from gateway.outbound import Failure
+from gateway.queue import store
+from gateway.queue.jobs import Job, Recipient, problem_to_json
+from gateway.queue.states import OPEN, State
+from pki.errors import Problem
+
+
+def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
+    """Keep queued recipients until a person releases them. Raises SceauError if none is queued."""
+    problem = Problem(
+        "policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason}
+    )
+    members = _in_state(job, State.QUEUED)
+    for recipient in members:
+        recipient.state = State.HELD
+        recipient.next_attempt_at = None
+        recipient.reason = problem_to_json(problem)
+    return _save(conn, job, members, now, "held", by, reason)
+
+
+def release(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
+    """Let held recipients be decided anew, at once. Raises SceauError if none is held."""
+    members = _in_state(job, State.HELD)
+    for recipient in members:
+        recipient.state = State.QUEUED
+        recipient.next_attempt_at = to_micros(now)
+    return _save(conn, job, members, now, "released", by, reason)
+
+
+def retry(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
+    """Try queued recipients now instead of later. Raises SceauError if none is queued."""
+    members = _in_state(job, State.QUEUED)
+    for recipient in members:
+        recipient.next_attempt_at = to_micros(now)
+    return _save(conn, job, members, now, "retried", by, reason)
+
+
+def bounce(
+    conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime
+) -> tuple[list[Draft], list[Failure]]:
+    """Give up all open recipients; the failures are for the notice to the sender.
+
+    A message with the null sender has nobody to be told: its recipients are cancelled.
+    Raises SceauError if no recipient is open.
+    """
+    problem = Problem("policy.bounced", "given up by {by}: {reason}", {"by": by, "reason": reason})
+    members = _in_state(job, *OPEN)
+    if not job.sender:
+        for member in members:
+            member.state = State.CANCELLED
+            member.next_attempt_at = None
+            member.reason = problem_to_json(problem)
+        return _save(conn, job, members, now, "cancelled", by, reason), []
+    failures = [Failure(member, problem, "5.7.0", encrypted=True) for member in members]
+    drafts = failed_drafts(job, failures, by=by)
+    store.save_recipients(conn, [(job.archive_id, member) for member in members])
+    store.give_back(conn, [job], now=to_micros(now))
+    return drafts, failures
+
+
+def _in_state(job: Job, *states: State) -> list[Recipient]:
+    members = [recipient for recipient in job.recipients if recipient.state in states]
+    if not members:
+        raise SceauError(
+            "{id}: no recipient is {states}",
+            hint="sceau queue show {id}",
+            facts={"id": job.archive_id, "states": " / ".join(states)},
+        )
+    return members
+
+
+def _save(
+    conn: sa.Connection,
+    job: Job,
+    members: list[Recipient],
+    now: datetime,
+    kind: str,
+    by: str,
+    reason: str,
+) -> list[Draft]:
+    store.save_recipients(conn, [(job.archive_id, member) for member in members])
+    store.give_back(conn, [job], now=to_micros(now))
+    fields = {
+        "by": by.encode(),
+        "reason": reason.encode(),
+        **recipient_fields("recipient", [member.address for member in members]),
+    }
+    return [Draft(kind, job.org, job.archive_id, fields)]

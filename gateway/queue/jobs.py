@@ -1,0 +1,115 @@
+"""What the queue hands out and takes back: plain data, no database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from gateway.queue.states import OPEN, State
+from pki.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be queued in the same transaction as its archive entry.
+
+    kind: "mail", or "notice" for a DSN of our own. Times are microseconds since the epoch.
+    """
+
+    archive_id: str
+    org: str
+    kind: str
+    sender: str
+    author: str
+    parameters: dict[str, str]
+    size: int
+    accepted_at: int
+    expires_at: int
+    recipients: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Recipient:
+    """One recipient of a claimed message. The worker that holds the claim is its only owner."""
+
+    position: int
+    address: str
+    state: State
+    group_id: str | None
+    attempts: int
+    next_attempt_at: int | None
+    expires_at: int
+    reason: str
+    decision: str
+    due: bool
+
+
+@dataclass(slots=True)
+class Job:
+    """A claimed message with all its recipients, open and settled."""
+
+    archive_id: str
+    org: str
+    kind: str
+    sender: str
+    author: str
+    parameters: dict[str, str]
+    size: int
+    accepted_at: int
+    recipients: list[Recipient]
+
+    @property
+    def due(self) -> list[Recipient]:
+        """Recipients to be worked on now."""
+        return [r for r in self.recipients if r.due and r.state is State.QUEUED]
+
+    @property
+    def worked_on(self) -> list[Recipient]:
+        """Recipients this claim is about, whatever has become of them since."""
+        return [r for r in self.recipients if r.due]
+
+    @property
+    def next_due(self) -> int | None:
+        """When the message is due again: the earliest attempt of a queued recipient."""
+        times = [
+            r.next_attempt_at
+            for r in self.recipients
+            if r.state is State.QUEUED and r.next_attempt_at is not None
+        ]
+        return min(times, default=None)
+
+    @property
+    def settled(self) -> bool:
+        """No recipient is open any more."""
+        return all(r.state not in OPEN for r in self.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedGroup:
+    """Recipients sealed together, and the octets that leave for all of them."""
+
+    id: str
+    archive_id: str
+    treatment: str
+    route: str
+    sha256: str
+    size: int
+    emitted: bytes
+
+
+def problem_to_json(problem: Problem) -> str:
+    """A problem as it stands in a queue row and in a log entry."""
+    return json.dumps(
+        {"code": problem.code, "template": problem.template, "facts": problem.facts},
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+
+
+def problem_from_json(text: str) -> Problem | None:
+    """Inverse of `problem_to_json`; None for the empty string."""
+    if not text:
+        return None
+    value = json.loads(text)
+    return Problem(value["code"], value["template"], dict(value["facts"]))

@@ -1,0 +1,367 @@
+"""The queue's rows: put in, claim, give back. Every function works in the caller's transaction.
+
+The claim stores the number of the attempt and the time of the next one *before* anything is
+dialled: a crash in the middle cannot hammer the peer (I1, and design "way out" step 7).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from archive.models import log_entries, log_working_wraps
+from gateway.errors import SceauError
+from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
+from gateway.queue.models import groups, messages, recipients
+from gateway.queue.schedule import wait_after
+from gateway.queue.states import OPEN, State
+from pki.errors import Problem
+
+MICROSECOND = timedelta(microseconds=1)
+
+# A mail on which workers died this often is taken out of the queue and shown (held).
+POISON_AFTER = 3
+POISON = Problem(
+    "limits.poison",
+    "the process that worked on this message died {times} times; it is held for a person",
+    {"times": str(POISON_AFTER)},
+)
+
+
+class Busy(SceauError):
+    """A worker holds the message at this moment."""
+
+
+def enqueue(conn: sa.Connection, message: NewMessage) -> None:
+    """Insert the message and its recipients, due at once."""
+    conn.execute(
+        messages.insert(),
+        {
+            "archive_id": message.archive_id,
+            "org": message.org,
+            "kind": message.kind,
+            "sender": message.sender,
+            "author": message.author,
+            "parameters": json.dumps(message.parameters, sort_keys=True),
+            "size": message.size,
+            "accepted_at": message.accepted_at,
+            "due_at": message.accepted_at,
+            "claimed_by": None,
+            "crashes": 0,
+            "settled_at": None,
+        },
+    )
+    conn.execute(
+        recipients.insert(),
+        [
+            {
+                "archive_id": message.archive_id,
+                "position": position,
+                "address": address,
+                "state": State.QUEUED,
+                "group_id": None,
+                "attempts": 0,
+                "next_attempt_at": message.accepted_at,
+                "expires_at": message.expires_at,
+                "reason": "",
+                "decision": "",
+            }
+            for position, address in enumerate(message.recipients)
+        ],
+    )
+
+
+_DUE = (
+    sa.select(messages)
+    .where(messages.c.claimed_by.is_(None), messages.c.due_at <= sa.bindparam("now"))
+    .order_by(messages.c.due_at)
+    .limit(sa.bindparam("limit"))
+    .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
+)
+
+
+def something_due(conn: sa.Connection, now: int) -> bool:
+    """Whether a claim would find work; reads only, so that idle workers take no write lock."""
+    row = conn.execute(
+        sa.select(messages.c.archive_id)
+        .where(messages.c.claimed_by.is_(None), messages.c.due_at <= now)
+        .limit(1)
+    ).first()
+    return row is not None
+
+
+def claim(
+    conn: sa.Connection,
+    *,
+    worker: str,
+    now: int,
+    limit: int,
+    max_bytes: int,
+    waits: Sequence[timedelta],
+) -> list[Job]:
+    """Take due messages for `worker` and store their next attempts.
+
+    At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on which a worker died before is handed out alone: if it kills again, it takes
+    nobody with it.
+    """
+    rows = conn.execute(_DUE, {"now": now, "limit": limit}).all()
+    suspect = next((n for n, row in enumerate(rows) if row.crashes), None)
+    if suspect is not None:
+        rows = rows[: max(suspect, 1)]
+    rows = _within(rows, max_bytes)
+    if not rows:
+        return []
+    ids = [row.archive_id for row in rows]
+    conn.execute(
+        messages.update().where(messages.c.archive_id == sa.bindparam("id")),
+        [{"id": archive_id, "claimed_by": worker} for archive_id in ids],
+    )
+    jobs = {row.archive_id: _job(row) for row in rows}
+    planned = []
+    for job, recipient in _recipients_of(conn, jobs):
+        recipient.due = (
+            recipient.state is State.QUEUED
+            and recipient.next_attempt_at is not None
+            and recipient.next_attempt_at <= now
+        )
+        if recipient.due:
+            recipient.attempts += 1
+            wait = wait_after(recipient.attempts, waits)
+            recipient.next_attempt_at = now + wait // MICROSECOND
+            planned.append(
+                {
+                    "id": job.archive_id,
+                    "pos": recipient.position,
+                    "attempts": recipient.attempts,
+                    "next_attempt_at": recipient.next_attempt_at,
+                }
+            )
+    if planned:
+        conn.execute(
+            recipients.update().where(
+                recipients.c.archive_id == sa.bindparam("id"),
+                recipients.c.position == sa.bindparam("pos"),
+            ),
+            planned,
+        )
+    return list(jobs.values())
+
+
+def take(conn: sa.Connection, archive_id: str) -> Job:
+    """One message for a person's command, within the caller's transaction.
+
+    Raises Busy while a worker holds it; KeyError if it is not in the queue.
+    """
+    row = conn.execute(
+        sa.select(messages).where(messages.c.archive_id == archive_id).with_for_update()
+    ).first()
+    if row is None:
+        raise KeyError(archive_id)
+    if row.claimed_by is not None:
+        raise Busy(
+            "{id} is being worked on at this moment",
+            hint="try again shortly",
+            facts={"id": archive_id},
+        )
+    job = _job(row)
+    for _ in _recipients_of(conn, {archive_id: job}):
+        pass
+    return job
+
+
+def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
+    """Store what will leave. Commit this before the first connection (design step 6)."""
+    if sealed:
+        conn.execute(
+            groups.insert(),
+            [
+                {
+                    "id": g.id,
+                    "archive_id": g.archive_id,
+                    "treatment": g.treatment,
+                    "route": g.route,
+                    "sha256": g.sha256,
+                    "size": g.size,
+                    "emitted": g.emitted,
+                }
+                for g in sealed
+            ],
+        )
+
+
+def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGroup]:
+    """Sealed groups by id; those whose octets are gone are left out."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    rows = conn.execute(sa.select(groups).where(groups.c.id.in_(wanted))).all()
+    return {
+        row.id: SealedGroup(
+            row.id, row.archive_id, row.treatment, row.route, row.sha256, row.size, row.emitted
+        )
+        for row in rows
+        if row.emitted is not None
+    }
+
+
+def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]]) -> None:
+    """Write back recipients (archive id, recipient) as they stand in memory."""
+    if changed:
+        conn.execute(
+            recipients.update().where(
+                recipients.c.archive_id == sa.bindparam("id"),
+                recipients.c.position == sa.bindparam("pos"),
+            ),
+            [
+                {
+                    "id": archive_id,
+                    "pos": r.position,
+                    "state": r.state,
+                    "group_id": r.group_id,
+                    "attempts": r.attempts,
+                    "next_attempt_at": r.next_attempt_at,
+                    "reason": r.reason,
+                    "decision": r.decision,
+                }
+                for archive_id, r in changed
+            ],
+        )
+
+
+def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
+    """End the claims: say when each message is due again, drop the octets of finished groups."""
+    if not jobs:
+        return
+    conn.execute(
+        messages.update().where(messages.c.archive_id == sa.bindparam("id")),
+        [
+            {
+                "id": job.archive_id,
+                "claimed_by": None,
+                "crashes": 0,
+                "due_at": job.next_due,
+                "settled_at": now if job.settled else None,
+            }
+            for job in jobs
+        ],
+    )
+    finished = []
+    for job in jobs:
+        open_groups = {r.group_id for r in job.recipients if r.state in OPEN}
+        all_groups = {r.group_id for r in job.recipients if r.group_id is not None}
+        finished += [{"id_": group} for group in all_groups - open_groups]
+    if finished:
+        conn.execute(
+            groups.update().where(groups.c.id == sa.bindparam("id_")).values(emitted=None),
+            finished,
+        )
+
+
+def release_claims(
+    conn: sa.Connection, *, worker: str | None, now: int
+) -> tuple[list[str], list[str]]:
+    """Free the messages of a worker that died (None: of all): (ids freed, ids held).
+
+    They are due at once; the attempt that died stays counted. After `POISON_AFTER` deaths a
+    message is held for a person: the caller writes that into the log.
+    """
+    whose = (
+        messages.c.claimed_by.is_not(None) if worker is None else messages.c.claimed_by == worker
+    )
+    rows = conn.execute(sa.select(messages.c.archive_id, messages.c.crashes).where(whose)).all()
+    poisoned = [row.archive_id for row in rows if row.crashes + 1 >= POISON_AFTER]
+    freed = [row.archive_id for row in rows if row.crashes + 1 < POISON_AFTER]
+    update = messages.update().where(messages.c.archive_id == sa.bindparam("id"))
+    if freed:
+        conn.execute(
+            update.values(claimed_by=None, crashes=messages.c.crashes + 1, due_at=now),
+            [{"id": archive_id} for archive_id in freed],
+        )
+        conn.execute(
+            recipients.update()
+            .where(
+                recipients.c.archive_id == sa.bindparam("id"), recipients.c.state == State.QUEUED
+            )
+            .values(next_attempt_at=now),
+            [{"id": archive_id} for archive_id in freed],
+        )
+    if poisoned:
+        conn.execute(
+            update.values(claimed_by=None, crashes=0, due_at=None),
+            [{"id": archive_id} for archive_id in poisoned],
+        )
+        conn.execute(
+            recipients.update()
+            .where(
+                recipients.c.archive_id == sa.bindparam("id"), recipients.c.state == State.QUEUED
+            )
+            .values(state=State.HELD, next_attempt_at=None, reason=problem_to_json(POISON)),
+            [{"id": archive_id} for archive_id in poisoned],
+        )
+    return freed, poisoned
+
+
+def settled_with_wraps(conn: sa.Connection, *, indexed: int, limit: int) -> list[str]:
+    """Messages that need no opening any more: settled, and accepted before entry `indexed`."""
+    rows = conn.execute(
+        sa.select(log_working_wraps.c.archive_id)
+        .join(messages, messages.c.archive_id == log_working_wraps.c.archive_id)
+        .join(log_entries, log_entries.c.archive_id == log_working_wraps.c.archive_id)
+        .where(messages.c.settled_at.is_not(None), log_entries.c.entry_index < indexed)
+        .distinct()
+        .limit(limit)
+    )
+    return [row.archive_id for row in rows]
+
+
+def _within(rows: Sequence[sa.Row[Any]], max_bytes: int) -> list[sa.Row[Any]]:
+    kept: list[sa.Row[Any]] = []
+    total = 0
+    for row in rows:
+        total += row.size
+        if kept and total > max_bytes:
+            break
+        kept.append(row)
+    return kept
+
+
+def _job(row: sa.Row[Any]) -> Job:
+    return Job(
+        archive_id=row.archive_id,
+        org=row.org,
+        kind=row.kind,
+        sender=row.sender,
+        author=row.author,
+        parameters=json.loads(row.parameters),
+        size=row.size,
+        accepted_at=row.accepted_at,
+        recipients=[],
+    )
+
+
+def _recipients_of(conn: sa.Connection, jobs: dict[str, Job]) -> Iterable[tuple[Job, Recipient]]:
+    rows = conn.execute(
+        sa.select(recipients)
+        .where(recipients.c.archive_id.in_(list(jobs)))
+        .order_by(recipients.c.archive_id, recipients.c.position)
+    ).all()
+    for row in rows:
+        job = jobs[row.archive_id]
+        recipient = Recipient(
+            position=row.position,
+            address=row.address,
+            state=State(row.state),
+            group_id=row.group_id,
+            attempts=row.attempts,
+            next_attempt_at=row.next_attempt_at,
+            expires_at=row.expires_at,
+            reason=row.reason,
+            decision=row.decision,
+            due=False,
+        )
+        job.recipients.append(recipient)
+        yield job, recipient

@@ -1,0 +1,98 @@
+"""Why a recipient got what he got, as it stands in the log and in the queue (invariant I4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+
+from gateway.clock import rfc3339
+from gateway.policy import Decision
+from gateway.smime.choose import Treatment
+from pki.errors import Problem
+from pki.models import CheckedCertificate, Finding, Refusal
+
+
+def decision_record(
+    decision: Decision,
+    outcome: str,
+    *,
+    reason: Problem | None = None,
+    finding: Finding | None = None,
+    certificate: CheckedCertificate | None = None,
+    algorithms: Treatment | None = None,
+    signer: tuple[str, str] | None = None,
+) -> str:
+    """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
+
+    outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
+    signer: role and certificate fingerprint of who signs inside.
+    """
+    record: dict[str, object] = {
+        "outcome": outcome,
+        "rule": decision.rule,
+        "sender": decision.sender,
+        "recipient": decision.recipient,
+        "encryption": decision.encryption.value,
+        "without-certificate": decision.without_certificate.value,
+        "sign": decision.sign.value,
+    }
+    if reason is not None:
+        record["reason"] = _problem(reason)
+    if certificate is not None:
+        record["certificate"] = _certificate(certificate)
+    if finding is not None:
+        record["looked-in"] = list(finding.looked_in)
+        if finding.refused:
+            record["refused"] = [_refusal(each) for each in finding.refused]
+    if algorithms is not None:
+        record["cipher"] = algorithms.cipher.value
+        record["key-management"] = algorithms.transport.value
+        record["algorithms-because"] = {
+            "code": algorithms.reason.code,
+            "text": algorithms.reason.text,
+        }
+    if signer is not None:
+        record["signer"] = {"role": signer[0], "certificate-sha256": signer[1]}
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"code": problem.code, "text": problem.text}
+
+
+def _refusal(refusal: Refusal) -> dict[str, object]:
+    return {
+        "certificate-sha256": refusal.sha256,
+        "subject": refusal.subject,
+        "source": refusal.source,
+        "problem": _problem(refusal.problem),
+    }
+
+
+def _certificate(checked: CheckedCertificate) -> dict[str, object]:
+    return {
+        "sha256": checked.sha256,
+        "subject": checked.certificate.subject.rfc4514_string(),
+        "source": checked.source,
+        "anchor": checked.anchor,
+        "moment": rfc3339(checked.moment),
+        "path-sha256": [_sha256(der) for der in checked.path],
+        "revocation": [
+            {
+                "issuer": crl.issuer,
+                "subject": crl.subject,
+                "number": None if crl.number is None else str(crl.number),
+                "this-update": rfc3339(crl.this_update),
+                "next-update": rfc3339(crl.next_update),
+                "sha256": crl.sha256,
+                "source": crl.source,
+            }
+            for crl in checked.revocation
+        ],
+    }
+
+
+@lru_cache(maxsize=4096)
+def _sha256(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()

@@ -1,0 +1,154 @@
+"""`python -m gateway.roles ROLE`: one child process of `sceau serve`.
+
+It ends on SIGTERM (gracefully), and at once when its standard input ends: then the supervisor is
+gone, and nobody would free what it claims.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway import clock, failpoints, maillog
+from gateway.config import LogFormat
+from gateway.errors import SceauError
+from gateway.smtp.listener import Listener
+from gateway.wiring import Wiring
+from pki.errors import PkiError
+
+log = structlog.get_logger()
+
+_GRACE = 20.0  # seconds for running SMTP transactions to end
+_INDEX_PAUSE = 0.3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one role until told to stop; the exit code is 0 only for a stop that was asked for."""
+    parser = argparse.ArgumentParser(prog="gateway.roles")
+    parser.add_argument("role", choices=sorted(_ROLES))
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--listen-fd", type=int)
+    args = parser.parse_args(argv)
+    _watch_parent()
+    wiring = Wiring.from_file(args.config, checkpoint=args.role == "keeper")
+    maillog.configure(
+        json=wiring.config.log.format is LogFormat.JSON, level=wiring.config.log.level.value
+    )
+    structlog.contextvars.bind_contextvars(process=args.name)
+    if failpoints.ARMED is not None:
+        log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    try:
+        _ROLES[args.role](wiring, args)
+    except (SceauError, PkiError) as error:
+        log.error("cannot_run", role=args.role, reason=str(error))
+        return 1
+    except Exception:
+        log.exception("process_fault", role=args.role)
+        return 1
+    return 0
+
+
+def _ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+def _watch_parent() -> None:
+    def wait() -> None:
+        # os.read, not sys.stdin: nothing is ever written, the end is all that matters.
+        while os.read(0, 512):
+            pass
+        os._exit(3)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+
+
+def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
+    async def serve() -> None:
+        stop = _stop_event()
+        listener = Listener(wiring.listen_settings, wiring.intake, clock=clock.now)
+        await listener.start([socket.socket(fileno=args.listen_fd)])
+        _ready()
+        while not stop.is_set():
+            await _wait(stop, 0.5)
+            if wiring.appender.broken is not None:
+                # What the last commit left behind is unknown: clients got 451; start afresh.
+                log.error("appender_broken", reason=str(wiring.appender.broken))
+                os._exit(4)
+        await listener.stop(_GRACE)
+        wiring.appender.close()
+
+    asyncio.run(serve())
+
+
+def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
+    async def serve() -> None:
+        worker = wiring.worker(args.name)
+        stop = _stop_event()
+        _ready()
+        await worker.run(stop)
+        wiring.finder.close()
+        wiring.appender.close()
+
+    asyncio.run(serve())
+
+
+def _keeper(wiring: Wiring, _args: argparse.Namespace) -> None:
+    stop = _stop_flag()
+    wiring.keeper.once()
+    _ready()
+    wiring.keeper.run(stop)
+
+
+def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
+    stop = _stop_flag()
+    indexer = wiring.indexer
+    _ready()
+    # Reading in good-sized steps: a commit of the index costs the same for one mail as for many.
+    while not stop.is_set():
+        if indexer.step() == 0:
+            stop.wait(_INDEX_PAUSE)
+    indexer.close()
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _stop_flag() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        pass
+
+
+_ROLES: dict[str, Callable[[Wiring, argparse.Namespace], None]] = {
+    "intake": _intake,
+    "worker": _worker,
+    "keeper": _keeper,
+    "index": _index,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Which next hop a recipient's mail goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.smtp.nexthop import NextHop
+from pki.addresses import domain_of, in_domain
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A next hop and the domains it serves ("a.example", "*.a.example"); default: all others."""
+
+    name: str
+    hop: NextHop
+    domains: tuple[str, ...]
+    default: bool
+
+
+class Routes:
+    """The configured routes. The most exact domain wins: a.b.example before *.b.example."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._by_name: Mapping[str, Route] = {route.name: route for route in routes}
+        self._default = next((route for route in routes if route.default), None)
+        self._exact = {d: r for r in routes for d in r.domains if not d.startswith("*.")}
+        below = [(d, r) for r in routes for d in r.domains if d.startswith("*.")]
+        self._below = sorted(below, key=lambda pair: -len(pair[0]))
+
+    def find(self, address: str, *, named: str = "") -> Route | None:
+        """Route for a canonical address; `named`: the route a rule demands. None: there is none."""
+        if named:
+            return self._by_name.get(named)
+        domain = domain_of(address)
+        if domain in self._exact:
+            return self._exact[domain]
+        for pattern, route in self._below:
+            if in_domain(address, pattern):
+                return route
+        return self._default
+
+    def get(self, name: str) -> Route | None:
+        """Route by name: what a sealed group remembers."""
+        return self._by_name.get(name)

@@ -1,0 +1,129 @@
+"""The mail after DATA: finding its end, checking it, undoing and making doubled dots. In bulk.
+
+Walking line by line costs 3.5 to 7 times as much from 75 kB up; searching and counting over the
+whole buffer makes the same checks at the speed of memory.
+"""
+
+from __future__ import annotations
+
+from gateway.smtp import replies
+
+# The only thing that ends a mail. Taking LF.LF, CR.CR or a mix for it is how mail is smuggled
+# through a gateway (CVE-2023-51764 and its kin).
+END = b"\r\n.\r\n"
+
+# RFC 5321 §6.3 asks for at least 100 in general; Postfix and others stop at 50.
+HOP_LIMIT = 50
+
+
+class DataScanner:
+    """Takes one mail out of a growing buffer, up to and with its end marker.
+
+    max_size: octets after undoubling dots; max_line: octets of a line without CRLF.
+    """
+
+    def __init__(self, max_size: int, max_line: int) -> None:
+        self._max_size = max_size
+        self._max_line = max_line
+        # A doubled dot needs a line of at least 4 octets ("..", CRLF) and adds one: nothing
+        # longer than this can shrink to the limit.
+        self._keep = max_size + max_size // 3 + len(END)
+        self._begun = False
+        self._searched = 0
+        self._too_large = False
+        self._raw = b""
+
+    def scan(self, buffer: bytearray) -> bool:
+        """True when the end marker was found: the mail and marker are then gone from `buffer`.
+
+        What follows the marker stays there: it is the client's next command. Call again, with
+        the same buffer grown, when False.
+        """
+        if not self._begun:
+            # The CRLF of the DATA command itself begins the marker of an empty mail.
+            if buffer.startswith(END[2:]):
+                del buffer[:3]
+                return True
+            if END[2:].startswith(buffer):
+                return False
+            self._begun = True
+        position = buffer.find(END, self._searched)
+        if position >= 0:
+            if not self._too_large:
+                with memoryview(buffer) as view:
+                    self._raw = bytes(view[: position + 2])
+            del buffer[: position + len(END)]
+            return True
+        if len(buffer) > self._keep:
+            # Too large for certain: the rest is read, so that the reply comes where the client
+            # waits for it, but not kept.
+            self._too_large = True
+            del buffer[: 1 - len(END)]
+        self._searched = max(0, len(buffer) - len(END) + 1)
+        return False
+
+    def content(self) -> bytes:
+        """The mail that was found, dots undoubled. Raises Refusal if a check fails."""
+        raw, self._raw = self._raw, b""
+        if not self._too_large:
+            # RFC 5321 §4.5.2: the first of several characters of a line, if a dot, is deleted.
+            if b"\r\n." in raw:
+                raw = raw.replace(b"\r\n.", b"\r\n")
+            if raw.startswith(b"."):
+                raw = raw[1:]
+        if self._too_large or len(raw) > self._max_size:
+            raise replies.refusal(replies.TOO_LARGE, limit=self._max_size)
+        if unsafe := unsafe_octets(raw):
+            raise replies.refusal(unsafe)
+        if has_line_over(raw, self._max_line):
+            raise replies.refusal(replies.DATA_LINE_TOO_LONG, limit=self._max_line)
+        if _hops(raw) >= HOP_LIMIT:
+            raise replies.refusal(replies.LOOP)
+        return raw
+
+
+def unsafe_octets(data: bytes) -> str:
+    """The reply that refuses `data` for a bare CR, bare LF or NUL; "" when it has none.
+
+    Such octets mean different things to different servers behind us: relaying them, or taking
+    them in, makes this gateway the smuggler.
+    """
+    pairs = data.count(b"\r\n")
+    if data.count(b"\r") != pairs:
+        return replies.BARE_CR
+    if data.count(b"\n") != pairs:
+        return replies.BARE_LF
+    if b"\0" in data:
+        return replies.NUL
+    return ""
+
+
+def has_line_over(data: bytes, limit: int) -> bool:
+    """Whether a line has more than `limit` octets without its CRLF; the last must have one."""
+    # From the start of a line, the last line end within reach is the start of another line, and
+    # all lines between are shorter still: one look per `limit` octets, not one per line.
+    start = 0
+    while len(data) - start > limit + 2:
+        end = data.rfind(b"\n", start, start + limit + 2)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
+def _hops(data: bytes) -> int:
+    header_end = data.find(b"\r\n\r\n")
+    header = data if header_end < 0 else data[:header_end]
+    return (b"\r\n" + header).lower().count(b"\r\nreceived:")
+
+
+def double_dots(data: bytes) -> bytes:
+    """`data` as it goes over the wire before the final ".CRLF" (RFC 5321 §4.5.2).
+
+    Ends in CRLF, which is added where the mail lacks it.
+    """
+    if b"\r\n." in data:
+        data = data.replace(b"\r\n.", b"\r\n..")
+    if data.startswith(b"."):
+        data = b"." + data
+    return data if data.endswith(b"\r\n") or not data else data + b"\r\n"

@@ -1,0 +1,150 @@
+"""A listening port: takes connections, counts them, ends them gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.errors import SceauError
+from gateway.smtp.intake import Intake
+from gateway.smtp.session import Session
+from gateway.smtp.settings import ListenSettings
+
+__all__ = ["Intake", "ListenSettings", "Listener"]
+
+_BACKLOG = 256
+
+
+class Listener:
+    """Takes connections and runs one `Session` on each. One event loop only.
+
+    clock: the time of receipt, aware UTC (I8: one clock, set in the wiring).
+    """
+
+    def __init__(
+        self,
+        settings: ListenSettings,
+        intake: Intake,
+        *,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.intake = intake
+        self.stopping = False
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._servers: list[asyncio.Server] = []
+        self._sessions: set[Session] = set()
+        self._accepts: set[asyncio.Task[str]] = set()
+        self._changed = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        """The port listened on (of the first socket)."""
+        port: int = self._servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Listen; on `sockets` (bound, so that processes can share one) or on the settings' port.
+
+        Raises SceauError in plain words when the port cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+
+        def session() -> Session:
+            return Session(self, loop)
+
+        if sockets is not None:
+            for listening in sockets:
+                server = await loop.create_server(session, sock=listening, backlog=_BACKLOG)
+                self._servers.append(server)
+            return
+        address, port = self.settings.address, self.settings.port
+        try:
+            server = await loop.create_server(
+                session,
+                address,
+                port,
+                reuse_port=self.settings.reuse_port or None,
+                backlog=_BACKLOG,
+            )
+        except (OSError, OverflowError) as error:
+            raise cannot_listen(address, port, error) from error
+        self._servers.append(server)
+
+    async def stop(self, grace: float) -> None:
+        """End gracefully: no new connections, idle ones get 421, running transactions end.
+
+        After `grace` seconds what is left is cut off. An `accept` is never cancelled; one that
+        outlasts the grace runs on, and its client comes again.
+        """
+        self.stopping = True
+        for server in self._servers:
+            server.close()
+        for session in tuple(self._sessions):
+            session.stop()
+        if not await self._empty(grace):
+            for session in tuple(self._sessions):
+                session.cut()
+            await self._empty(1.0)  # tasks of cut sessions that do not accept end at once
+
+    async def _empty(self, seconds: float) -> bool:
+        """Wait until no session and no accept is left; False when the time is over first."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._sessions or self._accepts:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # --- the House of the sessions -----------------------------------------------------------
+
+    def clock(self) -> datetime:
+        """The time, aware UTC."""
+        return self._clock()
+
+    def arrived(self, session: Any) -> bool:
+        """A connection was made; False: there are too many, or the listener stops."""
+        if self.stopping or len(self._sessions) >= self.settings.max_connections:
+            return False
+        self._sessions.add(session)
+        return True
+
+    def left(self, session: Any) -> None:
+        """The task of a session has ended."""
+        self._sessions.discard(session)
+        self._changed.set()
+
+    def keep(self, task: asyncio.Task[str]) -> None:
+        """Hold on to an `accept` until it has ended, whatever becomes of its session."""
+        self._accepts.add(task)
+        task.add_done_callback(self._accepted)
+
+    def _accepted(self, task: asyncio.Task[str]) -> None:
+        self._accepts.discard(task)
+        self._changed.set()
+
+
+def cannot_listen(address: str, port: int, error: Exception) -> SceauError:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return SceauError(
+            f"port {port} on {address} is already in use by another program",
+            hint="stop that program, or choose another port for this listener",
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return SceauError(
+            f"no right to listen on port {port} of {address}",
+            hint="ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose a higher one",
+        )
+    if number == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return SceauError(
+            f"{address} is not an address of this machine",
+            hint="use one of its own addresses, 127.0.0.1, or 0.0.0.0 for all of them",
+        )
+    return SceauError(f"cannot listen on port {port} of {address}: {error}")

@@ -1,0 +1,262 @@
+"""One SMTP connection: the verbs of RFC 5321, from EHLO to QUIT."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+from gateway.errors import Refusal
+from gateway.mail import Peer, Submission
+from gateway.smtp import replies
+from gateway.smtp.data import DataScanner
+from gateway.smtp.dialogue import Dialogue
+from gateway.smtp.intake import House, Intake
+from gateway.smtp.syntax import MailCommand, parse_mail, parse_rcpt
+
+__all__ = ["Intake", "Session"]
+
+# RFC 5321 §4.5.3.1.4, CRLF included.
+COMMAND_LIMIT = 512
+
+# Added by RFC 1870 §3 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4 (SMTPUTF8). A constant: the
+# stock limits belong to the class and grow with each EHLO, for everybody.
+LIMITS = {"MAIL": COMMAND_LIMIT + 26 + 17 + 10}
+
+# What may be said before STARTTLS where TLS is demanded (RFC 3207 §4).
+BEFORE_TLS = frozenset({"EHLO", "HELO", "NOOP", "QUIT", "RSET", "STARTTLS"})
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]-]")
+
+
+class Session(Dialogue):
+    """The server's side of one connection. The verbs' methods say or complain, never raise
+    anything but Refusal (which counts as a protocol error) and what ends the connection."""
+
+    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(house, loop)
+        self._verbs: dict[str, Callable[[str], Awaitable[None]]] = {
+            "HELO": self._helo,
+            "EHLO": self._ehlo,
+            "MAIL": self._mail,
+            "RCPT": self._rcpt,
+            "DATA": self._data,
+            "RSET": self._rset,
+            "NOOP": self._noop,
+            "QUIT": self._quit,
+            "VRFY": self._vrfy,
+            "EXPN": self._expn,
+            "HELP": self._help,
+            "STARTTLS": self._starttls,
+        }
+        self._peer: Peer | None = None  # None: nobody has said EHLO
+        self._extended = False
+        self._sender: MailCommand | None = None
+        self._recipients: dict[str, None] = {}  # in order, each once
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a mail is on its way, from MAIL to the reply after the dot."""
+        return self._sender is not None
+
+    async def obey(self, line: bytes) -> None:
+        """Find the verb, check what holds for all verbs, do it."""
+        if _CONTROL.search(line):
+            self.complain(replies.BAD_CHARACTERS)
+            return
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            self.complain(replies.BAD_CHARACTERS)
+            return
+        word, _, argument = text.partition(" ")
+        verb = word.upper()
+        if len(line) + 2 > LIMITS.get(verb, COMMAND_LIMIT):
+            self.complain(replies.LINE_TOO_LONG)
+        elif verb not in self._verbs:
+            self.complain(replies.UNKNOWN_COMMAND)
+        elif self.relay is None and verb != "QUIT":
+            self.complain(replies.ONLY_QUIT)
+        elif self.settings.require_tls and not self.tls and verb not in BEFORE_TLS:
+            self.complain(replies.NEED_TLS)
+        else:
+            await self._verbs[verb](argument.strip(" "))
+
+    # --- who ---------------------------------------------------------------------------------
+
+    async def _helo(self, argument: str) -> None:
+        if self._introduced("HELO", argument, extended=False):
+            self.say(f"250 {self.settings.hostname}")
+
+    async def _ehlo(self, argument: str) -> None:
+        if not self._introduced("EHLO", argument, extended=True):
+            return
+        self.say(f"250-{self.settings.hostname}")
+        self.say("250-PIPELINING")
+        self.say(f"250-SIZE {self.settings.max_size}")
+        self.say("250-8BITMIME")
+        self.say("250-SMTPUTF8")
+        self.say("250-ENHANCEDSTATUSCODES")
+        if self.settings.tls is not None and not self.tls:
+            self.say("250-STARTTLS")
+        self.say("250 HELP")
+
+    def _introduced(self, verb: str, name: str, *, extended: bool) -> bool:
+        self._forget()
+        if not name:
+            self.complain(replies.NEED_NAME.format(command=verb))
+            return False
+        # The name goes into a Received field later: nothing may stay in it that ends one there.
+        name = _NOT_IN_NAMES.sub("?", name)[:255]
+        self._peer = Peer(self.ip, self.client_port, name, self.tls, self.relay or "")
+        self._extended = extended
+        return True
+
+    async def _starttls(self, argument: str) -> None:
+        if argument:
+            self.complain(replies.NO_ARGUMENT)
+        elif self.tls:
+            self.complain(replies.TLS_ALREADY)
+        elif self.settings.tls is None:
+            self.complain(replies.TLS_UNAVAILABLE)
+        else:
+            # RFC 3207 §4.2: all that was said before is forgotten, the greeting too.
+            self._forget()
+            self._peer = None
+            await self.push(replies.TLS_GO_AHEAD)
+            await self.secure(self.settings.tls)
+
+    # --- a transaction -----------------------------------------------------------------------
+
+    async def _mail(self, argument: str) -> None:
+        peer = self._peer
+        if peer is None:
+            self.complain(replies.NEED_HELLO)
+            return
+        if self._sender is not None:
+            self.complain(replies.NESTED_MAIL)
+            return
+        mail = parse_mail(argument, extended=self._extended)
+        if mail.size is not None and mail.size > self.settings.max_size:
+            self.say(replies.TOO_LARGE.format(limit=self.settings.max_size))
+        elif self._allowed(lambda: self.house.intake.sender(peer, mail.address, mail.size)):
+            self._sender = mail
+            self.say(replies.SENDER_OK)
+
+    async def _rcpt(self, argument: str) -> None:
+        mail, peer = self._sender, self._peer
+        if mail is None or peer is None:
+            self.complain(replies.NEED_MAIL)
+            return
+        hostname = self.settings.hostname
+        address = parse_rcpt(
+            argument, extended=self._extended, smtputf8=mail.smtputf8, hostname=hostname
+        )
+        if address in self._recipients:
+            self.say(replies.RECIPIENT_OK)
+        elif len(self._recipients) >= self.settings.max_recipients:
+            self.say(replies.TOO_MANY_RECIPIENTS)
+        elif self._allowed(lambda: self.house.intake.recipient(peer, mail.address, address)):
+            self._recipients[address] = None
+            self.say(replies.RECIPIENT_OK)
+
+    def _allowed(self, ask: Callable[[], None]) -> bool:
+        """Ask the intake; say its refusal, or 451 if it fails."""
+        try:
+            ask()
+        except Refusal as refusal:
+            self.say(replies.reply_for(refusal, ""))
+            return False
+        except Exception as error:  # noqa: BLE001  # every fault of ours is a 4xx
+            self.say(replies.reply_for(error, self.report(error)))
+            return False
+        return True
+
+    async def _data(self, argument: str) -> None:
+        mail, peer = self._sender, self._peer
+        if argument:
+            self.complain(replies.NO_ARGUMENT)
+        elif mail is None or peer is None:
+            self.complain(replies.NEED_MAIL)
+        elif not self._recipients:
+            self.complain(replies.NEED_RCPT)
+        else:
+            await self.push(replies.SEND_DATA)
+            try:
+                raw = await self._read_mail()
+                now = self.house.clock()
+                to = tuple(self._recipients)
+                await self._take(Submission(raw, mail.address, to, peer, now, mail.kept))
+            except Refusal as refusal:
+                self.say(replies.reply_for(refusal, ""))
+            finally:
+                # Taken or refused, the transaction is over (RFC 5321 §4.1.1.4).
+                self._forget()
+                self.transaction_over()
+
+    async def _read_mail(self) -> bytes:
+        scanner = DataScanner(self.settings.max_size, self.settings.max_line)
+        while not scanner.scan(self.inbox.buffer):
+            await self.inbox.more()
+        return scanner.content()
+
+    async def _take(self, submission: Submission) -> None:
+        """Hand the mail over and say how it went."""
+        task = self.loop.create_task(self._accept(submission))
+        self.house.keep(task)
+        self.accepting = True
+        try:
+            # wait() lets the task run on when it is itself cancelled: accept is whole or not
+            # at all, whatever the client or the listener does meanwhile.
+            await asyncio.wait((task,))
+        finally:
+            self.accepting = False
+        self.say(task.result())
+
+    async def _accept(self, submission: Submission) -> str:
+        """The reply after the dot, whatever happens."""
+        try:
+            archive_id = await self.house.intake.accept(submission)
+        except Refusal as refusal:
+            return replies.reply_for(refusal, "")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            # Cancelled inside: nobody knows whether it was committed, so the client must come
+            # again (I2: that is then a second mail).
+            return replies.reply_for(error, self.report(error))
+        return replies.ACCEPTED.format(id=archive_id)
+
+    def _forget(self) -> None:
+        self._sender = None
+        self._recipients.clear()
+
+    # --- the rest ------------------------------------------------------------------------------
+
+    async def _rset(self, argument: str) -> None:
+        if argument:
+            self.complain(replies.NO_ARGUMENT)
+        else:
+            self._forget()
+            self.say(replies.DONE)
+
+    async def _quit(self, argument: str) -> None:
+        if argument:
+            self.complain(replies.NO_ARGUMENT)
+        else:
+            self.say(replies.BYE)
+            self.ending = True
+
+    async def _noop(self, _argument: str) -> None:
+        self.say(replies.DONE)
+
+    async def _vrfy(self, argument: str) -> None:
+        if argument:
+            self.say(replies.CANNOT_VERIFY)  # RFC 5321 §7.3: nobody learns who exists
+        else:
+            self.complain(replies.NEED_VRFY)
+
+    async def _expn(self, _argument: str) -> None:
+        self.complain(replies.NOT_IMPLEMENTED)
+
+    async def _help(self, _argument: str) -> None:
+        self.say(replies.HELP.format(commands=" ".join(self._verbs)))

@@ -1,0 +1,133 @@
+"""SIGKILL at each failpoint of the way out, with mails in flight: I1, I2 and I3 hold.
+
+The judges are outside the product: the client's ledger of every 250 it saw, the sink's ledger of
+every mail it got, and openssl, which opens what was delivered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.client import Letter, send
+from gateway.demo.house import House
+from gateway.demo.judge import Case, judge, write_trust
+from gateway.demo.mails import samples
+from gateway.demo.run import SENDER, archive_id_of
+from gateway.demo.sink import read_ledger
+from gateway.demo.stage import Stage, stage
+from gateway.failpoints import POINTS
+
+pytestmark = [pytest.mark.fault, pytest.mark.flow]
+
+MAILS = 20
+# Where the next hop may have the mail before we know that it has: the only places where a
+# duplicate may arise.
+AFTER_THE_DOT = {"deliver.dot-sent", "deliver.reply-read", "outcome.rows-written"}
+# Needs a failing delivery to be passed; has a test of its own below.
+ELSEWHERE = {"notice.written"}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, House]]:
+    folder = tmp_path_factory.mktemp("kills")
+    with stage(folder) as made:
+        house = made.house(retry='["1s"]').make()
+        yield made, house
+
+
+def letters(name: str) -> list[Letter]:
+    mails = samples()
+    to = ("amelie.roux@justice.example", "bastien.faure@justice.example")
+    return [
+        Letter(
+            f"{name}-{n}",
+            SENDER,
+            to if n % 5 == 0 else (to[n % 2],),
+            mails[n % len(mails)].content,
+        )
+        for n in range(MAILS)
+    ]
+
+
+@pytest.mark.parametrize("point", [p for p in POINTS if p not in ELSEWHERE])
+def test_a_kill_loses_nothing(scene: tuple[Stage, House], point: str, tmp_path: Path) -> None:
+    made, house = scene
+    token = tmp_path / "token"
+    token.touch()
+    before = len(read_ledger(made.sink.folder))
+    house.start(environment={"SCEAU_FAILPOINT": f"{point}={token}"})
+    try:
+        wanted = letters(point)
+        first = send(wanted, house.listen_port, connections=2, timeout=20)
+        assert not token.exists() or point.startswith(("claim", "seal", "deliver", "outcome"))
+        # What a mail server does with a mail whose 250 it did not see: it sends it again.
+        lost = {r.key for r in first if r.code != 250}
+        again = _send_until_taken([x for x in wanted if x.key in lost], house.listen_port)
+        assert house.wait_settled(seconds=30), house.json("queue", "list")
+        promised = [r for r in (*first, *again) if r.code == 250]
+        assert {r.key for r in promised} == {x.key for x in wanted}
+    finally:
+        assert house.stop() == 0
+    assert not token.exists(), "the point was never passed: the test has tested nothing"
+
+    by_key = {x.key: x for x in wanted}
+    arrived: dict[tuple[str, str], list[Path]] = {}
+    for delivery in read_ledger(made.sink.folder)[before:]:
+        file = made.sink.folder / delivery.file
+        archive_id = archive_id_of(file.read_bytes())
+        for recipient in delivery.rcpt_to:
+            arrived.setdefault((archive_id, recipient), []).append(file)
+
+    # Nothing promised is lost.
+    for receipt in promised:
+        for recipient in by_key[receipt.key].rcpt_to:
+            assert (receipt.archive_id, recipient) in arrived, (point, receipt.key, recipient)
+    # Nothing arrives that is not in the archive, and what is there is settled.
+    states = {
+        (str(line["id"]), str(line["recipient"])): line["state"]
+        for state in ("queued", "held", "delivered", "failed", "cancelled")
+        for line in house.json("queue", "list", "--state", state, "--limit", "100000")
+    }
+    assert all(states.get(key) == "delivered" for key in arrived), point
+    # Duplicates: only where the reply was not committed, one at most, byte-identical.
+    copies = Counter({key: len(files) for key, files in arrived.items()})
+    twice = [key for key, count in copies.items() if count > 1]
+    assert all(count <= 2 for count in copies.values())
+    if point not in AFTER_THE_DOT:
+        assert not twice
+    for key in twice:
+        one, other = (file.read_bytes() for file in arrived[key])
+        assert one == other
+    # Never plaintext for somebody who must get ciphertext: openssl opens each.
+    trust = write_trust([made.world.interieur, made.world.justice], tmp_path / "trust.pem")
+    author = made.world.interieur.person().credential
+    assert author is not None
+    contents = {r.archive_id: by_key[r.key].content for r in promised}
+    cases = [
+        Case(f"{archive_id} {recipient}", files[0], contents[archive_id], reader, author)
+        for (archive_id, recipient), files in arrived.items()
+        if archive_id in contents
+        for reader in [next(p.credential for p in made.world.people if p.address == recipient)]
+    ]
+    assert not [(v.case.name, v.problem) for v in judge(cases, trust) if v.problem]
+    (report,) = house.json("archive", "verify")
+    assert report["status"] == "valid"
+
+
+def _send_until_taken(wanted: list[Letter], port: int) -> list:
+    taken = []
+    deadline = time.monotonic() + 10  # recovery to the first 250 within 10 s
+    while wanted and time.monotonic() < deadline:
+        receipts = send(wanted, port, connections=1, timeout=10)
+        taken += [r for r in receipts if r.code == 250]
+        missing = {r.key for r in receipts if r.code != 250}
+        wanted = [x for x in wanted if x.key in missing]
+        if wanted:
+            time.sleep(0.1)
+    assert not wanted, "no 250 within 10 s after the kill"
+    return taken
