@@ -210,9 +210,12 @@ def test_a_second_indexer_and_a_foreign_or_rolled_back_log_are_refused(
     indexed.add(body="a")
     indexed.step()
     (tmp_path / "other").mkdir()
-    with World(tmp_path / "other") as other, other.database.read() as conn:
-        with pytest.raises(IndexUnusable, match="rolled back"):
-            lag(indexed.folder, conn, moment=MOMENT)
+    with (
+        World(tmp_path / "other") as other,
+        other.database.read() as conn,
+        pytest.raises(IndexUnusable, match="rolled back"),
+    ):
+        lag(indexed.folder, conn, moment=MOMENT)
     world.change("UPDATE log_head SET origin = 'other/log'")
     with pytest.raises(IndexUnusable, match="belongs to the log"):
         indexed.indexer.step()
