@@ -194,12 +194,21 @@ class Indexer:
                 return 0
             found = reading.records(conn, [raw for _, _, raw in rows])
             sealed: list[Record] = []
+            unclear: list[str] = []
             for (_, archive_id, _), one in zip(rows, found, strict=True):
                 if isinstance(one, Damaged):
-                    self._add(archive_id, None, None)
+                    unclear.append(archive_id)
                 elif reading.has_content(one):
                     sealed.append(one)
             self._add_contents(conn, sealed)
+        # A damaged entry may be the one that brought a mail: its id must be in the index. But it
+        # must not replace a document that is there.
+        added = {one.entry.id for one in sealed}
+        searcher = self._index.searcher()
+        for archive_id in unclear:
+            if archive_id not in added and not searcher.doc_freq("id", archive_id):
+                added.add(archive_id)
+                self._add(archive_id, None, None)
         self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
         return len(rows)
 
@@ -248,6 +257,7 @@ class Indexer:
         self._writer.add_document(document)
         # Killed before: this piece is done again. Killed after: it is done, and known as done.
         self._writer.commit()
+        self._index.reload()
         self._position = reached
 
 
