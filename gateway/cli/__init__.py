@@ -30,7 +30,7 @@ from gateway.i18n import language_of
 NOUNS: dict[str, tuple[str, str]] = {
     "demo": (
         "gateway.cli.demo",
-        "show the whole product at work on this machine, with a made-up PKI",
+        "show the whole product at work, with a made-up PKI",
     ),
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
