@@ -124,7 +124,7 @@ class Intake:
             kind="mail",
             sender=submission.mail_from,
             author=author,
-            parameters=submission.parameters,
+            parameters={**submission.parameters, **_trace(submission.peer)},
             size=len(submission.raw),
             accepted_at=accepted_at,
             expires_at=accepted_at + self.expire // timedelta(microseconds=1),
@@ -187,6 +187,11 @@ class Intake:
             self.working_keys.current(submission.received_at),
             archive_id,
         )
+
+
+def _trace(peer: Peer) -> dict[str, str]:
+    """What the Received field needs to know of the connection (RFC 5321 §4.4)."""
+    return {"helo": peer.helo, "peer": peer.ip, "tls": peer.tls}
 
 
 def sealed_headers(message: Message) -> dict[str, bytes]:

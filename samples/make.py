@@ -68,7 +68,7 @@ def accents() -> bytes:
     note = "Été, hiver, Noël : à réviser dès que possible.\r\n" * 12
     return b"".join(
         [
-            header("accents", word("Réunion à Évry : été 2026")),
+            header("accents", word("Réunion à la préfecture, été 2026")),
             lines('Content-Type: multipart/mixed; boundary="=_accents"', "", "--=_accents"),
             lines("Content-Type: text/plain; charset=utf-8"),
             lines("Content-Transfer-Encoding: quoted-printable", ""),
@@ -145,7 +145,7 @@ def latin1() -> bytes:
 
 def utf8_headers() -> bytes:
     return (
-        header("utf8-headers", "Réunion à Évry : été 2026")
+        header("utf8-headers", "Réunion à Évry, été 2026")
         + lines("Content-Type: text/plain; charset=utf-8")
         + lines("Content-Transfer-Encoding: 8bit", "")
         + lines(*TEXT.splitlines())

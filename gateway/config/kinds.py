@@ -169,8 +169,8 @@ def revocation(value: str, _folder: Path) -> timedelta:
     return _duration(rest)
 
 
-def list_of(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
-    """A list; every wrong item is told, and items do not repeat."""
+def list_of(kind: Kind[T], *, least: int = 0, repeats: bool = False) -> Kind[tuple[T, ...]]:
+    """A list; every wrong item is told. repeats: the same item may stand there twice."""
 
     def read(value: object, folder: Path) -> tuple[T, ...]:
         if not isinstance(value, list):
@@ -180,7 +180,7 @@ def list_of(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
         for each in value:
             try:
                 item = kind.read(each, folder)
-                if item in items:
+                if item in items and not repeats:
                     raise Wrong("{value} stands there twice", value=shown(each))
                 items.append(item)
             except Wrong as one:

@@ -7,6 +7,7 @@ notes every 250 in a ledger before it goes on, so that after a kill each promise
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import ssl
@@ -127,12 +128,14 @@ class _Line(asyncio.Protocol):
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
         self._lost = ""
+        self._closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("connection closed by the server" if exc is None else str(exc))
+        self._closed.set()
 
     def data_received(self, data: bytes) -> None:
         lines = (self._buffer + data).split(b"\r\n")
@@ -167,6 +170,11 @@ class _Line(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.transport = await loop.start_tls(self.transport, self, context, server_hostname=host)
 
+    async def close(self) -> None:
+        """Close and wait until it is closed."""
+        self.transport.close()
+        await self._closed.wait()
+
     def _end(self, reason: str) -> None:
         self._lost = self._lost or reason
         if self._waiter and not self._waiter.done():
@@ -192,7 +200,10 @@ class _Connection:
         """Send letters until there are none, or until the connection is lost."""
         try:
             await self._open()
-        except (OSError, _LostError):
+        except OSError:
+            return
+        except _LostError:
+            await self._line.close()
             return
         for letter in letters:
             sent = time.monotonic()
@@ -216,10 +227,12 @@ class _Connection:
                 book.write(json.dumps(asdict(receipt)) + "\n")
                 book.flush()
             if outcome.code in (0, 421):
-                self._line.transport.close()
+                await self._line.close()
                 return
-        self._line.write(b"QUIT\r\n")
-        self._line.transport.close()
+        with contextlib.suppress(_LostError):
+            self._line.write(b"QUIT\r\n")
+            await self._expect(221)
+        await self._line.close()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()

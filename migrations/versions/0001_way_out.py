@@ -44,7 +44,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_archive_log_entries_archive_id",
+        "log_entries_by_archive_id",
         "log_entries",
         ["archive_id"],
         unique=False,
@@ -75,7 +75,7 @@ def upgrade() -> None:
         schema="archive",
     )
     op.create_index(
-        "ix_archive_log_working_wraps_holder",
+        "log_working_wraps_by_holder",
         "log_working_wraps",
         ["holder"],
         unique=False,
