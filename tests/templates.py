@@ -2,11 +2,11 @@
 
     python -m tests.templates
 
-A template is what is given to a parameter called `template`, `hint` or `headings`, wherever it is
-defined: Problem(…), SceauError(…), Output.say(…), message(…) and so on; to argparse as help or
-description; and each command's HELP. In `"the key cannot be used: " + why` the beginning and what
-`why` can be are templates of their own, as `gateway.i18n.translate` takes them. What is put
-together otherwise at run time (f-strings) cannot be translated and is listed apart.
+A template is what is given to a parameter called `template`, `hint`, `advice` or `headings`,
+wherever it is defined: Problem(…), SceauError(…), Output.say(…), message(…) and so on; to argparse
+as help or description; and each command's HELP. In `"the key cannot be used: " + why` the
+beginning and what `why` can be are templates of their own, as `gateway.i18n.translate` takes them.
+What is put together otherwise at run time (f-strings) cannot be translated and is listed apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gateway", "pki", "archive")
-WATCHED = ("template", "hint", "headings")
+WATCHED = ("template", "hint", "advice", "headings")
 # What argparse itself says; it stands in no source of ours.
 ARGPARSE = ("options", "positional arguments", "show this help message and exit")
 
@@ -199,8 +199,10 @@ def _take(value: ast.expr, module: Module, passed_on: set[str], found: Found) ->
             values = [body, orelse]
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.BoolOp(values=items):
             values = items
-        case ast.Subscript(value=ast.Dict(values=items)):
+        case ast.Dict(values=items):
             values = items
+        case ast.Subscript(value=ast.Dict() | ast.Name() as table):
+            values = [table]
         case ast.Call(func=ast.Attribute(attr="get"), args=[_, *defaults]):
             values = defaults  # the table's own texts are marked by message(…)
         case ast.Attribute(attr=attr) if attr in (*WATCHED, "HELP", "hint_template"):
