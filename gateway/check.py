@@ -231,7 +231,7 @@ def _crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             "crls",
             Grade.BAD,
             "no CRL is known: every certificate is «cannot tell», and mail waits",
-            advice="name sources under [[pki.crls]]; sceau serve and sceau pki crl refresh fetch them",
+            advice="name sources under [[pki.crls]]; sceau pki crl refresh fetches them",
         )
     for crl in known:
         facts = {

@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from archive.errors import IndexUnusable
-from archive.index import open_index, position
+from archive.fulltext import open_index
+from archive.index import position
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.database import Database
 from gateway.queue import store

@@ -28,7 +28,10 @@ from gateway.i18n import language_of
 # Noun, module, help line. The line stands here too because a list of all nouns must not import
 # all modules; a test holds that both are the same.
 NOUNS: dict[str, tuple[str, str]] = {
-    "demo": ("gateway.cli.demo", "show the whole product at work on this machine, with a made-up PKI"),
+    "demo": (
+        "gateway.cli.demo",
+        "show the whole product at work, with a made-up PKI",
+    ),
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),

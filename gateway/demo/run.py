@@ -88,8 +88,10 @@ def _send(show: Show, mails: Path, corpora: Path | None) -> None:
             letters.append(_letter(f"to {person.address}", two, person.address))
     archive = corpora / _HAM_ARCHIVE if corpora else None
     if archive is not None and archive.exists():
-        for mail in ham(archive, HAM, sender=SENDER):
-            letters.append(_letter(f"ham {mail.name}", mail, amelie.address))
+        letters += [
+            _letter(f"ham {mail.name}", mail, amelie.address)
+            for mail in ham(archive, HAM, sender=SENDER)
+        ]
     show.letters = {letter.key: letter for letter in letters}
     show.say(f"sending {len(letters)} mails")
     begin = time.monotonic()

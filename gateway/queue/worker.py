@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -229,7 +229,7 @@ class Worker:
 
 
 def _faulty(job: Job) -> Work:
-    """A fault of ours while sealing: nothing leaves, the recipients stay queued, the log says where."""
+    """A fault of ours while sealing: nothing leaves, recipients stay queued, the log says where."""
     incident = secrets.token_hex(6)
     log.exception("seal_fault", id=job.archive_id, incident=incident)
     problem = Problem(
@@ -243,7 +243,5 @@ def _faulty(job: Job) -> Work:
 
 
 async def _pause(stop: asyncio.Event) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), _IDLE)
-    except TimeoutError:
-        pass

@@ -64,10 +64,15 @@ def test_table_names_are_unique_across_packages() -> None:
     assert len(names) == len(set(names))
 
 
+def _upgrade_and_die(database: Database) -> None:
+    with database.write() as conn:
+        migrations.upgrade(conn)
+        raise RuntimeError("power cut")
+
+
 def test_a_failed_migration_leaves_nothing(tmp_path: Path) -> None:
     with opened(tmp_path / "x.db") as database:
-        with pytest.raises(RuntimeError, match="power cut"), database.write() as conn:
-            migrations.upgrade(conn)
-            raise RuntimeError("power cut")
+        with pytest.raises(RuntimeError, match="power cut"):
+            _upgrade_and_die(database)
         with database.read() as conn:
             assert sa.inspect(conn).get_table_names() == []

@@ -47,9 +47,7 @@ def claim(
     database: Database, worker: str = "w", *, now: int = T0, limit: int = 10, room: int = 10**9
 ) -> list[Job]:
     with database.write() as conn:
-        return store.claim(
-            conn, worker=worker, now=now, limit=limit, max_bytes=room, waits=WAITS
-        )
+        return store.claim(conn, worker=worker, now=now, limit=limit, max_bytes=room, waits=WAITS)
 
 
 def give_back(database: Database, *jobs: Job, now: int = T0) -> None:
