@@ -55,7 +55,15 @@ def _string(value: object) -> str:
 
 def _kind(read: Callable[[str, Path], T]) -> Kind[T]:
     """A kind that is written as a text in quotes."""
-    return Kind(lambda value, folder: read(_string(value), folder))
+
+    def checked(value: object, folder: Path) -> T:
+        try:
+            return read(_string(value), folder)
+        except OSError as error:  # a folder on the way is closed, a name is too long
+            why = error.strerror or type(error).__name__
+            raise Wrong("{value} cannot be read: {why}", value=shown(value), why=why) from None
+
+    return Kind(checked)
 
 
 # -- plain values ------------------------------------------------------------------------------
