@@ -22,10 +22,6 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
 }  # fmt: skip
-_TOML_NAMES: dict[type, str] = {
-    bool: "true or false", int: "an integer", float: "a number with a point",
-    str: "a text in quotes", list: "a list", dict: "a table",
-}  # fmt: skip
 
 
 def shown(value: object) -> str:
