@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from base64 import b64encode
-from binascii import a2b_base64, unhexlify
+from binascii import a2b_base64, b2a_base64, unhexlify
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -56,6 +56,7 @@ def _refuse(code: str, template: str, **facts: str) -> PayloadMalformed:
     return PayloadMalformed(Problem(f"payload.{code}", template, facts))
 
 
+@lru_cache(maxsize=1024)  # the same few names stand in every payload
 def check_name(name: str) -> None:
     """Raise PayloadMalformed unless `name` can name a field."""
     if not _NAME.fullmatch(name):
@@ -64,19 +65,13 @@ def check_name(name: str) -> None:
 
 def field_digest(name: str, salt: bytes, value: bytes) -> bytes:
     """d(name), 32 bytes. salt: 32 bytes."""
+    return sha256(_begin(name) + salt + len(value).to_bytes(8, "big") + value).digest()
+
+
+@lru_cache(maxsize=1024)
+def _begin(name: str) -> bytes:
     encoded = name.encode()
-    return sha256(
-        b"".join(
-            (
-                _PREFIX,
-                len(encoded).to_bytes(4, "big"),
-                encoded,
-                salt,
-                len(value).to_bytes(8, "big"),
-                value,
-            )
-        )
-    ).digest()
+    return _PREFIX + len(encoded).to_bytes(4, "big") + encoded
 
 
 def salted(values: Mapping[str, bytes]) -> dict[str, Open]:
@@ -148,7 +143,7 @@ def encode_payload(payload: Payload) -> bytes:
         if isinstance(one, Withheld):
             parts.append(f'"{name}":{{"digest":"{one.digest.hex()}"}}')
         else:
-            value = b64encode(one.value).decode("ascii")
+            value = b2a_base64(one.value, newline=False).decode("ascii")
             parts.append(f'"{name}":{{"salt":"{one.salt.hex()}","value":"{value}"}}')
     return f"{{{','.join(parts)}}}".encode("ascii")
 

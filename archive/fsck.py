@@ -12,22 +12,17 @@ from some entry on together with its head. That takes evidence from outside the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from archive import chain, reading
 from archive.chain import Tip, Walk
-from archive.drafts import (
-    SEALED_FIELDS_SHA256,
-    SEALED_SHA256,
-    WORKING_WRAP_SHA256,
-    WRAPS_SHA256,
-)
 from archive.entry import Entry, entry_hash
-from archive.errors import ArchiveError, Damaged, EntryMalformed, NotMine, Problem
+from archive.errors import EntryMalformed, Problem
+from archive.findings import Findings, UnreadableError, attempt
+from archive.fsck_stored import check_stored
 from archive.models import (
     log_content_keys,
     log_contents,
@@ -35,12 +30,9 @@ from archive.models import (
     log_payloads,
     log_working_wraps,
 )
-from archive.seal import Unwrapper, open_content, open_fields
-from archive.store import Record
-from archive.wrap import Wrap, wraps_hash
+from archive.seal import Unwrapper
 
 _CHUNK = 200
-_MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +53,6 @@ class VerifyReport:
     problems: tuple[Problem, ...]
 
 
-@dataclass(slots=True)
-class _Findings:
-    damaged: bool = False
-    unsure: bool = False
-    first_bad: int | None = None
-    opened: int = 0
-    payloads: int = 0
-    contents: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    def damage(self, problem: Problem, index: int | None = None) -> None:
-        self.damaged = True
-        if index is not None and (self.first_bad is None or index < self.first_bad):
-            self.first_bad = max(index, 0)
-        self._note(problem)
-
-    def doubt(self, problem: Problem) -> None:
-        self.unsure = True
-        self._note(problem)
-
-    def _note(self, problem: Problem) -> None:
-        if len(self.problems) < _MAX_PROBLEMS:
-            self.problems.append(problem)
-
-
 def verify(
     conn: sa.Connection,
     *,
@@ -100,21 +67,11 @@ def verify(
     progress: called with (entries checked, entries in all) now and then.
     Raises LogMissing.
     """
-    tip = reading.head(conn)
-    findings = _Findings()
-    walk = _begin(conn, tip, since, findings)
+    findings = Findings()
     checked = 0
-    if walk is not None:
-        for chunk in _chunks(reading.read_raw(conn, since)):
-            entries = [one for one in (_step(walk, *row, findings) for row in chunk) if one]
-            _check_stored(conn, entries, open_with, findings)
-            checked += len(chunk)
-            if progress is not None:
-                progress(checked, max(tip.size - since, checked))
-        for fault in walk.finish(tip):
-            findings.damage(fault.problem, fault.index)
-        if since == 0:
-            _check_strays(conn, tip, findings)
+    for checked, size in _walk(conn, max(since, 0), open_with, findings):
+        if progress is not None:
+            progress(checked, size)
     status = "indeterminate" if findings.unsure else "valid"
     if findings.damaged:
         status = "invalid"
@@ -127,8 +84,34 @@ def verify(
     )
 
 
-def _begin(conn: sa.Connection, tip: Tip, since: int, findings: _Findings) -> Walk | None:
+def _walk(
+    conn: sa.Connection, since: int, open_with: Unwrapper | None, findings: Findings
+) -> Iterator[tuple[int, int]]:
+    """All steps, piece by piece; yields (entries checked, entries in all)."""
+    walk: Walk | None = None
+    checked = 0
+    try:
+        tip = attempt(lambda: reading.head(conn))
+        walk = attempt(lambda: _begin(conn, tip, since, findings))
+        if walk is None:
+            return
+        for piece in _pieces(conn, since):
+            entries = [one for one in (_step(walk, *row, findings) for row in piece) if one]
+            check_stored(conn, entries, open_with, findings)
+            checked += len(piece)
+            yield checked, max(tip.size - since, checked)
+        for fault in walk.finish(tip):
+            findings.damage(fault.problem, fault.index)
+        if since == 0:
+            _check_strays(conn, tip, findings)
+    except UnreadableError as error:
+        findings.unreadable(error, walk.size if walk is not None else None)
+
+
+def _begin(conn: sa.Connection, tip: Tip, since: int, findings: Findings) -> Walk | None:
     """The walk from `since` on; None if there is nothing to walk from."""
+    if type(tip.size) is not int or type(tip.epoch) is not int:
+        raise TypeError("the head of the log has no numbers")
     if since == 0:
         try:
             return Walk(chain.start(tip.origin, tip.epoch))
@@ -148,21 +131,33 @@ def _begin(conn: sa.Connection, tip: Tip, since: int, findings: _Findings) -> Wa
     return Walk(Tip(tip.origin, tip.epoch, since, entry_hash(before[2])))
 
 
-def _chunks(
-    rows: Iterator[tuple[int, str, bytes]],
-) -> Iterator[list[tuple[int, str, bytes]]]:
-    chunk = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _pieces(conn: sa.Connection, since: int) -> Iterator[list[tuple[int, str, bytes]]]:
+    """Rows of the log in pieces; UnreadableError at the row that cannot be read, not before."""
+    count = _CHUNK
+    while True:
+        try:
+            rows = attempt(lambda: _rows(conn, since, count))  # noqa: B023 - called at once
+        except UnreadableError:
+            if count == 1:
+                raise
+            count = 1
+            continue
+        if rows:
+            yield rows
+            since = rows[-1][0] + 1
+        if len(rows) < count:
+            return
+
+
+def _rows(conn: sa.Connection, since: int, count: int) -> list[tuple[int, str, bytes]]:
+    rows = list(reading.read_raw(conn, since, limit=count))
+    if any(type(index) is not int for index, _, _ in rows):
+        raise TypeError("an index is not a number")
+    return rows
 
 
 def _step(
-    walk: Walk, index: int, archive_id: str, raw: bytes, findings: _Findings
+    walk: Walk, index: int, archive_id: str, raw: bytes, findings: Findings
 ) -> tuple[Entry, bytes] | None:
     """1: the entry in its place."""
     if index > walk.size:
@@ -185,107 +180,7 @@ def _step(
     return entry, raw
 
 
-def _check_stored(
-    conn: sa.Connection,
-    entries: list[tuple[Entry, bytes]],
-    open_with: Unwrapper | None,
-    findings: _Findings,
-) -> None:
-    """2: the payloads of some entries, and what hangs on them."""
-    sealed: dict[str, Record] = {}
-    found = reading.records(conn, [raw for _, raw in entries])
-    for (entry, _), one in zip(entries, found, strict=True):
-        if isinstance(one, Damaged):
-            findings.payloads += 1
-            findings.damage(one.problem, entry.index)
-        elif one.payload is None:
-            findings.damage(_missing("payload", "the payload", entry), entry.index)
-        else:
-            findings.payloads += 1
-            if reading.has_content(one):
-                sealed[entry.id] = one
-    _check_sealed(conn, sealed, open_with, findings)
-
-
-def _check_sealed(
-    conn: sa.Connection,
-    sealed: dict[str, Record],
-    open_with: Unwrapper | None,
-    findings: _Findings,
-) -> None:
-    """3: ciphertexts and wrapped keys."""
-    ids = list(sealed)
-    wraps = reading.read_wraps(conn, ids)
-    missing = set(ids)
-    for archive_id, content, fields in reading.read_contents(conn, ids):
-        missing.discard(archive_id)
-        findings.contents += 1
-        record, keys = sealed[archive_id], wraps[archive_id]
-        intact = _compare(
-            record,
-            {
-                SEALED_SHA256: hashlib.sha256(content).hexdigest(),
-                SEALED_FIELDS_SHA256: hashlib.sha256(fields).hexdigest(),
-                WRAPS_SHA256: wraps_hash(keys[0]),
-                # Erased when the mail is settled; while it is there it must be the one.
-                **({WORKING_WRAP_SHA256: wraps_hash([keys[1]])} if keys[1] else {}),
-            },
-            findings,
-        )
-        if open_with is not None and intact:
-            _open(record, content, fields, *keys, open_with, findings)
-    for archive_id in missing:
-        entry = sealed[archive_id].entry
-        findings.damage(_missing("content", "the sealed content", entry), entry.index)
-
-
-def _compare(record: Record, found: dict[str, str], findings: _Findings) -> bool:
-    intact = True
-    for name, digest in found.items():
-        if record.value(name) != digest.encode("ascii"):
-            intact = False
-            findings.damage(
-                Problem(
-                    "content.changed",
-                    "what is stored for entry {index} ({id}) does not have the committed {name}",
-                    {"index": str(record.entry.index), "id": record.entry.id, "name": name},
-                ),
-                record.entry.index,
-            )
-    return intact
-
-
-def _open(
-    record: Record,
-    content: bytes,
-    fields: bytes,
-    wraps: list[Wrap],
-    working: Wrap | None,
-    open_with: Unwrapper,
-    findings: _Findings,
-) -> None:
-    """4: the plaintext."""
-    try:
-        sealed = reading.assemble(record, content, fields, wraps, working)
-        open_content(sealed, open_with)
-        open_fields(sealed, open_with)
-    except NotMine as error:
-        findings.doubt(error.problem)
-    except ArchiveError as error:
-        findings.damage(error.problem, record.entry.index)
-    else:
-        findings.opened += 1
-
-
-def _missing(area: str, what: str, entry: Entry) -> Problem:
-    return Problem(
-        f"{area}.missing",
-        "{what} of entry {index} ({id}) is not there",
-        {"what": what, "index": str(entry.index), "id": entry.id},
-    )
-
-
-def _check_strays(conn: sa.Connection, tip: Tip, findings: _Findings) -> None:
+def _check_strays(conn: sa.Connection, tip: Tip, findings: Findings) -> None:
     """5: rows that no entry explains, found by counting what the walk has met."""
     for table, explained in (
         (log_payloads, findings.payloads),
@@ -305,7 +200,7 @@ def _count(conn: sa.Connection, query: sa.Select[tuple[object, ...]]) -> int:
     return conn.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
 
 
-def _stray(table: str, count: int, findings: _Findings) -> None:
+def _stray(table: str, count: int, findings: Findings) -> None:
     if count > 0:
         findings.damage(
             Problem(

@@ -21,19 +21,12 @@ import tantivy
 from archive import reading
 from archive.chain import Tip
 from archive.entry import decode
-from archive.errors import Damaged, IndexUnusable, Problem
+from archive.errors import Damaged
+from archive.fulltext import POSITION_ID, open_index, unusable
 from archive.seal import Unwrapper, open_content
 from archive.store import Record
 
-POSITION_ID = "#position"  # not an archive id, so no mail can take its place
-TEXT_FIELDS = ("subject", "body")
-NAME_FIELDS = ("from", "to", "attachment")
-
-_TEXT, _NAMES = "sceau_text", "sceau_names"
 _HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
-# French elisions: "l'élection" is to be found by "élection" and by "d'élection". As words of
-# their own these letters say nothing.
-_ELISIONS = ["c", "d", "j", "l", "m", "n", "s", "t", "qu", "jusqu", "lorsqu", "puisqu", "quoiqu"]
 _PARTS = re.compile(r"[^\W_]+")
 # What tantivy can hold is narrower than what a Date field can say.
 _DATE_FLOOR, _DATE_CEILING = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -66,56 +59,6 @@ class Lag:
 
     entries: int
     seconds: float
-
-
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
-    for name in TEXT_FIELDS:
-        builder.add_text_field(name, tokenizer_name=_TEXT)
-    for name in NAME_FIELDS:
-        builder.add_text_field(name, tokenizer_name=_NAMES)
-    builder.add_date_field("date", stored=True, indexed=True, fast=True)
-    builder.add_date_field("time", stored=True, indexed=True, fast=True)
-    builder.add_boolean_field("unreadable", stored=True, indexed=True, fast=True)
-    builder.add_text_field("origin", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_unsigned_field("epoch", stored=True)
-    builder.add_unsigned_field("position", stored=True)
-    return builder.build()
-
-
-def open_index(index_dir: Path, *, create: bool = False) -> tantivy.Index:
-    """The index in this folder, its analysers set. Raises IndexUnusable."""
-    try:
-        if create:
-            index_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            index = tantivy.Index(_schema(), path=str(index_dir))
-        elif not index_dir.is_dir() or not tantivy.Index.exists(str(index_dir)):
-            raise _unusable(index_dir, "there is none")
-        else:
-            index = tantivy.Index.open(str(index_dir))
-    except (ValueError, OSError) as error:
-        raise _unusable(index_dir, str(error)) from error
-    # Accents go before stemming, so that a query typed without them has the same stem.
-    text = (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        .filter(tantivy.Filter.remove_long(80))
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .filter(tantivy.Filter.custom_stopword(_ELISIONS))
-        .filter(tantivy.Filter.stemmer("french"))
-        .build()
-    )
-    names = (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
-        .filter(tantivy.Filter.remove_long(320))
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .build()
-    )
-    index.register_tokenizer(_TEXT, text)
-    index.register_tokenizer(_NAMES, names)
-    return index
 
 
 def position(index: tantivy.Index) -> Position | None:
@@ -177,7 +120,7 @@ class Indexer:
             # One thread: the gateway's seal and delivery processes need the cores more.
             self._writer = self._index.writer(heap_size=_HEAP, num_threads=1)
         except ValueError as error:
-            raise _unusable(index_dir, "another process is writing to it") from error
+            raise unusable(index_dir, "another process is writing to it") from error
         self._position = position(self._index)
 
     def step(self) -> int:
@@ -194,12 +137,21 @@ class Indexer:
                 return 0
             found = reading.records(conn, [raw for _, _, raw in rows])
             sealed: list[Record] = []
+            unclear: list[str] = []
             for (_, archive_id, _), one in zip(rows, found, strict=True):
                 if isinstance(one, Damaged):
-                    self._add(archive_id, None, None)
+                    unclear.append(archive_id)
                 elif reading.has_content(one):
                     sealed.append(one)
             self._add_contents(conn, sealed)
+        # A damaged entry may be the one that brought a mail: its id must be in the index. But it
+        # must not replace a document that is there.
+        added = {one.entry.id for one in sealed}
+        searcher = self._index.searcher()
+        for archive_id in unclear:
+            if archive_id not in added and not searcher.doc_freq("id", archive_id):
+                added.add(archive_id)
+                self._add(archive_id, None, None)
         self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
         return len(rows)
 
@@ -248,6 +200,7 @@ class Indexer:
         self._writer.add_document(document)
         # Killed before: this piece is done again. Killed after: it is done, and known as done.
         self._writer.commit()
+        self._index.reload()
         self._position = reached
 
 
@@ -285,21 +238,11 @@ def _place(index_dir: Path, reached: Position | None, tip: Tip) -> int:
     if reached is None:
         return 0
     if (reached.origin, reached.epoch) != (tip.origin, tip.epoch):
-        raise _unusable(index_dir, f"it belongs to the log {reached.origin}")
+        raise unusable(index_dir, f"it belongs to the log {reached.origin}")
     if reached.size > tip.size:
-        raise _unusable(
+        raise unusable(
             index_dir,
             f"it has seen {reached.size} entries and the log has {tip.size}: "
             "the database was rolled back",
         )
     return reached.size
-
-
-def _unusable(index_dir: Path, why: str) -> IndexUnusable:
-    return IndexUnusable(
-        Problem(
-            "index.unusable",
-            "the full-text index in {folder} cannot be used: {why}",
-            {"folder": str(index_dir), "why": why},
-        )
-    )

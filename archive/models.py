@@ -27,8 +27,9 @@ log_entries = sa.Table(
     metadata,
     sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("entry_index", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("archive_id", sa.String(32), nullable=False, index=True),
+    sa.Column("archive_id", sa.String(32), nullable=False),
     sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Index("log_entries_by_archive_id", "archive_id"),
     sqlite_with_rowid=False,
 )
 
@@ -62,6 +63,7 @@ log_working_wraps = sa.Table(
     "log_working_wraps",
     metadata,
     sa.Column("archive_id", sa.String(32), primary_key=True),
-    sa.Column("holder", sa.String(64), nullable=False, index=True),
+    sa.Column("holder", sa.String(64), nullable=False),
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Index("log_working_wraps_by_holder", "holder"),
 )

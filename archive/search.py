@@ -10,7 +10,7 @@ from pathlib import Path
 import tantivy
 
 from archive.errors import Problem, SearchError
-from archive.index import NAME_FIELDS, POSITION_ID, TEXT_FIELDS, open_index
+from archive.fulltext import NAME_FIELDS, POSITION_ID, TEXT_FIELDS, open_index
 
 FIELDS = (*TEXT_FIELDS, *NAME_FIELDS, "date", "time", "id")
 _BOOSTS = {"subject": 2.0, "from": 1.5}

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+
 from archive.appender import Appender
 from archive.entry import new_archive_id
 from archive.recipients import ArchiveRecipient
 from archive.seal import Sealed, seal
 from archive.store import Draft
 from archive.working import WorkingKeys
-from pki.addresses import canonical, in_domain
-
 from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.failpoints import hit
@@ -33,6 +32,7 @@ from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
+from pki.addresses import canonical, in_domain
 from pki.errors import AddressError
 
 log = structlog.get_logger()
@@ -124,7 +124,7 @@ class Intake:
             kind="mail",
             sender=submission.mail_from,
             author=author,
-            parameters=submission.parameters,
+            parameters={**submission.parameters, **_trace(submission.peer)},
             size=len(submission.raw),
             accepted_at=accepted_at,
             expires_at=accepted_at + self.expire // timedelta(microseconds=1),
@@ -187,6 +187,11 @@ class Intake:
             self.working_keys.current(submission.received_at),
             archive_id,
         )
+
+
+def _trace(peer: Peer) -> dict[str, str]:
+    """What the Received field needs to know of the connection (RFC 5321 §4.4)."""
+    return {"helo": peer.helo, "peer": peer.ip, "tls": peer.tls}
 
 
 def sealed_headers(message: Message) -> dict[str, bytes]:

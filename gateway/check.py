@@ -125,9 +125,7 @@ def _database(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
 
 def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     names = [recipient.name for recipient in wiring.archive_recipients]
-    yield Finding(
-        "archive", Grade.GOOD, "sealed to {names}", {"names": ", ".join(names)}
-    )
+    yield Finding("archive", Grade.GOOD, "sealed to {names}", {"names": ", ".join(names)})
     folder = wiring.config.archive.working_keys
     mode = folder.stat().st_mode & 0o777
     if mode & 0o077:
@@ -233,7 +231,7 @@ def _crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             "crls",
             Grade.BAD,
             "no CRL is known: every certificate is «cannot tell», and mail waits",
-            advice="name sources under [[pki.crls]]; sceau serve and sceau pki crl refresh fetch them",
+            advice="name sources under [[pki.crls]]; sceau pki crl refresh fetches them",
         )
     for crl in known:
         facts = {
@@ -315,4 +313,3 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("routes", _routes),
     ("listen", _listener),
 )
-

@@ -63,8 +63,11 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database file as far as readers allow."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        connection = self.engine.raw_connection()  # a checkpoint cannot run inside a transaction
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Give back all connections."""
@@ -122,7 +125,7 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         cursor.close()
         if mode != "wal" or synchronous != 2:
             raise DatabaseUnsafe(
-                "{path}: journal_mode is {mode}, synchronous is {synchronous}: commits could be lost",
+                "{path}: commits could be lost (journal_mode {mode}, synchronous {synchronous})",
                 hint="put the database on a local disk that supports write-ahead logging",
                 facts={"path": str(path), "mode": str(mode), "synchronous": str(synchronous)},
             )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+
 from archive.entry import new_archive_id
 from archive.recipients import ArchiveRecipient
 from archive.seal import seal
 from archive.store import Draft
 from archive.working import WorkingKeys
-
 from gateway.accept import notice_fields, recipient_fields
 from gateway.clock import from_micros, to_micros
 from gateway.dsn import FailedRecipient, failure_notice

@@ -38,7 +38,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,250}>\Z")
 _STATUS = re.compile(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}\Z")
 _DIAGNOSTIC = re.compile(r"[2-5][0-9][0-9](?: |\Z)")
-_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_HOST = re.compile(r"([A-Za-z0-9._:-]+?)(?:\[.*\])?(?::[0-9]+)?\Z")
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -145,11 +145,11 @@ def _human(
             lines.append("    " + texts.said.format(host=host, text=said))
         elif said:
             lines.append("    " + texts.detail.format(text=said))
-        paragraphs.append("\r\n".join(lines))
+        paragraphs.append("\n".join(lines))
     if headers_only:
         paragraphs.append(texts.headers_only)
     paragraphs.append(texts.help.format(id=archive_id))
-    return "\r\n\r\n".join(paragraphs) + "\r\n"
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _status_fields(
@@ -253,8 +253,9 @@ def _status(recipient: FailedRecipient) -> str:
 
 
 def _host(remote_mta: str) -> str:
+    """The name in "name", "name:port" or "name[ip]:port"."""
     match = _HOST.match(remote_mta)
-    return match[0] if match else ""
+    return match[1] if match else ""
 
 
 def _one_line(text: str) -> str:

@@ -33,18 +33,18 @@ _ENGLISH = Texts(
     subject="Undelivered mail returned to sender (delivery failure)",
     date_format="%Y-%m-%d %H:%M UTC",
     opening=(
-        "This is the mail gateway {host}.\r\n\r\n"
-        "Your message, received on {date}, could not be delivered to the\r\n"
+        "This is the mail gateway {host}.\n\n"
+        "Your message, received on {date}, could not be delivered to the\n"
         "recipients below. Delivery has failed for good, it will not be tried again."
     ),
     reason="Reason: {reason} ({status})",
     said="The mail server {host} said: {text}",
     detail="Detail: {text}",
     headers_only=(
-        "Your message had to be encrypted. For that reason its text and its\r\n"
+        "Your message had to be encrypted. For that reason its text and its\n"
         "attachments do not come back with this notice, only some header fields."
     ),
-    help="If you need help, forward this notice to your administrator.\r\nArchive id: {id}",
+    help="If you need help, forward this notice to your administrator.\nArchive id: {id}",
     meanings={
         "": "the message was not accepted",
         "1.1": "unknown recipient, the address does not exist",
@@ -73,19 +73,19 @@ _FRENCH = Texts(
     subject="Message non remis : échec de la distribution (undelivered mail)",
     date_format="%d/%m/%Y %H:%M UTC",
     opening=(
-        "Ici la passerelle de messagerie {host}.\r\n\r\n"
-        "Votre message, reçu le {date}, n'a pas pu être remis aux\r\n"
+        "Ici la passerelle de messagerie {host}.\n\n"
+        "Votre message, reçu le {date}, n'a pas pu être remis aux\n"
         "destinataires ci-dessous. L'échec est définitif, aucun autre essai n'aura lieu."
     ),
     reason="Raison : {reason} ({status})",
     said="Le serveur de messagerie {host} a répondu : {text}",
     detail="Précision : {text}",
     headers_only=(
-        "Votre message devait être chiffré. C'est pourquoi son texte et ses pièces\r\n"
+        "Votre message devait être chiffré. C'est pourquoi son texte et ses pièces\n"
         "jointes ne reviennent pas avec cet avis, mais seulement quelques en-têtes."
     ),
     help=(
-        "Si vous avez besoin d'aide, transférez cet avis à votre administrateur.\r\n"
+        "Si vous avez besoin d'aide, transférez cet avis à votre administrateur.\n"
         "Identifiant d'archive : {id}"
     ),
     meanings={

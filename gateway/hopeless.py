@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from gateway.policy import Policy, never_encryptable
 from pki.addresses import domain_of, in_domain
-from pki.store import certificate_domains
+from pki.store import has_certificate_in
 
 # A certificate that was imported a moment ago counts after this many seconds.
 _FRESH = 5.0
+_DOMAINS = 10_000
 
 
 class Hopeless:
@@ -28,21 +29,27 @@ class Hopeless:
         self._policy = policy
         self._directory_domains = tuple(directory_domains)
         self._read = read
-        self._stored: frozenset[str] = frozenset()
-        self._asked = float("-inf")
+        self._stored: dict[str, tuple[float, bool]] = {}
 
     def __call__(self, sender: str, recipient: str) -> bool:
         """Both canonical. True: refuse."""
-        if time.monotonic() - self._asked > _FRESH:
-            with self._read() as conn:
-                self._stored = frozenset(certificate_domains(conn))
-            self._asked = time.monotonic()
         decision = self._policy.decide(sender, recipient)
         return (
             never_encryptable(
                 decision,
                 directory=any(in_domain(recipient, d) for d in self._directory_domains),
-                stored_certificate=domain_of(recipient) in self._stored,
+                stored_certificate=self._has_stored(domain_of(recipient)),
             )
             is not None
         )
+
+    def _has_stored(self, domain: str) -> bool:
+        now = time.monotonic()
+        asked, found = self._stored.get(domain, (float("-inf"), False))
+        if now - asked > _FRESH:
+            if len(self._stored) > _DOMAINS:  # a client that invents domains must not fill memory
+                self._stored.clear()
+            with self._read() as conn:
+                found = has_certificate_in(conn, domain)
+            self._stored[domain] = (now, found)
+        return found

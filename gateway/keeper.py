@@ -10,7 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from archive.index import indexed_up_to
+from archive.errors import IndexUnusable
+from archive.fulltext import open_index
+from archive.index import position
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.database import Database
 from gateway.queue import store
@@ -85,7 +87,7 @@ class Keeper:
         From then on only the archive's recipients can open that mail: who takes over the gateway
         reads mail in flight, not the archive (design §4).
         """
-        indexed = indexed_up_to(self.index)
+        indexed = self._indexed()
         while True:
             with self.database.read() as conn:
                 done = store.settled_with_wraps(conn, indexed=indexed, limit=_BATCH)
@@ -98,3 +100,11 @@ class Keeper:
         for key_id in days:
             self.working_keys.destroy(key_id)
             log.info("working_key_destroyed", key=key_id)
+
+    def _indexed(self) -> int:
+        """How many entries are in the full-text index; 0 while there is none."""
+        try:
+            found = position(open_index(self.index))
+        except IndexUnusable:
+            return 0
+        return 0 if found is None else found.size

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from archive.store import Draft
-from pki.addresses import canonical
-
 from gateway.accept import recipient_fields
 from gateway.clock import from_micros, to_micros
 from gateway.failpoints import hit
@@ -46,6 +44,7 @@ from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient as EnvelopeRecipient
 from gateway.smime.encrypt import encrypt
 from gateway.smime.sign import Signed, sign
+from pki.addresses import canonical
 from pki.errors import AddressError, Problem
 from pki.models import Finding
 
@@ -62,12 +61,16 @@ class Failure:
 
 @dataclass(slots=True)
 class Work:
-    """What sealing one message came to: rows and log entries that are committed together."""
+    """What sealing one message came to: rows and log entries that are committed together.
+
+    certificates: DER of all that the decisions name by hash; they are kept as evidence.
+    """
 
     job: Job
     groups: list[SealedGroup] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    certificates: set[bytes] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -277,6 +280,11 @@ class Outbound:
             )
         for n, member in enumerate(members):
             signer = member.signer
+            if member.envelope is not None:
+                work.certificates.update(member.envelope.certificate.path)
+                work.certificates.add(member.envelope.certificate.der)
+            if signer is not None:
+                work.certificates.update((signer.signer.certificate, *signer.signer.chain))
             record = decision_record(
                 member.decision,
                 outcome,

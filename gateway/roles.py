@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     except (SceauError, PkiError) as error:
         log.error("cannot_run", role=args.role, reason=str(error))
         return 1
-    except Exception:  # noqa: BLE001 - the border of the process: logged, then restarted
+    except Exception:
         log.exception("process_fault", role=args.role)
         return 1
     return 0
@@ -137,10 +138,8 @@ def _stop_flag() -> threading.Event:
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        pass
 
 
 _ROLES: dict[str, Callable[[Wiring, argparse.Namespace], None]] = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pki.addresses import domain_of, in_domain
-
 from gateway.smtp.nexthop import NextHop
+from pki.addresses import domain_of, in_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Routes:
         self._below = sorted(below, key=lambda pair: -len(pair[0]))
 
     def find(self, address: str, *, named: str = "") -> Route | None:
-        """Route for a canonical address; `named` is the route a rule demands. None: there is none."""
+        """Route for a canonical address; `named`: the route a rule demands. None: there is none."""
         if named:
             return self._by_name.get(named)
         domain = domain_of(address)

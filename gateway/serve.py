@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -183,10 +184,8 @@ class Supervisor:
             assert stream is not None
             if stream is child.process.stdout and stream.fileno() in self._selector.get_map():
                 self._selector.unregister(stream)
-            try:
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass  # nothing was ever written to it
 
     def _stop_all(self) -> None:
         log.info("stopping", processes=len(self._children))

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
-from pki.addresses import domain_of
 
 from gateway.policy import Sign
+from pki.addresses import domain_of
 from pki.errors import Problem
 from pki.models import Signer
 

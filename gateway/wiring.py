@@ -37,6 +37,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.errors import PkiError
+from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
 from pki.keeper import CrlSource
@@ -107,9 +108,7 @@ class Wiring:
     @cached_property
     def appender(self) -> Appender:
         """The process's one way to the log."""
-        return Appender(
-            self.database.write, origin=self.config.archive.origin, now=clock.now
-        )
+        return Appender(self.database.write, origin=self.config.archive.origin, now=clock.now)
 
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""
@@ -221,7 +220,7 @@ class Wiring:
         """Where the keeper may go on the network."""
         fetch = self.config.pki.fetch
         return FetchRules(
-            hosts=frozenset(f"{host}:{port}" for host, port in fetch.allow),
+            hosts=frozenset(fetch.allow),
             private=fetch.allow_private,
             max_bytes=fetch.max_size,
             time_limit=fetch.timeout,
@@ -373,6 +372,7 @@ class Wiring:
             routes=self.routes,
             deliverer=Deliverer(max_connections_per_hop=_CONNECTIONS),
             notices=self.notices,
+            evidence=Evidence(),
             waits=self.config.queue.retry,
             now=clock.now,
         )
@@ -426,4 +426,3 @@ def _extract(raw: bytes) -> Extracted:
         attachment_names=found.attachment_names,
         date=found.date,
     )
-

@@ -116,16 +116,19 @@ def read_addresses(cert: x509.Certificate) -> CertificateAddresses:
     """
     usable: dict[str, None] = {}
     malformed: dict[str, None] = {}
-    for text in _address_texts(cert):
+    for text, ascii_only in _address_texts(cert):
         try:
+            if ascii_only and not text.isascii():  # an IA5String that is none
+                raise _bad(text, "it must be ASCII in this place")
             usable[canonical(text)] = None
         except AddressError:
             malformed[text] = None
     return CertificateAddresses(tuple(usable), tuple(malformed))
 
 
-def _address_texts(cert: x509.Certificate) -> list[str]:
-    texts: list[str] = []
+def _address_texts(cert: x509.Certificate) -> list[tuple[str, bool]]:
+    """Texts, and whether they stand where only ASCII may stand (RFC 5280 §4.2.1.6)."""
+    texts: list[tuple[str, bool]] = []
     try:
         san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -133,11 +136,11 @@ def _address_texts(cert: x509.Certificate) -> list[str]:
     else:
         for name in san:
             if isinstance(name, x509.RFC822Name):
-                texts.append(name.value)
+                texts.append((name.value, True))
             elif isinstance(name, x509.OtherName) and name.type_id == SMTP_UTF8_MAILBOX:
-                texts.append(_utf8_string(name.value))
+                texts.append((_utf8_string(name.value), False))
     in_subject = cert.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
-    return texts + [one.value for one in in_subject if isinstance(one.value, str)]
+    return texts + [(one.value, True) for one in in_subject if isinstance(one.value, str)]
 
 
 def _utf8_string(der: bytes) -> str:

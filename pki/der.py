@@ -47,7 +47,8 @@ def algorithms_agree(der: bytes) -> bool:
 
 def integer(value: int) -> bytes:
     """An INTEGER as DER writes it, the only way it can appear in DER (X.690 §8.3)."""
-    content = value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+    size = (value if value >= 0 else ~value).bit_length() // 8 + 1
+    content = value.to_bytes(size, "big", signed=True)
     if len(content) > 127:
         raise ValueError("an integer is too large to be a serial number")
     return bytes((0x02, len(content))) + content

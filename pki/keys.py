@@ -119,7 +119,7 @@ def load_p12(
     ders = tuple(cert.public_bytes(Encoding.DER) for cert in certificates if cert is not None)
     if key is None:
         raise _bad(name, "the PKCS#12 file holds no private key")
-    return _usable(name, key), ders
+    return usable_key(name, key), ders
 
 
 def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> Signer:
@@ -175,13 +175,13 @@ def _pem_key(name: str, data: bytes, password: bytes | None) -> PrivateKey:
         raise _bad(name, "it holds no private key")
     start = data.index(b"-----BEGIN ", _before_key(data))
     try:
-        return _usable(name, load_pem_private_key(data[start:], password))
+        return usable_key(name, load_pem_private_key(data[start:], password))
     except TypeError:
         if password is None:
             raise _bad(name, "the key is encrypted; give its password") from None
         # A password for a key that has none: it was meant for nothing, and the key is readable.
         try:
-            return _usable(name, load_pem_private_key(data[start:], None))
+            return usable_key(name, load_pem_private_key(data[start:], None))
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise _bad(name, "the private key cannot be read") from None
     except ValueError:
@@ -207,19 +207,20 @@ def _der_key(
     name: str, data: bytes, password: bytes | None
 ) -> tuple[PrivateKey, tuple[bytes, ...]]:
     try:
-        return _usable(name, load_der_private_key(data, None)), ()
+        return usable_key(name, load_der_private_key(data, None)), ()
     except TypeError:
         if password is None:
             raise _bad(name, "the key is encrypted; give its password") from None
     except (ValueError, UnsupportedAlgorithm):
         return load_p12(data, password, name)
     try:
-        return _usable(name, load_der_private_key(data, password)), ()
+        return usable_key(name, load_der_private_key(data, password)), ()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise _wrong_password(name, password) from None
 
 
-def _usable(name: str, key: object) -> PrivateKey:
+def usable_key(name: str, key: object) -> PrivateKey:
+    """`key`, if it is of a kind that can sign here. Raises PrivateKeyError."""
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         return key
     raise _bad(name, "only RSA and elliptic curve keys can sign here")

@@ -196,6 +196,10 @@ class _Search:
                     count=str(MAX_SIGNATURES),
                 )
             )
+        weak = judge_signature(cert.x509, self._moment)
+        if weak is not None:
+            self._broken = self._broken or _because(cert, weak).problem
+            return False
         if cert.signed_by(issuer):
             return True
         self._broken = self._broken or problem(
@@ -229,12 +233,10 @@ class _Search:
         issuer = root
         for cert in certs:
             last = cert is certs[-1]
-            # §6.1.3 (a)(1): the signatures were checked while building; were they allowed?
-            weak = judge_signature(cert.x509, self._moment) or judge_key(
-                Operation.VERIFY_KEY, issuer.public_key, self._moment
-            )
+            # §6.1.3 (a)(1): the signature was checked while building; may that key make it?
+            weak = judge_key(Operation.VERIFY_KEY, issuer.public_key, self._moment)
             if weak is not None:
-                raise _because(cert, weak)
+                raise _because(issuer, weak)
             _check_dates(cert, self._moment)  # (a)(2); (a)(3) below; (a)(4) while building
             if last or not cert.self_issued:  # (b), (c)
                 outside = names.violation(cert)

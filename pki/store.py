@@ -137,6 +137,20 @@ def list_certificates(
     ]
 
 
+def has_certificate_in(conn: sa.Connection, domain: str, *, org: str = "") -> bool:
+    """Whether a certificate in use is stored for any address of this domain (canonical, exact)."""
+    row = conn.execute(
+        sa.select(certificates.c.id)
+        .where(
+            certificates.c.org == org,
+            certificates.c.removed_at.is_(None),
+            certificates.c.address.endswith(f"@{domain}", autoescape=True),
+        )
+        .limit(1)
+    ).first()
+    return row is not None
+
+
 def candidates_for(
     conn: sa.Connection, addresses: Sequence[str], *, org: str = ""
 ) -> Mapping[str, tuple[Candidate, ...]]:

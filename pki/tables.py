@@ -123,3 +123,11 @@ consents = sa.Table(
     sa.Column("withdrawn_by", sa.Text),
     sa.Index("consents_by_address", "org", "address"),
 )
+
+# Certificates that decisions in the log name by hash (recipients' paths, signers).
+used_certificates = sa.Table(
+    "used_certificates",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+)

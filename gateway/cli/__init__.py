@@ -28,7 +28,15 @@ from gateway.i18n import language_of
 # Noun, module, help line. The line stands here too because a list of all nouns must not import
 # all modules; a test holds that both are the same.
 NOUNS: dict[str, tuple[str, str]] = {
+    "demo": (
+        "gateway.cli.demo",
+        "show the whole product at work, with a made-up PKI",
+    ),
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
+    "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
+    "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
+    "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
+    "archive": ("gateway.cli.archive", "search, read, follow and verify the archive"),
 }
 
 DESCRIPTION = "Sceau signs and encrypts mail on its way and keeps it in a hash-chained archive."

@@ -162,7 +162,9 @@ def _give(content: bytes, archive_id: str, target: Path | None, output: Output) 
         if output.as_json:
             output.record({"id": archive_id, "file": str(target), "size": len(content)})
         else:
-            output.say("{file}: {size} bytes, as they came", file=str(target), size=str(len(content)))
+            output.say(
+                "{file}: {size} bytes, as they came", file=str(target), size=str(len(content))
+            )
     elif output.as_json:
         # Latin-1 keeps every octet: `.encode("latin-1")` of the text is the mail.
         text = content.decode("latin-1")

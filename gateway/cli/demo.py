@@ -13,7 +13,7 @@ from gateway.cli.exits import DONE, NO
 from gateway.cli.options import add_json
 from gateway.cli.output import output_of
 
-HELP = "show the whole product at work on this machine, with a made-up PKI"
+HELP = "show the whole product at work, with a made-up PKI"
 
 _TREE = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def _run(args: Namespace) -> int:
             folder,
             mails=args.mails,
             corpora=args.corpora if args.corpora.exists() else None,
-            say=lambda text: output.err.write(f"{text}\n"),
+            say=lambda text: print(text, file=output.err, flush=True),
         )
     finally:
         if args.keep is None:

@@ -102,6 +102,7 @@ def _fill(base: Path, text: str, domain: str) -> None:
     from archive.recipients import generate_recipient
     from gateway.config import load
     from gateway.config.selfmade import make_seal
+    from gateway.install import make_database
     from pki.persons import create_kek
 
     for name, mode in FOLDERS.items():
@@ -116,7 +117,7 @@ def _fill(base: Path, text: str, domain: str) -> None:
     key, certificate = make_seal(domain=domain, moment=datetime.now(UTC))
     _write(base / "keys" / "seal.key", key, 0o600)
     _write(base / "keys" / "seal.crt", certificate, 0o644)
-    load(base / "sceau.toml")
+    make_database(load(base / "sceau.toml"))
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -39,10 +39,10 @@ def configure(parser: ArgumentParser) -> None:
         act.set_defaults(run=_act)
         add_config(act)
         add_json(act)
-    for verb, run in ((listing, _list), (show, _show)):
-        verb.set_defaults(run=run)
-        add_config(verb)
-        add_json(verb)
+    for parser_, run in ((listing, _list), (show, _show)):
+        parser_.set_defaults(run=run)
+        add_config(parser_)
+        add_json(parser_)
 
 
 def _list(args: Namespace) -> int:

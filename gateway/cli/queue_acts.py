@@ -19,7 +19,9 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
         try:
             job = store.take(conn, archive_id)
         except KeyError:
-            raise NotFound("there is no message {id} in the queue", facts={"id": archive_id}) from None
+            raise NotFound(
+                "there is no message {id} in the queue", facts={"id": archive_id}
+            ) from None
         if verb == "bounce":
             drafts, failures = acts.bounce(conn, job, by=by, reason=reason, now=now)
             notice = wiring.notices.write(

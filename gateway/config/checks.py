@@ -7,6 +7,7 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from gateway.config.reader import Finding, KeyPath
@@ -93,7 +94,8 @@ def _directory(path: KeyPath, directory: Directory) -> Iterator[Finding]:
     secure = directory.url.startswith("ldaps:")
     if secure and directory.starttls:
         yield _wrong((*path, "starttls"), "ldaps:// is TLS from the start; starttls is for ldap://")
-    if not secure and not directory.starttls and not directory.unsafe_plain:
+    plain = not secure and not directory.starttls
+    if plain and not directory.unsafe_plain and not _is_loopback(directory.url):
         yield _wrong(
             (*path, "url"),
             "this connection would be in clear text, and anyone on the way could give us his "
@@ -117,6 +119,14 @@ def _directory(path: KeyPath, directory: Directory) -> Iterator[Finding]:
         )
 
 
+def _is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 def _crls(config: Config) -> Iterator[Finding]:
     for number, crl in enumerate(config.pki.crls):
         path = ("pki", "crls", number)
@@ -134,9 +144,9 @@ def _fetched(config: Config) -> Iterator[Finding]:
             continue
         parts = urlsplit(crl.url)
         name = parts.hostname or ""
-        name = f"[{name}]" if ":" in name else name
-        place = f"{name}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-        if place not in config.pki.fetch.allow:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if f"{name}:{port}" not in config.pki.fetch.allow:
+            place = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
             yield _wrong(
                 ("pki", "crls", number, "url"),
                 "{place} is not in the list of places that may be fetched from, pki.fetch.allow",

@@ -40,7 +40,7 @@ class Fault:
         return f"{text} (right would be: {self.example})" if self.example else text
 
 
-class ConfigFaults(SceauError):  # noqa: N818 - many faults
+class ConfigFaults(SceauError):
     """A configuration that cannot be used; `faults` has all of them, in order of lines."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
@@ -48,7 +48,7 @@ class ConfigFaults(SceauError):  # noqa: N818 - many faults
         self.faults = faults
 
 
-class Wrong(Exception):  # noqa: N818 - a value that is wrong, not a failure of the program
+class Wrong(Exception):
     """Raised by a kind of value: this is not one. Has one or more (template, facts)."""
 
     def __init__(self, template: str, **facts: str) -> None:

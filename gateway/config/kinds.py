@@ -169,8 +169,8 @@ def revocation(value: str, _folder: Path) -> timedelta:
     return _duration(rest)
 
 
-def list_of(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
-    """A list; every wrong item is told, and items do not repeat."""
+def list_of(kind: Kind[T], *, least: int = 0, repeats: bool = False) -> Kind[tuple[T, ...]]:
+    """A list; every wrong item is told. repeats: the same item may stand there twice."""
 
     def read(value: object, folder: Path) -> tuple[T, ...]:
         if not isinstance(value, list):
@@ -180,7 +180,7 @@ def list_of(kind: Kind[T], *, least: int = 0) -> Kind[tuple[T, ...]]:
         for each in value:
             try:
                 item = kind.read(each, folder)
-                if item in items:
+                if item in items and not repeats:
                     raise Wrong("{value} stands there twice", value=shown(each))
                 items.append(item)
             except Wrong as one:
@@ -283,14 +283,16 @@ def host(value: str, _folder: Path) -> str:
 
 @_kind
 def host_port(value: str, folder: Path) -> str:
-    """ "crl.b.example:80", "[::1]:8080", in lower case."""
+    """ "crl.b.example:80", "[::1]:8080"; given back lower-case and without brackets, as
+    `pki.fetch.FetchRules` takes it.
+    """
     name, colon, number = value.rpartition(":")
     right = bool(colon) and number.isascii() and number.isdigit() and 0 < int(number) < 65536
     bracketed = name.startswith("[") and name.endswith("]")
     if not right or bracketed != (":" in name):
         raise Wrong("{value} is not a host and a port", value=shown(value))
     if bracketed:
-        return f"[{ip_address.read(name[1:-1], folder)}]:{int(number)}"
+        name = str(ip_address.read(name[1:-1], folder))
     return f"{host.read(name, folder)}:{int(number)}"
 
 

@@ -314,7 +314,7 @@ class Queue:
     """
 
     retry: tuple[timedelta, ...] = setting(
-        kinds.list_of(kinds.duration, least=1),
+        kinds.list_of(kinds.duration, least=1, repeats=True),
         example='["5m", "15m", "1h", "4h"]',
         default=tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240)),
     )

@@ -51,7 +51,9 @@ def run(
 ) -> list[Check]:
     """Everything in order; the checks in the order in which they were made."""
     with stage(folder) as stage_:
-        say("made: two ministries, their CAs and CRLs; running: slapd, CRL server, receiving server")
+        say(
+            "made: two ministries, their CAs and CRLs; running: slapd, CRL server, receiving server"
+        )
         house = stage_.house().make()
         house.start()
         try:
@@ -86,8 +88,10 @@ def _send(show: Show, mails: Path, corpora: Path | None) -> None:
             letters.append(_letter(f"to {person.address}", two, person.address))
     archive = corpora / _HAM_ARCHIVE if corpora else None
     if archive is not None and archive.exists():
-        for mail in ham(archive, HAM, sender=SENDER):
-            letters.append(_letter(f"ham {mail.name}", mail, amelie.address))
+        letters += [
+            _letter(f"ham {mail.name}", mail, amelie.address)
+            for mail in ham(archive, HAM, sender=SENDER)
+        ]
     show.letters = {letter.key: letter for letter in letters}
     show.say(f"sending {len(letters)} mails")
     begin = time.monotonic()
@@ -104,9 +108,7 @@ def _send(show: Show, mails: Path, corpora: Path | None) -> None:
     (answer,) = send([forged], show.house.listen_port, connections=1)
     show.check("a From outside the relay's domains is refused", answer.code == 550, f"{answer.code} {answer.text}")  # noqa: E501  # fmt: skip
     settled = show.house.wait_settled(seconds=40)
-    show.check(
-        "nothing is left queued", settled, f"after {time.monotonic() - begin:.1f} s"
-    )
+    show.check("nothing is left queued", settled, f"after {time.monotonic() - begin:.1f} s")
 
 
 def _letter(key: str, mail: Mail, *recipients: str) -> Letter:
@@ -181,7 +183,9 @@ def _blind(show: Show, deliveries: Sequence[Delivery], trust: Path) -> None:
         except Exception:  # noqa: BLE001, S112 - not opened: as it should be
             continue
         leaked += 1
-    show.check("a blind recipient is sealed alone", apart and not leaked, f"{len(copies)} envelopes")
+    show.check(
+        "a blind recipient is sealed alone", apart and not leaked, f"{len(copies)} envelopes"
+    )
 
 
 def _credential(show: Show, address: str) -> Credential | None:
@@ -217,7 +221,9 @@ _EXPECTED = {
 
 
 def _not_delivered(show: Show) -> None:
-    held = {str(line["recipient"]): line for line in show.house.json("queue", "list", "--state", "held")}
+    held = {
+        str(line["recipient"]): line for line in show.house.json("queue", "list", "--state", "held")
+    }
     for fault, word in _EXPECTED.items():
         person = show.stage.world.justice.person(fault)
         line = held.get(person.address)
@@ -250,12 +256,12 @@ def _archive(show: Show) -> None:
     )  # fmt: skip
     indexed = house.wait_indexed(seconds=20)
     hits = house.json("archive", "search", "subject:prefecture", "--case", "demo")
-    wanted = {
-        show.receipts[key].archive_id for key in show.letters if key.startswith("accents")
-    }
+    wanted = {show.receipts[key].archive_id for key in show.letters if key.startswith("accents")}
     found = {str(hit["id"]) for hit in hits}
     show.check(
-        "a word without its accents finds the mail", indexed and wanted <= found, f"{len(hits)} hits"
+        "a word without its accents finds the mail",
+        indexed and wanted <= found,
+        f"{len(hits)} hits",
     )
     (report,) = house.json("archive", "verify", check=False)
     show.check("the chain verifies without any key", report["status"] == "valid", f"{report['entries']} entries")  # noqa: E501  # fmt: skip

@@ -25,6 +25,7 @@ from gateway.policy.settle import (
     SendSigned,
     Treatment,
     never_encryptable,
+    notice_in_clear,
     settle,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "Treatment",
     "WithoutCertificate",
     "never_encryptable",
+    "notice_in_clear",
     "settle",
 ]

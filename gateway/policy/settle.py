@@ -76,6 +76,15 @@ _NO_SOURCE = (
     "certificate"
 )
 
+
+def notice_in_clear(recipient: str) -> ClearTextAllowed:
+    """A notice that the gateway wrote itself to a sender of its own: nothing in it is secret.
+
+    Its text names recipients and reasons, and of the mail the header at most.
+    """
+    return ClearTextAllowed(rule="notice", recipient=recipient)
+
+
 Treatment = Encrypt | SendSigned | SendPlain | Hold | Refuse
 
 

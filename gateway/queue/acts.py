@@ -24,7 +24,9 @@ from pki.errors import Problem
 
 def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
     """Keep queued recipients until a person releases them. Raises SceauError if none is queued."""
-    problem = Problem("policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason})
+    problem = Problem(
+        "policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason}
+    )
     members = _in_state(job, State.QUEUED)
     for recipient in members:
         recipient.state = State.HELD

@@ -105,8 +105,8 @@ def claim(
 ) -> list[Job]:
     """Take due messages for `worker` and store their next attempts.
 
-    At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on which a worker died before is handed out alone: if it kills again, it takes
-    nobody with it.
+    At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on
+    which a worker died before is handed out alone: if it kills again, it takes nobody with it.
     """
     rows = conn.execute(_DUE, {"now": now, "limit": limit}).all()
     suspect = next((n for n, row in enumerate(rows) if row.crashes), None)

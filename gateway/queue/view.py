@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -86,7 +87,7 @@ def counts(conn: sa.Connection) -> dict[str, int]:
     return found
 
 
-def _line(row: sa.Row[tuple[object, ...]]) -> Line:
+def _line(row: Any) -> Line:
     at = row.next_attempt_at
     return Line(
         archive_id=row.archive_id,

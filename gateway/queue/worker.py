@@ -13,16 +13,17 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
+
 from archive.appender import Appender
 from archive.seal import Unwrapper, open_content
 from archive.store import Draft, load_sealed
-
 from gateway.clock import to_micros
 from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
@@ -33,6 +34,7 @@ from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
 from pki.errors import Problem
+from pki.evidence import Evidence
 from pki.models import Finder
 
 log = structlog.get_logger()
@@ -58,6 +60,7 @@ class Worker:
     routes: Routes
     deliverer: Deliverer
     notices: Notices
+    evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
 
@@ -148,7 +151,10 @@ class Worker:
             if work.failures:
                 drafts += failed_drafts(work.job, work.failures)
                 notice = self.notices.write(
-                    work.job, work.failures, original=lambda w=work: self._content(w.job), now=now
+                    work.job,
+                    work.failures,
+                    original=partial(self._content, work.job),
+                    now=now,
                 )
                 if notice is not None:
                     notices.append(notice)
@@ -158,14 +164,18 @@ class Worker:
             return
         changed = [(work.job.archive_id, r) for work in works for r in work.job.worked_on]
 
-        def rows(conn: sa.Connection) -> None:
+        used = [der for work in works for der in work.certificates]
+
+        def rows(conn: sa.Connection) -> list[bytes]:
+            kept = self.evidence.keep(conn, used)
             store.add_groups(conn, [group for work in works for group in work.groups])
             store.save_recipients(conn, changed)
             for notice in notices:
                 store.enqueue(conn, notice.message)
             hit("seal.rows-written")
+            return kept
 
-        await asyncio.wrap_future(self.appender.submit(drafts, rows))
+        self.evidence.committed(await asyncio.wrap_future(self.appender.submit(drafts, rows)))
         for work in works:
             for group in work.groups:
                 log.info(
@@ -219,7 +229,7 @@ class Worker:
 
 
 def _faulty(job: Job) -> Work:
-    """A fault of ours while sealing: nothing leaves, the recipients stay queued, the log says where."""
+    """A fault of ours while sealing: nothing leaves, recipients stay queued, the log says where."""
     incident = secrets.token_hex(6)
     log.exception("seal_fault", id=job.archive_id, incident=incident)
     problem = Problem(
@@ -233,7 +243,5 @@ def _faulty(job: Job) -> Work:
 
 
 async def _pause(stop: asyncio.Event) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), _IDLE)
-    except TimeoutError:
-        pass

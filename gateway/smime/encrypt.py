@@ -1,12 +1,32 @@
-"""EnvelopedData and AuthEnvelopedData over a MIME entity (RFC 8551 §3.3, RFC 5083)."""
+"""EnvelopedData and AuthEnvelopedData over a MIME entity (RFC 8551 §3.3 and §3.4, RFC 5083)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
+from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
+from cryptography.hazmat.primitives.ciphers import modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher, KeyManagement
-from pki.models import CheckedCertificate
+from gateway.smime.names import issuer_and_serial
+from gateway.smime.wrapping import pkcs7_mime
+from pki.models import CheckedCertificate, Purpose
+
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_NONCE, _TAG = 12, 16  # RFC 5084 §3.2; a shorter tag is easier to forge
+_BLOCK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +38,145 @@ class Recipient:
 
 
 def encrypt(entity: bytes, recipients: Sequence[Recipient], cipher: Cipher) -> bytes:
-    """application/pkcs7-mime entity that only the recipients can open.
+    """application/pkcs7-mime entity (fields, empty line, base64) that only the recipients open.
 
+    One RecipientInfo per certificate, in the order given; a certificate given twice counts once.
     Raises ValueError: no recipient, a certificate not checked for encryption, a transport that
-    does not fit the key.
+    does not fit the certificate's key, a curve other than P-256, P-384, P-521.
     """
-    raise NotImplementedError
+    if not recipients:
+        raise ValueError("nobody to encrypt to")
+    for recipient in recipients:
+        if recipient.certificate.purpose is not Purpose.ENCRYPT:
+            raise ValueError(
+                f"the certificate {recipient.certificate.sha256} was not checked for encryption"
+            )
+    unique = dict.fromkeys((one.certificate.der, one.transport) for one in recipients)
+    key = secrets.token_bytes(cipher.key_size)
+    infos = [_wrapper(certificate, transport)(key) for certificate, transport in unique]
+    if cipher.authenticated:
+        return pkcs7_mime("authEnveloped-data", _auth_enveloped(entity, key, infos, cipher))
+    return pkcs7_mime("enveloped-data", _enveloped(entity, key, infos, cipher))
+
+
+def _enveloped(entity: bytes, key: bytes, infos: list[bytes], cipher: Cipher) -> bytes:
+    """ContentInfo with an EnvelopedData (RFC 5652 §6.1), AES-CBC as RFC 3565."""
+    iv = secrets.token_bytes(_BLOCK)
+    encryptor = _Cipher(_ciphers.AES(key), modes.CBC(iv)).encryptor()
+    whole = len(entity) - len(entity) % _BLOCK
+    fill = _BLOCK - len(entity) + whole  # RFC 5652 §6.3: always at least one octet
+    ciphertext = (
+        encryptor.update(memoryview(entity)[:whole]),
+        encryptor.update(entity[whole:] + bytes((fill,)) * fill),
+        encryptor.finalize(),
+    )
+    # RFC 5652 §6.1: version 0 only where all RecipientInfos have version 0.
+    version = 2 if any(info[0] == 0xA1 for info in infos) else 0
+    return _content_info(
+        algorithms.ENVELOPED_DATA,
+        der.integer(version),
+        der.element(der.SET, *infos),
+        *_encrypted_content(der.algorithm(cipher.oid, der.octets(iv)), ciphertext),
+    )
+
+
+def _auth_enveloped(entity: bytes, key: bytes, infos: list[bytes], cipher: Cipher) -> bytes:
+    """ContentInfo with an AuthEnvelopedData (RFC 5083 §2.1), AES-GCM as RFC 5084 §3.2.
+
+    No authAttrs: they are demanded only for content other than id-data, and then the additional
+    data of GCM is empty.
+    """
+    nonce = secrets.token_bytes(_NONCE)
+    sealed = memoryview(AESGCM(key).encrypt(nonce, entity, None))
+    parameters = der.sequence(der.octets(nonce), der.integer(_TAG))
+    return _content_info(
+        algorithms.AUTH_ENVELOPED_DATA,
+        der.integer(0),
+        der.element(der.SET, *infos),
+        *_encrypted_content(der.algorithm(cipher.oid, parameters), (sealed[:-_TAG],)),
+        der.octets(sealed[-_TAG:]),
+    )
+
+
+def _encrypted_content(
+    algorithm: bytes, ciphertext: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """EncryptedContentInfo (RFC 5652 §6.1) in pieces, so that ciphertext is copied once only."""
+    size = sum(map(len, ciphertext))
+    start = der.oid(algorithms.DATA) + algorithm + der.header(0x80, size)
+    return [der.header(der.SEQUENCE, len(start) + size), start, *ciphertext]
+
+
+def _content_info(kind: str, *parts: bytes | memoryview) -> bytes:
+    size = sum(map(len, parts))
+    inner = der.header(der.SEQUENCE, size)
+    middle = der.header(0xA0, len(inner) + size)
+    name = der.oid(kind)
+    outer = der.header(der.SEQUENCE, len(name) + len(middle) + len(inner) + size)
+    return b"".join((outer, name, middle, inner, *parts))
+
+
+# Bounded: a closure holds a parsed public key, a few kB, and directories name 200,000 people.
+@lru_cache(maxsize=4096)
+def _wrapper(certificate: bytes, transport: KeyManagement) -> Callable[[bytes], bytes]:
+    """What makes the RecipientInfo for a content key: all that depends on the certificate is here.
+
+    Raises ValueError where the transport does not fit the key.
+    """
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    name = issuer_and_serial(certificate)
+    if isinstance(key, rsa.RSAPublicKey) and transport is not KeyManagement.ECDH:
+        return _key_transport(key, name, transport)
+    if isinstance(key, ec.EllipticCurvePublicKey) and transport is KeyManagement.ECDH:
+        if key.curve.name not in CURVES:
+            raise ValueError(f"cannot encrypt to a key on the curve {key.curve.name}")
+        return _key_agreement(key, name)
+    raise ValueError(f"{transport.value} does not fit the key of this certificate")
+
+
+def _key_transport(
+    public: rsa.RSAPublicKey, name: bytes, transport: KeyManagement
+) -> Callable[[bytes], bytes]:
+    """KeyTransRecipientInfo (RFC 5652 §6.2.1)."""
+    pad: padding.AsymmetricPadding
+    if transport is KeyManagement.RSA_OAEP:
+        pad = padding.OAEP(padding.MGF1(SHA256()), SHA256(), None)
+        algorithm = algorithms.oaep_algorithm()
+    else:
+        pad = padding.PKCS1v15()
+        algorithm = der.algorithm(algorithms.RSA_ENCRYPTION, b"\x05\x00")
+    start = der.integer(0) + name + algorithm
+
+    def wrap(key: bytes) -> bytes:
+        return der.sequence(start, der.octets(public.encrypt(key, pad)))
+
+    return wrap
+
+
+def _key_agreement(public: ec.EllipticCurvePublicKey, name: bytes) -> Callable[[bytes], bytes]:
+    """KeyAgreeRecipientInfo, ephemeral-static (RFC 5652 §6.2.2, RFC 5753 §3.1)."""
+    wrap_algorithm = der.algorithm(algorithms.AES_256_WRAP)
+    # ECC-CMS-SharedInfo (RFC 5753 §7.2): 256 bits of wrapping key, no ukm.
+    shared_info = der.sequence(
+        wrap_algorithm, der.element(0xA2, der.octets((256).to_bytes(4, "big")))
+    )
+    agreement = der.algorithm(algorithms.STD_DH_SHA256_KDF, wrap_algorithm)
+    originator = der.algorithm(algorithms.EC_PUBLIC_KEY)
+
+    def wrap(key: bytes) -> bytes:
+        ephemeral = ec.generate_private_key(public.curve)
+        secret = ephemeral.exchange(ec.ECDH(), public)
+        # X9.63 KDF (SEC 1 §3.6.1): one round gives all 32 octets.
+        wrapping = hashlib.sha256(secret + b"\0\0\0\x01" + shared_info).digest()
+        point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return der.element(
+            0xA1,
+            der.integer(3),
+            der.element(
+                0xA0, der.element(0xA1, originator, der.element(der.BIT_STRING, b"\0", point))
+            ),
+            agreement,
+            der.sequence(der.sequence(name, der.octets(aes_key_wrap(wrapping, key)))),
+        )
+
+    return wrap

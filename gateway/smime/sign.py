@@ -1,11 +1,28 @@
-"""SignedData over a MIME entity: multipart/signed and opaque (RFC 8551 §3.5)."""
+"""SignedData over a MIME entity: multipart/signed and opaque (RFC 8551 §3.5, RFC 5652 §5).
+
+Everything but the digest, the time and the signature depends only on the signer: it is encoded
+once and kept. Nothing is parsed on this path.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 
+from gateway.smime import algorithms, der
+from gateway.smime.algorithms import Cipher
+from gateway.smime.names import issuer_and_serial, issuer_serial_general
+from gateway.smime.wrapping import multipart_signed, pkcs7_mime
 from pki.models import SignatureScheme, Signer
+
+# What those who answer may encrypt with, in order of preference (RFC 8551 §2.5.2). The answer
+# reaches the mail program behind the gateway, and common ones show AES-GCM as an empty mail.
+CAPABILITIES = (Cipher.AES_256_CBC, Cipher.AES_128_CBC)
+
+_DEFAULT_SCHEME = {"rsa": SignatureScheme.RSA_PKCS1, "ec": SignatureScheme.ECDSA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +45,27 @@ def sign(
     digest: str = "sha256",
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
+    capabilities: tuple[Cipher, ...] = CAPABILITIES,
 ) -> Signed:
-    """multipart/signed over `entity`, octet for octet.
+    """multipart/signed over `entity`, octet for octet (RFC 8551 §3.5.3).
 
-    scheme: None is RSA PKCS#1 v1.5 or ECDSA, by the key.
+    entity: lines end in CRLF. Where it will travel in clear, `mime.canonical.to_7bit` comes first.
+    digest: "sha256", "sha384", "sha512". scheme: None is RSA PKCS#1 v1.5 or ECDSA, by the key.
+    signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
     Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
     """
-    raise NotImplementedError
+    _check_line_ends(entity)
+    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    content_digest = _digest(entity, digest)
+    cms = _signed_data(
+        signer, (digest, scheme, capabilities), content_digest, signing_time, content=None
+    )
+    boundary = secrets.token_hex(16)
+    while boundary.encode() in entity:
+        boundary = secrets.token_hex(16)
+    micalg = algorithms.MICALG[digest]
+    signed = multipart_signed(entity, cms, micalg=micalg, boundary=boundary)
+    return Signed(signed, digest, scheme, content_digest.hex())
 
 
 def sign_opaque(
@@ -44,9 +75,142 @@ def sign_opaque(
     digest: str = "sha256",
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
+    capabilities: tuple[Cipher, ...] = CAPABILITIES,
 ) -> Signed:
-    """application/pkcs7-mime; smime-type=signed-data: the entity inside, safe from any relay.
+    """application/pkcs7-mime; smime-type=signed-data: the entity inside (RFC 8551 §3.5.2).
 
-    Raises ValueError as `sign`.
+    No relay can change it, so the entity may hold 8-bit octets and long lines; but readers
+    without S/MIME see nothing. Arguments and errors as `sign`.
     """
-    raise NotImplementedError
+    _check_line_ends(entity)
+    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    content_digest = _digest(entity, digest)
+    cms = _signed_data(
+        signer, (digest, scheme, capabilities), content_digest, signing_time, content=entity
+    )
+    signed = pkcs7_mime("signed-data", cms)
+    return Signed(signed, digest, scheme, content_digest.hex())
+
+
+def _check_line_ends(entity: bytes) -> None:
+    """RFC 8551 §3.1.1: a relay would repair bare CR and LF, and the signature would be gone."""
+    pairs = entity.count(b"\r\n")
+    if entity.count(b"\n") != pairs or entity.count(b"\r") != pairs:
+        raise ValueError("the entity to sign has a CR or LF that is not part of a CRLF")
+
+
+def _digest(entity: bytes, digest: str) -> bytes:
+    if digest not in algorithms.DIGESTS:
+        raise ValueError(f"cannot sign with the digest {digest!r}")
+    return hashlib.new(digest, entity).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is the same in every signature of one signer, encoded."""
+
+    digest_algorithm: bytes
+    signature_algorithm: bytes
+    signer_identifier: bytes
+    certificates: bytes
+    attributes: tuple[bytes, ...]
+
+
+# Bounded: a frame holds the chain, some 5 kB, and an installation may sign for 200,000 people.
+@lru_cache(maxsize=1024)
+def _frame(
+    certificate: bytes,
+    chain: tuple[bytes, ...],
+    digest: str,
+    scheme: SignatureScheme,
+    capabilities: tuple[Cipher, ...],
+) -> _Frame:
+    digest_algorithm = algorithms.digest_algorithm(digest)
+    signature_algorithm = algorithms.signature_algorithm(scheme, digest)
+    certificate_id = der.sequence(
+        # hashAlgorithm is left out: SHA-256 is its default (RFC 5035 §4)
+        der.octets(hashlib.sha256(certificate).digest()),
+        issuer_serial_general(certificate),
+    )
+    # RFC 6211: binds both algorithms, which nothing else in the signature does.
+    protection = der.sequence(
+        digest_algorithm, b"\xa1" + signature_algorithm[1:]  # [1] IMPLICIT
+    )  # fmt: skip
+    return _Frame(
+        digest_algorithm,
+        signature_algorithm,
+        issuer_and_serial(certificate),
+        der.set_of({certificate, *chain}, 0xA0),
+        (
+            _attribute(algorithms.CONTENT_TYPE, der.oid(algorithms.DATA)),
+            _attribute(
+                algorithms.SMIME_CAPABILITIES,
+                der.sequence(*(der.algorithm(cipher.oid) for cipher in capabilities)),
+            ),
+            _attribute(
+                algorithms.SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(certificate_id))
+            ),
+            _attribute(algorithms.ALGORITHM_PROTECTION, protection),
+        ),
+    )
+
+
+def _signed_data(
+    signer: Signer,
+    how: tuple[str, SignatureScheme, tuple[Cipher, ...]],
+    content_digest: bytes,
+    signing_time: datetime | None,
+    content: bytes | None,
+) -> bytes:
+    """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3)."""
+    digest, scheme, _ = how
+    frame = _frame(signer.certificate, signer.chain, *how)
+    attributes = [
+        *frame.attributes,
+        _attribute(algorithms.MESSAGE_DIGEST, der.octets(content_digest)),
+    ]
+    if signing_time is not None:
+        attributes.append(_attribute(algorithms.SIGNING_TIME, _time(signing_time)))
+    # RFC 5652 §5.4: signed as a SET OF in DER, sent as [0] IMPLICIT with the same content.
+    signed_attributes = der.set_of(attributes)
+    signature = signer.sign(signed_attributes, scheme, digest)
+    signer_info = der.sequence(
+        der.integer(1),
+        frame.signer_identifier,
+        frame.digest_algorithm,
+        b"\xa0",
+        memoryview(signed_attributes)[1:],
+        frame.signature_algorithm,
+        der.octets(signature),
+    )
+    carried: tuple[bytes, ...] = ()
+    if content is not None:
+        size = len(der.header(der.OCTET_STRING, len(content))) + len(content)
+        carried = (der.header(0xA0, size), der.header(der.OCTET_STRING, len(content)), content)
+    return der.sequence(
+        der.oid(algorithms.SIGNED_DATA),
+        der.element(
+            0xA0,
+            der.sequence(
+                der.integer(1),
+                der.element(der.SET, frame.digest_algorithm),
+                der.sequence(der.oid(algorithms.DATA), *carried),
+                frame.certificates,
+                der.element(der.SET, signer_info),
+            ),
+        ),
+    )
+
+
+def _attribute(kind: str, value: bytes) -> bytes:
+    return der.sequence(der.oid(kind), der.element(der.SET, value))
+
+
+def _time(moment: datetime) -> bytes:
+    """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5652 §11.3)."""
+    if moment.tzinfo is None:
+        raise ValueError("the signing time has no time zone")
+    utc = moment.astimezone(UTC)
+    if 1950 <= utc.year < 2050:
+        return der.element(der.UTC_TIME, f"{utc:%y%m%d%H%M%SZ}".encode())
+    return der.element(der.GENERALIZED_TIME, f"{utc.year:04}{utc:%m%d%H%M%SZ}".encode())

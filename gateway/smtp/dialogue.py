@@ -86,8 +86,13 @@ class Dialogue(SMTP):
         self._out.append(status if isinstance(status, str) else status.decode("ascii"))
         await self._flush()
 
-    def report(self, error: BaseException) -> str:
-        """Log a fault of ours, once; returns the id that the client is told."""
+    def answer(self, error: BaseException) -> str:
+        """The reply for an error; one that is a fault of ours is logged, once, with its id."""
+        if replies.speaks_for_itself(error):
+            return replies.reply_for(error, "")
+        return replies.reply_for(error, self._report(error))
+
+    def _report(self, error: BaseException) -> str:
         incident = secrets.token_hex(5)
         # Text, not exc_info: some renderers print local variables, and one of them is the mail.
         trace = "".join(traceback.format_exception(error))
@@ -187,7 +192,7 @@ class Dialogue(SMTP):
         except (OSError, EOFError):
             pass  # the client left or was cut off: an unfinished mail is forgotten
         except Exception as error:  # noqa: BLE001  # logged, and the connection ends
-            self.report(error)
+            self._report(error)
         finally:
             self.house.left(self)
             if self.wire is not None:
@@ -202,7 +207,7 @@ class Dialogue(SMTP):
             self.relay = self.house.intake.admit(self.ip)
         except Exception as error:  # noqa: BLE001  # every fault of ours is a 4xx
             # The fault is ours and passes: not 554.
-            await self.push(replies.CANNOT_SERVE.format(incident=self.report(error)))
+            await self.push(replies.CANNOT_SERVE.format(incident=self._report(error)))
             return False
         if self.relay is None:
             structlog.get_logger().info("smtp_peer_refused", ip=self.ip)
@@ -217,11 +222,11 @@ class Dialogue(SMTP):
             try:
                 await self._understand(line)
             except Refusal as refusal:
-                self.complain(replies.reply_for(refusal, ""))
+                self.complain(self.answer(refusal))
             except (OSError, EOFError):
                 raise
             except Exception as error:  # noqa: BLE001  # every fault of ours is a 4xx
-                self.say(replies.reply_for(error, self.report(error)))
+                self.say(self.answer(error))
             if self._errors >= self.settings.max_errors and not self.ending:
                 self.say(replies.TOO_MANY_ERRORS)
                 self.ending = True

@@ -36,6 +36,7 @@ class Listener:
         self.intake = intake
         self.stopping = False
         self._clock = clock or (lambda: datetime.now(UTC))
+        self._port = settings.port
         self._servers: list[asyncio.Server] = []
         self._sessions: set[Session] = set()
         self._accepts: set[asyncio.Task[str]] = set()
@@ -44,8 +45,7 @@ class Listener:
     @property
     def port(self) -> int:
         """The port listened on (of the first socket)."""
-        port: int = self._servers[0].sockets[0].getsockname()[1]
-        return port
+        return self._port
 
     async def start(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Listen; on `sockets` (bound, so that processes can share one) or on the settings' port.
@@ -61,6 +61,7 @@ class Listener:
             for listening in sockets:
                 server = await loop.create_server(session, sock=listening, backlog=_BACKLOG)
                 self._servers.append(server)
+            self._port = self._servers[0].sockets[0].getsockname()[1]
             return
         address, port = self.settings.address, self.settings.port
         try:
@@ -72,8 +73,9 @@ class Listener:
                 backlog=_BACKLOG,
             )
         except (OSError, OverflowError) as error:
-            raise _cannot_listen(address, port, error) from error
+            raise cannot_listen(address, port, error) from error
         self._servers.append(server)
+        self._port = server.sockets[0].getsockname()[1]
 
     async def stop(self, grace: float) -> None:
         """End gracefully: no new connections, idle ones get 421, running transactions end.
@@ -130,7 +132,7 @@ class Listener:
         self._changed.set()
 
 
-def _cannot_listen(address: str, port: int, error: Exception) -> SceauError:
+def cannot_listen(address: str, port: int, error: Exception) -> SceauError:
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
         return SceauError(

@@ -90,14 +90,20 @@ def reply_for(error: BaseException, incident: str) -> str:
     A 5xx for a fault of ours would make the client bounce mail because a disk was slow, and
     the text of an exception names classes, hosts and rules: neither may reach a peer.
     """
-    if isinstance(error, Refusal) and _is_sound(error):
+    if isinstance(error, Refusal) and speaks_for_itself(error):
         text = _NOT_PRINTABLE.sub("?", " ".join(error.text.split()))[:_TEXT_LIMIT]
         return f"{error.code} {error.status} {text}"
     return INTERNAL.format(incident=incident)
 
 
-def _is_sound(error: Refusal) -> bool:
-    # A refusal that says 2xx would be read as "accepted" by the client.
-    return 400 <= error.code <= 599 and (
-        _ENHANCED.match(error.status) is not None and error.status[0] == str(error.code)[0]
+def speaks_for_itself(error: BaseException) -> bool:
+    """Whether `error` is a Refusal with codes that refuse; if not, it is a fault of ours.
+
+    A Refusal that says 2xx would be read as "accepted" by the client.
+    """
+    return (
+        isinstance(error, Refusal)
+        and 400 <= error.code <= 599
+        and _ENHANCED.match(error.status) is not None
+        and error.status[0] == str(error.code)[0]
     )

@@ -165,11 +165,8 @@ class Session(Dialogue):
         """Ask the intake; say its refusal, or 451 if it fails."""
         try:
             ask()
-        except Refusal as refusal:
-            self.say(replies.reply_for(refusal, ""))
-            return False
-        except Exception as error:  # noqa: BLE001  # every fault of ours is a 4xx
-            self.say(replies.reply_for(error, self.report(error)))
+        except Exception as error:  # noqa: BLE001  # a Refusal, or a fault of ours
+            self.say(self.answer(error))
             return False
         return True
 
@@ -189,7 +186,7 @@ class Session(Dialogue):
                 to = tuple(self._recipients)
                 await self._take(Submission(raw, mail.address, to, peer, now, mail.kept))
             except Refusal as refusal:
-                self.say(replies.reply_for(refusal, ""))
+                self.say(self.answer(refusal))
             finally:
                 # Taken or refused, the transaction is over (RFC 5321 §4.1.1.4).
                 self._forget()
@@ -218,12 +215,10 @@ class Session(Dialogue):
         """The reply after the dot, whatever happens."""
         try:
             archive_id = await self.house.intake.accept(submission)
-        except Refusal as refusal:
-            return replies.reply_for(refusal, "")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            # Cancelled inside: nobody knows whether it was committed, so the client must come
-            # again (I2: that is then a second mail).
-            return replies.reply_for(error, self.report(error))
+            # A Refusal, or a fault of ours. Cancelled inside: nobody knows whether it was
+            # committed, so the client must come again (I2: that is then a second mail).
+            return self.answer(error)
         return replies.ACCEPTED.format(id=archive_id)
 
     def _forget(self) -> None:

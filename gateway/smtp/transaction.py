@@ -19,7 +19,7 @@ _QUEUED_AS = re.compile(r"(?:queued as |\bid=)([A-Za-z0-9.@_-]{1,100})")
 _NO_SMTPUTF8 = ("5.6.7", "the mail needs SMTPUTF8, which the next hop does not offer")
 
 
-class Stale(Exception):  # noqa: N818  # a fact that leads to a second try, not an error
+class Stale(Exception):  # a fact that leads to a second try, not an error
     """A reused connection ended before the peer took anything of the mail."""
 
 
@@ -199,6 +199,9 @@ class Transaction:
                 return
             self._wire.send(b"DATA\r\n")
             data_reply = await self._hear()
+        if data_reply.code < 400 and data_reply.code != 354:
+            # 250 to DATA: nothing was sent, so nothing may count as delivered.
+            raise WireError(f"{self._wire.name}: the peer's reply is not SMTP", "4.5.0")
         if data_reply.code != 354:
             for i in self._open():
                 self._settle_by(i, data_reply)
@@ -273,7 +276,10 @@ class Transaction:
 
     async def _hear_early(self) -> None:
         """The peer gave up in the middle of the mail; if it said why, that is what counts."""
-        reply = await self._wire.reply(0)
+        try:
+            reply = await self._wire.reply(0)
+        except WireError:
+            return
         if reply.code >= 400:
             for i in self._open():
                 self._settle_by(i, reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -61,10 +62,8 @@ def test_arbitrary_bytes_are_refused_in_words(data: bytes) -> None:
 def test_a_flipped_bit_never_reads_as_the_same_entry(bit: int) -> None:
     data = bytearray(encode(GOOD))
     data[bit // 8] ^= 1 << bit % 8
-    try:
+    with suppress(EntryMalformed):
         assert decode(bytes(data)) != GOOD
-    except EntryMalformed:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_another_spelling_of_an_entry_is_refused(damage) -> None:
         ("index", -1),
         ("index", 2**53),
         ("index", True),
-        ("time", datetime(2026, 11, 21)),
+        ("time", datetime(2026, 11, 21)),  # noqa: DTZ001
         ("time", datetime(2026, 11, 21, tzinfo=timezone(timedelta(hours=1)))),
     ],
 )

@@ -227,3 +227,32 @@ def test_history_never_shows_a_payload_that_was_changed(world: World) -> None:
     assert [one.entry.kind for one in records] == ["accepted", "sealed", "delivered"]
     assert records[0].value("envelope.from") == b"a@ministere.example"
     assert records[0].value("header.subject") is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "first_bad"),
+    [
+        ("UPDATE log_entries SET archive_id = {bad} WHERE entry_index = 4", 4),
+        ("UPDATE log_entries SET entry = 'text' WHERE entry_index = 4", 4),
+        ("UPDATE log_entries SET entry = 17 WHERE entry_index = 4", 4),
+        ("UPDATE log_entries SET entry_index = 'text' WHERE entry_index = 4", 4),
+        ("UPDATE log_content_keys SET holder = {bad} || holder", 0),
+        ("UPDATE log_working_wraps SET wrapped = 'text' WHERE archive_id = {sixth}", 6),
+        ("UPDATE log_contents SET sealed = 'text' WHERE archive_id = {sixth}", 6),
+        ("UPDATE log_contents SET sealed_fields = 1.5 WHERE archive_id = {sixth}", 6),
+        ("UPDATE log_payloads SET payload = 'text'", 0),
+        ("UPDATE log_head SET prev = {bad}", None),
+        ("UPDATE log_head SET origin = 'not an origin'", None),
+        ("UPDATE log_head SET size = 'text'", None),
+        ("UPDATE log_head SET epoch = 'text'", None),
+    ],
+)
+def test_what_is_not_even_of_the_right_type_is_damage_too(
+    world: World, statement: str, first_bad: int | None
+) -> None:
+    """A flipped high bit makes text that is not UTF-8; SQLite takes any type anywhere."""
+    sixth = "(SELECT archive_id FROM log_entries WHERE entry_index = 6)"
+    world.change(statement.format(bad="CAST(x'e9' AS TEXT)", sixth=sixth))
+    report = world.verify(open_with=world.authority)
+    assert (report.status, report.first_bad) == ("invalid", first_bad)
+    assert report.problems[0].text

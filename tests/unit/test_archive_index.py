@@ -16,7 +16,8 @@ import pytest
 from archive import store
 from archive.entry import new_archive_id
 from archive.errors import IndexUnusable, SearchError
-from archive.index import Extracted, Indexer, lag, open_index, position, unreadable
+from archive.fulltext import open_index
+from archive.index import Extracted, Indexer, lag, position, unreadable
 from archive.search import Hit, search
 from archive.store import Draft
 from archive.working import erase_wraps
@@ -210,9 +211,12 @@ def test_a_second_indexer_and_a_foreign_or_rolled_back_log_are_refused(
     indexed.add(body="a")
     indexed.step()
     (tmp_path / "other").mkdir()
-    with World(tmp_path / "other") as other, other.database.read() as conn:
-        with pytest.raises(IndexUnusable, match="rolled back"):
-            lag(indexed.folder, conn, moment=MOMENT)
+    with (
+        World(tmp_path / "other") as other,
+        other.database.read() as conn,
+        pytest.raises(IndexUnusable, match="rolled back"),
+    ):
+        lag(indexed.folder, conn, moment=MOMENT)
     world.change("UPDATE log_head SET origin = 'other/log'")
     with pytest.raises(IndexUnusable, match="belongs to the log"):
         indexed.indexer.step()
@@ -280,3 +284,18 @@ def test_a_step_done_twice_changes_nothing(indexed: Indexed, world: World) -> No
     assert indexed.find("*") == [wanted]
     with world.database.read() as conn:
         assert store.head(conn).size == 1
+
+
+def test_a_damaged_later_entry_does_not_hide_the_mail(indexed: Indexed, world: World) -> None:
+    wanted = indexed.add(body="texte")
+    for _ in range(2):  # the second time the mail is in the index already
+        world.append(Draft("delivered", "ministere", wanted, {"a": b"b"}))
+        changed = world.change(
+            "UPDATE log_payloads SET payload = x'00' WHERE commitment = "
+            "(SELECT CAST(substr(entry, 16, 64) AS TEXT) FROM log_entries "
+            "ORDER BY entry_index DESC LIMIT 1)"
+        )
+        assert changed == 1
+        indexed.step()
+    assert indexed.find("texte") == [wanted]
+    assert unreadable(indexed.folder) == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from tests.unit.archive_world import MAIL, MOMENT, World
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,6 +27,7 @@ from archive.seal import (
 )
 from archive.working import WorkingKeys
 from archive.wrap import bound
+from tests.unit.archive_world import MAIL, MOMENT, World
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +69,9 @@ def test_any_flipped_bit_of_the_ciphertext_is_damage(world: World, part: str) ->
     for position in (0, 1, len(whole) // 2, len(whole) - 1):
         changed = bytearray(whole)
         changed[position] ^= 1
+        bad = replace(sealed, **{part: bytes(changed)})
         with pytest.raises(Damaged):
-            bad = replace(sealed, **{part: bytes(changed)})
-            open_content(bad, world.authority)
-            open_fields(bad, world.authority)
+            (open_content if part == "content" else open_fields)(bad, world.authority)
 
 
 def test_a_ciphertext_or_wrap_of_another_mail_does_not_open(world: World) -> None:

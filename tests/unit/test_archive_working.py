@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.archive_world import MOMENT, World
 
 from archive.errors import NotMine, WorkingKeyTrouble
 from archive.seal import open_content
 from archive.working import WorkingKeys, erase_wraps, settled_days
+from tests.unit.archive_world import MOMENT, World
 
 
 @pytest.fixture
@@ -146,7 +145,7 @@ def test_a_folder_open_to_others_or_a_torn_key_is_refused(tmp_path: Path) -> Non
     (folder / "2026-11-21.key").write_bytes(b"short")
     with pytest.raises(WorkingKeyTrouble, match="broken"):
         WorkingKeys(folder).current(MOMENT)
-    os.chmod(folder, 0o755)
+    folder.chmod(0o755)
     with pytest.raises(WorkingKeyTrouble, match="chmod 700"):
         WorkingKeys(folder)
     (tmp_path / "file").write_text("")

@@ -16,11 +16,17 @@ from tests.unit.test_cli import sceau
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     base = tmp_path_factory.mktemp("init") / "sceau"
     done = sceau("init", str(base), "--domain", "Interior.example")
     assert done.returncode == 0, done.stderr
-    return base
+    return done
+
+
+@pytest.fixture(scope="module")
+def made(done: subprocess.CompletedProcess[str]) -> Path:
+    """The folder that was made."""
+    return Path(done.args[done.args.index("init") + 1])
 
 
 def test_the_configuration_loads_without_a_fault(made: Path) -> None:
@@ -71,17 +77,20 @@ def test_keys_and_their_folders_are_closed_to_others(made: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o600, path
 
 
-def test_it_warns_that_the_private_keys_must_leave_the_machine(tmp_path: Path) -> None:
-    done = sceau("init", str(tmp_path / "new"))
-
-    assert f"Next: sceau check --config {tmp_path}/new/sceau.toml" in done.stdout
-    assert f"WARNING: {tmp_path}/new/authority/authority.key" in done.stderr
+def test_it_warns_that_the_private_keys_must_leave_the_machine(
+    done: subprocess.CompletedProcess[str], made: Path
+) -> None:
+    assert f"Next: sceau check --config {made}/sceau.toml" in done.stdout
+    assert f"WARNING: {made}/authority/authority.key and {made}/authority/escrow.key" in done.stderr
     assert "Move them off this machine" in done.stderr
 
 
-def test_json_says_where_things_are(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled_and_json_says_where_things_are(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+
     done = sceau("init", str(tmp_path / "new"), "--json")
 
+    assert (tmp_path / "new" / "sceau.toml").exists()
     assert json.loads(done.stdout) == {
         "config": f"{tmp_path}/new/sceau.toml",
         "private_keys_to_move": [
@@ -110,13 +119,6 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(made: Path) -> None:
         "name a folder that does not exist yet\n"
     )
     assert (made / "keys" / "kek").read_bytes() == before
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-
-    assert sceau("init", str(tmp_path / "empty")).returncode == 0
-    assert (tmp_path / "empty" / "sceau.toml").exists()
 
 
 @pytest.mark.parametrize(

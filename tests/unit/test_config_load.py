@@ -129,3 +129,20 @@ def test_objects_cannot_be_changed(tmp_path: Path) -> None:
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.listen.port = 25  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("url", ["ldap://127.0.0.1:3389", "ldap://[::1]", "ldap://localhost"])
+def test_a_directory_on_this_machine_may_be_asked_without_tls(tmp_path: Path, url: str) -> None:
+    text = GOOD.replace("ldaps://ldap.justice.example", url)
+
+    assert load(write_good(tmp_path, text)).pki.directories[0].url == url
+
+
+def test_places_to_fetch_from_are_as_the_fetcher_compares_them(tmp_path: Path) -> None:
+    text = GOOD.replace("http://crl.justice.example/", "http://[::1]:8080/").replace(
+        '"crl.justice.example:80"', '"CRL.Justice.example:443", "[::1]:8080"'
+    )
+
+    allow = load(write_good(tmp_path, text)).pki.fetch.allow
+
+    assert allow == ("crl.justice.example:443", "::1:8080")

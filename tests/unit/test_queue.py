@@ -1,0 +1,275 @@
+"""The queue: claims, retries, the states of a recipient, poison."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.clock import to_micros
+from gateway.database import Database
+from gateway.errors import SceauError
+from gateway.queue import acts, store, view
+from gateway.queue.jobs import Job, NewMessage, SealedGroup
+from gateway.queue.models import groups, messages
+from gateway.queue.schedule import wait_after
+from gateway.queue.states import State
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+T0 = to_micros(NOW)
+SECOND = 1_000_000
+WAITS = [timedelta(seconds=60), timedelta(seconds=300)]
+
+
+def put(database: Database, name: str, *to: str, at: int = T0, size: int = 100) -> str:
+    with database.write() as conn:
+        store.enqueue(
+            conn,
+            NewMessage(
+                archive_id=name,
+                org="o",
+                kind="mail",
+                sender="a@interieur.example",
+                author="a@interieur.example",
+                parameters={"helo": "h"},
+                size=size,
+                accepted_at=at,
+                expires_at=at + 5 * 86400 * SECOND,
+                recipients=to or ("b@justice.example",),
+            ),
+        )
+    return name
+
+
+def claim(
+    database: Database, worker: str = "w", *, now: int = T0, limit: int = 10, room: int = 10**9
+) -> list[Job]:
+    with database.write() as conn:
+        return store.claim(conn, worker=worker, now=now, limit=limit, max_bytes=room, waits=WAITS)
+
+
+def give_back(database: Database, *jobs: Job, now: int = T0) -> None:
+    with database.write() as conn:
+        store.save_recipients(conn, [(job.archive_id, r) for job in jobs for r in job.recipients])
+        store.give_back(conn, jobs, now=now)
+
+
+def test_waits_follow_the_list_and_the_last_repeats() -> None:
+    waits = [timedelta(seconds=s) for s in (1, 2, 3)]
+    assert [wait_after(n, waits).seconds for n in (0, 1, 2, 3, 4, 99)] == [1, 1, 2, 3, 3, 3]
+
+
+def test_a_claim_stores_attempt_and_next_attempt_before_anything_is_dialled(
+    database: Database,
+) -> None:
+    put(database, "m1")
+    claim(database)
+    with database.read() as conn:
+        (line,) = view.lines(conn)
+    assert (line.attempts, line.claimed) == (1, True)
+    assert to_micros(line.next_attempt or NOW) == T0 + 60 * SECOND
+
+
+def test_a_claimed_message_is_claimed_once(database: Database) -> None:
+    for n in range(50):
+        put(database, f"m{n:02}")
+    taken: list[str] = []
+    lock = threading.Lock()
+
+    def work(name: str) -> None:
+        while jobs := claim(database, name, limit=3):
+            with lock:
+                taken.extend(job.archive_id for job in jobs)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [f"m{n:02}" for n in range(50)]
+
+
+def test_a_claim_takes_the_oldest_and_no_more_octets_than_allowed(database: Database) -> None:
+    put(database, "young", at=T0 - 1, size=10)
+    put(database, "old", at=T0 - 9, size=900)
+    put(database, "middle", at=T0 - 5, size=200)
+    assert [job.archive_id for job in claim(database, room=1000)] == ["old"]
+    assert [job.archive_id for job in claim(database, room=1000)] == ["middle", "young"]
+
+
+def test_a_message_larger_than_the_room_is_still_taken(database: Database) -> None:
+    put(database, "huge", size=10**9)
+    assert [job.archive_id for job in claim(database, room=10)] == ["huge"]
+
+
+def test_what_is_not_due_is_not_claimed(database: Database) -> None:
+    put(database, "m1")
+    (job,) = claim(database)
+    give_back(database, job)
+    assert claim(database, now=T0 + 59 * SECOND) == []
+    with database.read() as conn:
+        assert not store.something_due(conn, T0 + 59 * SECOND)
+        assert store.something_due(conn, T0 + 60 * SECOND)
+    (again,) = claim(database, now=T0 + 60 * SECOND)
+    assert again.recipients[0].attempts == 2
+    assert again.recipients[0].next_attempt_at == T0 + 360 * SECOND
+
+
+def test_only_due_recipients_of_a_message_are_worked_on(database: Database) -> None:
+    put(database, "m1", "a@x.example", "b@x.example", "c@x.example")
+    (job,) = claim(database)
+    job.recipients[0].state = State.DELIVERED
+    job.recipients[1].state = State.HELD
+    job.recipients[1].next_attempt_at = None
+    give_back(database, job)
+    (again,) = claim(database, now=T0 + 60 * SECOND)
+    assert [r.address for r in again.due] == ["c@x.example"]
+    assert [str(r.state) for r in again.recipients] == ["delivered", "held", "queued"]
+
+
+def test_octets_go_when_all_recipients_of_a_group_are_settled(database: Database) -> None:
+    put(database, "m1", "a@x.example", "b@x.example")
+    (job,) = claim(database)
+    with database.write() as conn:
+        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", "ab", 3, b"xyz")])
+    for recipient in job.recipients:
+        recipient.group_id = "g"
+    job.recipients[0].state = State.DELIVERED
+    give_back(database, job)
+    with database.read() as conn:
+        assert store.load_groups(conn, ["g"])["g"].emitted == b"xyz"
+    (job,) = claim(database, now=T0 + 60 * SECOND)
+    job.recipients[1].state = State.FAILED
+    give_back(database, job, now=T0 + 61 * SECOND)
+    with database.read() as conn:
+        assert store.load_groups(conn, ["g"]) == {}
+        assert conn.execute(sa.select(groups.c.sha256)).scalar() == "ab"
+        assert conn.execute(sa.select(messages.c.settled_at)).scalar() == T0 + 61 * SECOND
+
+
+def test_a_dead_workers_messages_are_handed_out_again_at_once(database: Database) -> None:
+    put(database, "mine")
+    put(database, "theirs")
+    claim(database, "dead", limit=1)
+    claim(database, "alive", limit=1)
+    with database.write() as conn:
+        freed, held = store.release_claims(conn, worker="dead", now=T0 + SECOND)
+    assert (len(freed), held) == (1, [])
+    (job,) = claim(database, "alive", now=T0 + SECOND)
+    assert job.archive_id == freed[0]
+    assert job.recipients[0].attempts == 2  # the attempt that died is counted
+
+
+def test_poison_is_held_after_three_deaths_and_takes_nobody_with_it(database: Database) -> None:
+    put(database, "poison", at=T0 - 2)
+    put(database, "innocent", at=T0 - 1)
+    claimed = []
+    for _ in range(3):
+        jobs = claim(database)
+        claimed.append([job.archive_id for job in jobs])
+        with database.write() as conn:
+            _, held = store.release_claims(conn, worker=None, now=T0)
+        if len(jobs) > 1:
+            # Both are under suspicion now; the innocent one is then done on its own.
+            with database.write() as conn:
+                conn.execute(
+                    messages.update()
+                    .where(messages.c.archive_id == "innocent")
+                    .values(due_at=T0 + 1)
+                )
+    assert claimed == [["poison", "innocent"], ["poison"], ["poison"]]
+    assert held == ["poison"]
+    with database.read() as conn:
+        (line,) = view.lines(conn, states=(State.HELD,))
+    assert line.reason is not None
+    assert line.reason.code == "limits.poison"
+    assert [job.archive_id for job in claim(database, now=T0 + 1)] == ["innocent"]
+
+
+def test_a_message_that_is_done_is_no_longer_suspect(database: Database) -> None:
+    put(database, "m1")
+    claim(database)
+    with database.write() as conn:
+        store.release_claims(conn, worker=None, now=T0)
+    (job,) = claim(database)
+    give_back(database, job)
+    for _ in range(2):
+        claim(database, now=T0 + 10_000 * SECOND)
+        with database.write() as conn:
+            _, held = store.release_claims(conn, worker=None, now=T0 + 10_000 * SECOND)
+        assert held == []
+
+
+# -- what a person does ------------------------------------------------------------------------
+
+
+def act(database: Database, name: str, archive_id: str = "m1") -> object:
+    verbs = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "bounce": acts.bounce}
+    with database.write() as conn:
+        job = store.take(conn, archive_id)
+        return verbs[name](conn, job, by="anne", reason="asked", now=NOW + timedelta(seconds=5))
+
+
+def states(database: Database) -> list[str]:
+    with database.read() as conn:
+        return [str(line.state) for line in view.lines(conn, states=tuple(State))]
+
+
+def test_hold_and_release(database: Database) -> None:
+    put(database, "m1")
+    act(database, "hold")
+    assert states(database) == ["held"]
+    assert claim(database, now=T0 + 10**12) == []
+    act(database, "release")
+    assert states(database) == ["queued"]
+    assert len(claim(database, now=T0 + 5 * SECOND)) == 1
+
+
+def test_retry_brings_the_next_attempt_forward(database: Database) -> None:
+    put(database, "m1")
+    (job,) = claim(database)
+    give_back(database, job)
+    assert claim(database, now=T0 + 5 * SECOND) == []
+    act(database, "retry")
+    assert len(claim(database, now=T0 + 5 * SECOND)) == 1
+
+
+def test_bounce_fails_all_open_recipients_and_asks_for_a_notice(database: Database) -> None:
+    put(database, "m1", "a@x.example", "b@x.example")
+    (job,) = claim(database)
+    job.recipients[0].state = State.DELIVERED
+    give_back(database, job)
+    drafts, failures = act(database, "bounce")  # type: ignore[misc]
+    assert states(database) == ["delivered", "failed"]
+    assert [f.recipient.address for f in failures] == ["b@x.example"]
+    assert [(d.kind, d.fields["by"]) for d in drafts] == [("failed", b"anne")]
+
+
+@pytest.mark.parametrize("verb", ["release", "hold", "retry", "bounce"])
+def test_an_act_without_an_object_says_so(database: Database, verb: str) -> None:
+    put(database, "m1")
+    if verb != "release":
+        act(database, "bounce")
+    with pytest.raises(SceauError, match="no recipient is"):
+        act(database, verb)
+
+
+def test_a_message_in_work_is_left_alone(database: Database) -> None:
+    put(database, "m1")
+    claim(database)
+    with pytest.raises(store.Busy, match="worked on"):
+        act(database, "hold")
+
+
+def test_an_unknown_message_is_a_key_error(database: Database) -> None:
+    with pytest.raises(KeyError):
+        act(database, "hold", "nothing")
+
+
+def test_counts_name_all_states(database: Database) -> None:
+    put(database, "m1", "a@x.example", "b@x.example")
+    with database.read() as conn:
+        found = view.counts(conn)
+    assert found == {"queued": 2, "held": 0, "delivered": 0, "failed": 0, "cancelled": 0}
