@@ -28,14 +28,12 @@ _FRAGILE = re.compile(rb"[ \t]\r\n|\r\nFrom |[ \t]\Z")
 class CannotConvert(SceauError):
     """A part would have to be changed that must not be. An opaque signature can be used instead.
 
-    part: its number as in `Transformation`. template, facts: the sentence for people.
+    part: its number as in `Transformation`.
     """
 
     def __init__(self, part: str, template: str) -> None:
         self.part = part
-        self.template = template
-        self.facts = {"part": part or "0"}
-        super().__init__(template.format(**self.facts))
+        super().__init__(template, facts={"part": part or "0"})
 
 
 @dataclass(frozen=True, slots=True)
