@@ -23,6 +23,7 @@ from gateway.accept import Intake, Relay
 from gateway.config import Tls
 from gateway.deliver import Notices
 from gateway.errors import SceauError
+from gateway.floors import refuse_old_libraries
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
@@ -91,6 +92,7 @@ class Wiring(Installation):
 
         Raises ConfigFaults, SceauError, PkiError, ArchiveError.
         """
+        refuse_old_libraries()
         with self.database.read() as conn:
             origin = head(conn).origin
         if origin != self.config.archive.origin:
