@@ -46,9 +46,7 @@ def _details(layer: Layer) -> str:
     """Machine names only: the same in every language."""
     facts = layer.facts
     shown = [
-        str(facts[key])
-        for key in ("smime_type", "micalg", "cipher", "algorithm")
-        if facts.get(key)
+        str(facts[key]) for key in ("smime_type", "micalg", "cipher", "algorithm") if facts.get(key)
     ]
     return f"  ({', '.join(shown)})" if shown else ""
 

@@ -154,9 +154,7 @@ def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
         except ValueError:
             certificates = ()
         if not certificates:
-            raise SceauError(
-                "{file} is not a certificate in PEM or DER", facts={"file": str(path)}
-            )
+            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
         found.update(dict.fromkeys(certificates))
     if not found:
         raise SceauError("there is no certificate to encrypt to", hint="--to CERT")

@@ -55,7 +55,10 @@ def parse(value: bytes) -> list[str]:
     except UnicodeDecodeError:
         raise Malformed("the header field {field} is neither ASCII nor UTF-8") from None
     if match := _CONTROL.search(text):
-        raise Malformed("the header field {field} contains the control character {text}", f"U+{ord(match[0]):04X}")
+        raise Malformed(
+            "the header field {field} contains the control character {text}",
+            f"U+{ord(match[0]):04X}",
+        )
     return _Parser(_tokens(text)).addresses()
 
 
@@ -66,7 +69,9 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Malformed("the header field {field} cannot be read at “{text}”", text[at : at + 20])
+            raise Malformed(
+                "the header field {field} cannot be read at “{text}”", text[at : at + 20]
+            )
         kind = match.lastgroup or ""
         at = match.end()
         if kind == "comment":
@@ -146,22 +151,32 @@ class _Parser:
                 self._at = start
                 self._addr_spec()
             case _:
-                raise Malformed("the header field {field} has “{text}” where an address belongs", _text(words, token))
+                raise Malformed(
+                    "the header field {field} has “{text}” where an address belongs",
+                    _text(words, token),
+                )
         return False
 
     def _angle(self) -> None:
         if self._peek()[1] == "@":
-            raise Malformed("the header field {field} has a source route, which readers treat differently")
+            raise Malformed(
+                "the header field {field} has a source route, which readers treat differently"
+            )
         self._addr_spec()
         if self._peek()[1] != ">":
-            raise Malformed("the header field {field} has “{text}” inside angle brackets", self._peek()[1])
+            raise Malformed(
+                "the header field {field} has “{text}” inside angle brackets", self._peek()[1]
+            )
         self._at += 1
 
     def _addr_spec(self) -> None:
         first = self._at
         local = self._local_part()
         if self._peek()[1] != "@":
-            raise Malformed("the header field {field} has “{text}” where an address belongs", self._peek()[1] or local)
+            raise Malformed(
+                "the header field {field} has “{text}” where an address belongs",
+                self._peek()[1] or local,
+            )
         self._at += 1
         if self._peek()[0] == "literal":
             domain = self._peek()[1]
@@ -170,7 +185,8 @@ class _Parser:
             domain = self._dot_atom()
         if any(gap for _, _, gap in self._tokens[first + 1 : self._at]):
             raise Malformed(
-                "the header field {field} has white space or a comment inside an address, which readers treat differently"
+                "the header field {field} has white space or a comment inside an address, "
+                "which readers treat differently"
             )
         if len(local.encode()) > _LOCAL_OCTETS or len(domain.encode()) > _DOMAIN_OCTETS:
             raise Malformed("the header field {field} has an address that is too long")
@@ -193,7 +209,10 @@ class _Parser:
         while True:
             kind, text, _ = self._peek()
             if kind != "atom":
-                raise Malformed("the header field {field} has “{text}” where an address belongs", text or "an end")
+                raise Malformed(
+                    "the header field {field} has “{text}” where an address belongs",
+                    text or "an end",
+                )
             self._at += 1
             if self._peek()[1] != "." or self._peek()[0] != "special":
                 return "".join(text for _, text, _ in self._tokens[start : self._at])
@@ -214,13 +233,21 @@ def _check_phrase(words: list[_Token]) -> None:
 def _check_characters(part: str, *, quoted: bool) -> None:
     if "=?" in part:
         # RFC 2047 §5 forbids encoded words here; readers that decode them see another address.
-        raise Malformed("the header field {field} has an encoded word inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has an encoded word inside the address “{text}”", part
+        )
     if part.isascii():
         return
     if any(unicodedata.category(char)[0] in "CZ" for char in part if char != " "):
-        raise Malformed("the header field {field} has invisible characters inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has invisible characters inside the address “{text}”", part
+        )
     # U+FF20, U+3002…: some software maps them to @ and dots before it splits the address.
     if not _SEPARATORS.isdisjoint(set(unicodedata.normalize("NFKC", part)) - set(part)):
-        raise Malformed("the header field {field} has look-alike separators inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has look-alike separators inside the address “{text}”", part
+        )
     if not quoted and "。" in part:
-        raise Malformed("the header field {field} has look-alike separators inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has look-alike separators inside the address “{text}”", part
+        )
