@@ -21,6 +21,7 @@ from gateway.smime.sign import sign, sign_opaque
 from tests.corpora import corpus
 from tests.unit.smime_world import MAIL, world
 
+_SIGNED = b"Content-Type: multipart/signed; boundary=b; protocol=application/pkcs7-signature\r\n"
 ENTITY = content_entity(split(MAIL))
 
 
@@ -170,8 +171,7 @@ def test_bare_der_pem_and_ber_are_read(tmp_path: Path) -> None:
         (b"Content-Type: application/pkcs7-mime\r\n\r\n", "structure.truncated"),
         (b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x03\x02\x01\x00", "structure.asn1"),
         (
-            b"Content-Type: multipart/signed; boundary=b; protocol=application/pkcs7-signature\r\n"
-            + b"\r\n--b\r\n\r\nx\r\n--b--\r\n",
+            _SIGNED + b"\r\n--b\r\n\r\nx\r\n--b--\r\n",
             "structure.multipart",
         ),
     ],
