@@ -9,7 +9,7 @@ added.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,10 +37,10 @@ class Extracted:
     """What of a mail can be searched for. date: of the Date field, aware, None if unusable."""
 
     subject: str
-    senders: tuple[str, ...]
-    recipients: tuple[str, ...]
+    senders: Sequence[str]
+    recipients: Sequence[str]
     body: str
-    attachment_names: tuple[str, ...]
+    attachment_names: Sequence[str]
     date: datetime | None
 
 

@@ -37,6 +37,10 @@ NOUNS: dict[str, tuple[str, str]] = {
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
     "smime": ("gateway.cli.smime", "sign, encrypt and look into files, without any configuration"),
+    "pki": (
+        "gateway.cli.pki",
+        "anchors, certificates, revocation lists, keys: show, import, find, validate",
+    ),
     "archive": ("gateway.cli.archive", "search, read, follow and verify the archive"),
 }
 

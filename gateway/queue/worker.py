@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,14 +22,17 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
-from archive.seal import Unwrapper, open_content
-from archive.store import Draft, load_sealed
+from archive.errors import Damaged
+from archive.reading import load_sealed_many
+from archive.seal import Sealed, Unwrapper, open_content
+from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work
 from gateway.queue import store
 from gateway.queue.jobs import Job, SealedGroup, problem_to_json
+from gateway.queue.outcomes import Finished, Outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -63,6 +66,10 @@ class Worker:
     evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
+    _outcomes: Outcomes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outcomes = Outcomes(self.appender, self.now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
@@ -127,10 +134,15 @@ class Worker:
         moment = self.now()
         findings = self.finder.find_all(self.outbound.addresses_to_find(jobs), moment=moment)
         hit("seal.looked-up")
+        unsealed = [job.archive_id for job in jobs if any(r.group_id is None for r in job.due)]
+        with self.read() as conn:
+            contents = load_sealed_many(conn, unsealed)
         works = []
         for job in jobs:
             try:
-                raw = self._content(job) if any(r.group_id is None for r in job.due) else b""
+                raw = b""
+                if job.archive_id in unsealed:
+                    raw = open_content(_whole(contents, job.archive_id), self.unwrapper)
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 works.append(_faulty(job))
@@ -138,8 +150,8 @@ class Worker:
 
     def _content(self, job: Job) -> bytes:
         with self.read() as conn:
-            sealed = load_sealed(conn, job.archive_id)
-        return open_content(sealed, self.unwrapper)
+            contents = load_sealed_many(conn, [job.archive_id])
+        return open_content(_whole(contents, job.archive_id), self.unwrapper)
 
     # -- commits -------------------------------------------------------------------------------
 
@@ -204,28 +216,24 @@ class Worker:
         outcomes = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
         drafts, failures = record_outcomes(job, outcomes, groups, now=now)
-        notice = (
-            await asyncio.to_thread(
-                self.notices.write, job, failures, original=lambda: self._content(job), now=now
+        notice = None
+        if failures:
+            content = partial(self._content, job)
+            notice = await asyncio.to_thread(
+                self.notices.write, job, failures, original=content, now=now
             )
-            if failures
-            else None
-        )
-        if notice is not None:
-            drafts.append(notice.draft)
-        touched = [(job.archive_id, recipient) for recipient in job.worked_on]
-
-        def rows(conn: sa.Connection) -> None:
-            store.save_recipients(conn, touched)
-            store.give_back(conn, [job], now=to_micros(now))
-            if notice is not None:
-                store.enqueue(conn, notice.message)
-                hit("notice.written")
-            hit("outcome.rows-written")
-
-        await asyncio.wrap_future(self.appender.submit(drafts, rows))
+        await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
         log_outcomes(job, outcomes)
+
+
+def _whole(contents: Mapping[str, Sealed | Damaged], archive_id: str) -> Sealed:
+    found = contents.get(archive_id)
+    if isinstance(found, Damaged):
+        raise found
+    if found is None:
+        raise KeyError(f"no stored content for {archive_id}")
+    return found
 
 
 def _faulty(job: Job) -> Work:
