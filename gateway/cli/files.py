@@ -93,8 +93,8 @@ class FileProblem(Exception):
 def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[str, Any]]) -> int:
     """Do `work` for every file; one error does not end the others. The worst exit code.
 
-    work: gives what stands in the JSON line beside `file`; raises FileProblem, or anything that
-    `border.explained` knows.
+    work: gives what stands in the JSON line beside `file` (`status` "malformed" is exit code 2);
+    raises FileProblem or OSError for a file that cannot be done.
     """
     output = output_of(args)
     codes = [_one(output, path, work) for path in inputs]
@@ -102,9 +102,9 @@ def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[s
 
 
 def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> int:
-    code = DONE
     try:
         record = work(path)
+        code = USAGE if record["status"] == "malformed" else DONE
     except FileProblem as error:
         code = NO if error.status == "refused" else USAGE
         _note(output, path, output.problem(error.problem))

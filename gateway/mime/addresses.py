@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DOT_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\].\x00-\x20]+(?:\.[^\s\"(),:;<>@\[\\\].\x00-\x20]+)*")
 _SEPARATORS = frozenset('@<>,;:"()[]\\ .')
 _COMMENT_DEPTH = 16
+_TOKEN_LIMIT = 200_000  # some 25,000 addresses
 _LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 §4.5.3.1
 
 _Token = tuple[str, str, bool]  # kind, text, whether white space or a comment stands before it
@@ -82,6 +83,8 @@ def _tokens(text: str) -> list[_Token]:
         else:
             tokens.append((kind, match[0], gap))
             gap = False
+            if len(tokens) > _TOKEN_LIMIT:
+                raise Malformed("the header field {field} is too long")
     return tokens
 
 
@@ -185,7 +188,8 @@ class _Parser:
             domain = self._dot_atom()
         if any(gap for _, _, gap in self._tokens[first + 1 : self._at]):
             raise Malformed(
-                "the header field {field} has white space or a comment inside an address, which readers treat differently"
+                "the header field {field} has white space or a comment inside an address, "
+                "which readers treat differently"
             )
         if len(local.encode()) > _LOCAL_OCTETS or len(domain.encode()) > _DOMAIN_OCTETS:
             raise Malformed("the header field {field} has an address that is too long")

@@ -7,7 +7,6 @@ Other parts keep their octets.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from gateway.errors import SceauError
@@ -22,7 +21,7 @@ _WIDE = frozenset({"8bit", "binary"})
 _ENCODED = frozenset({"base64", "quoted-printable"})
 _PLAIN = _WIDE | {"7bit"}
 # Stripped spaces and ">From " in mbox files (RFC 8551 §3.1.3, the text of its example).
-_FRAGILE = re.compile(rb"[ \t]\r\n|\r\nFrom |[ \t]\Z")
+_FRAGILE = (b" \r\n", b"\t\r\n", b"\r\nFrom ")
 
 
 class CannotConvert(SceauError):
@@ -145,12 +144,7 @@ def _leaf(
         if not travels:
             raise CannotConvert(number, "part {part} is signed or encrypted and is not 7-bit")
         return None
-    # From the CRLF before the body on, so that its first line counts as a line, too.
-    fragile = (
-        encoding != "base64"
-        and kind.main == "text"
-        and _FRAGILE.search(data, max(start, body - 2), end)
-    )
+    fragile = encoding != "base64" and kind.main == "text" and _is_fragile(data, start, body, end)
     if travels and not fragile:
         if encoding in _WIDE:
             content = data[body:end]
@@ -205,6 +199,15 @@ def _mostly_text(content: bytes) -> bool:
     lines = content.count(b"\r\n")
     bare = content.count(b"\n") != lines or content.count(b"\r") != lines
     return not bare and b"\0" not in sample and odd * 6 <= len(sample)
+
+
+def _is_fragile(data: bytes, start: int, body: int, end: int) -> bool:
+    # From the CRLF before the body on, so that its first line counts as a line, too.
+    line = max(start, body - 2)
+    return (
+        any(data.find(mark, line, end) >= 0 for mark in _FRAGILE)
+        or data.endswith((b" ", b"\t"), body, end)
+    )  # fmt: skip
 
 
 def _travels(data: bytes, start: int, end: int) -> bool:
