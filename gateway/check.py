@@ -65,7 +65,9 @@ def run_checks(wiring: Wiring, *, moment: datetime) -> Iterator[Finding]:
         try:
             yield from check(wiring, moment)
         except SceauError as error:
-            yield Finding(subject, Grade.BAD, error.template, dict(error.facts), error.hint_template)
+            yield Finding(
+                subject, Grade.BAD, error.template, dict(error.facts), error.hint_template
+            )
         except (PkiError, ArchiveError) as error:
             yield Finding(subject, Grade.BAD, error.problem.template, error.problem.facts)
         except OSError as error:

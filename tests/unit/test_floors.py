@@ -16,7 +16,7 @@ def test_what_is_installed_is_new_enough() -> None:
 
 @pytest.mark.parametrize("found", ["49.9.9", "44.0.0", "5", ""])
 def test_an_old_cryptography_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
-    installed = {name: "999" for name in floors.FLOORS} | {"cryptography": found}
+    installed = dict.fromkeys(floors.FLOORS, "999") | {"cryptography": found}
     monkeypatch.setattr(floors, "version", installed.__getitem__)
     with pytest.raises(floors.TooOld, match="CVE-2026-69247") as raised:
         floors.refuse_old_libraries()
