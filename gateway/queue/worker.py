@@ -31,8 +31,9 @@ from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcome
 from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work
 from gateway.queue import store
+from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job, SealedGroup, problem_to_json
-from gateway.queue.outcomes import Finished, Outcomes
+from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -66,10 +67,10 @@ class Worker:
     evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
-    _outcomes: Outcomes = field(init=False)
+    _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._outcomes = Outcomes(self.appender, self.now)
+        self._outcomes = outcomes(self.appender, self.now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
@@ -182,8 +183,7 @@ class Worker:
             kept = self.evidence.keep(conn, used)
             store.add_groups(conn, [group for work in works for group in work.groups])
             store.save_recipients(conn, changed)
-            for notice in notices:
-                store.enqueue(conn, notice.message)
+            store.enqueue(conn, [notice.message for notice in notices])
             hit("seal.rows-written")
             return kept
 
@@ -213,9 +213,9 @@ class Worker:
         if missing:
             with self.read() as conn:
                 groups |= store.load_groups(conn, missing)
-        outcomes = await send(self.deliverer, self.routes, job, groups)
+        results = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
-        drafts, failures = record_outcomes(job, outcomes, groups, now=now)
+        drafts, failures = record_outcomes(job, results, groups, now=now)
         notice = None
         if failures:
             content = partial(self._content, job)
@@ -224,7 +224,7 @@ class Worker:
             )
         await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
-        log_outcomes(job, outcomes)
+        log_outcomes(job, results)
 
 
 def _whole(contents: Mapping[str, Sealed | Damaged], archive_id: str) -> Sealed:
