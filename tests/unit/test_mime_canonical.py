@@ -50,7 +50,6 @@ CLEAN = [
     b"\r\nno fields\r\n",
     _leaf(b"=C3=A9\r\n", cte=b"quoted-printable"),
     _leaf(encode_base64(bytes(range(256)) * 40), b"application/pdf", b"base64"),
-    _leaf(b"octets  \r\n", b"application/x-thing"),  # trailing white space of no text
     _multipart(
         _leaf(b"a\r\n"),
         _multipart(_leaf(b"b\r\n"), kind=b"alternative")
@@ -79,6 +78,7 @@ FRAGILE = [
     _leaf(b"a\r\nFrom here on\r\n"),
     _leaf(b"-- \r\nsignature\r\n"),
     _leaf(b"tab\t\r\nend "),
+    _leaf(b"{\r\nFrom \r\n", b"application/json"),
     _leaf(b"a\0b\r\n"),
     _leaf("日本語のメール\r\n".encode("shift_jis") * 5, b"text/plain; charset=shift_jis"),
     _leaf(bytes(range(14, 256)) * 30, b"application/octet-stream", b"binary"),
