@@ -50,9 +50,9 @@ class Crl:
             self.x509 = x509.load_der_x509_crl(der)
             self._read(self.x509)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+            raise _unreadable(error) from error
         except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+            raise _unreadable(error) from error
         self._signed_by: dict[str, bool] = {}
 
     def _read(self, crl: x509.CertificateRevocationList) -> None:
@@ -185,7 +185,7 @@ def read_crl(data: bytes, source: str = "") -> Crl:
         try:
             pem = x509.load_pem_x509_crl(data)
         except ValueError as error:
-            raise _refused("it cannot be read ({detail})", detail=str(error)[:200]) from error
+            raise _unreadable(error) from error
         data = pem.public_bytes(Encoding.DER)
     return Crl(data, source)
 
@@ -244,3 +244,11 @@ def point_names(
 
 def _refused(why: str, **facts: str) -> CrlRefused:
     return CrlRefused(problem("revocation.crl", "this CRL cannot be used: " + why, **facts))
+
+
+def _unreadable(error: Exception) -> CrlRefused:
+    return CrlRefused(
+        problem(
+            "structure.crl", "this is not a CRL that can be read: {detail}", detail=str(error)[:200]
+        )
+    )

@@ -147,7 +147,7 @@ class Consent:
 def import_p12(
     conn: sa.Connection,
     data: bytes,
-    password: bytes,
+    password: bytes | None,
     *,
     address: str,
     kek: KeyEncryptionKey,
@@ -278,14 +278,18 @@ def list_consents(conn: sa.Connection, address: str = "", *, org: str = "") -> l
     ]
 
 
-def list_keys(conn: sa.Connection, address: str = "", *, org: str = "") -> list[PersonKey]:
-    """Stored keys, without the keys, of one address or of all."""
+def list_keys(
+    conn: sa.Connection, address: str = "", *, certificate_sha256: str = "", org: str = ""
+) -> list[PersonKey]:
+    """Stored keys, without the keys, of one address or of all, for one certificate or for all."""
     table = person_keys.c
     query = sa.select(
         table.address, table.certificate_sha256, table.certificate, table.added_at, table.added_by
     ).where(table.org == org)
     if address:
         query = query.where(table.address == canonical(address))
+    if certificate_sha256:
+        query = query.where(table.certificate_sha256 == certificate_sha256)
     return [PersonKey(*row) for row in conn.execute(query.order_by(table.address, table.id))]
 
 

@@ -30,11 +30,13 @@ class StoredCertificate:
     added_at: datetime
     added_by: str
     source: str
+    removed_at: datetime | None = None
+    removed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCrl:
-    """A stored version of a CRL, without its bytes."""
+    """A stored version of a CRL, without its bytes. newest: of its issuer, key and scope."""
 
     sha256: str
     issuer: str
@@ -43,6 +45,7 @@ class StoredCrl:
     next_update: datetime
     source: str
     known_at: datetime
+    newest: bool
 
 
 def import_certificate(
@@ -122,19 +125,31 @@ def list_certificates(
     query = sa.select(certificates).where(table.org == org, table.removed_at.is_(None))
     if address:
         query = query.where(table.address == canonical(address))
-    return [
-        StoredCertificate(
-            address=row.address,
-            sha256=row.sha256,
-            der=row.der,
-            subject=row.subject,
-            not_after=row.not_after,
-            added_at=row.added_at,
-            added_by=row.added_by,
-            source=row.source,
-        )
-        for row in conn.execute(query.order_by(table.address, table.id))
-    ]
+    return [_stored(row) for row in conn.execute(query.order_by(table.address, table.id))]
+
+
+def certificate_history(
+    conn: sa.Connection, sha256: str, *, org: str = ""
+) -> list[StoredCertificate]:
+    """All rows of one certificate, also of one that was taken out of use."""
+    table = certificates.c
+    query = sa.select(certificates).where(table.org == org, table.sha256 == sha256)
+    return [_stored(row) for row in conn.execute(query.order_by(table.id))]
+
+
+def _stored(row: sa.Row[tuple[object, ...]]) -> StoredCertificate:
+    return StoredCertificate(
+        address=row.address,
+        sha256=row.sha256,
+        der=row.der,
+        subject=row.subject,
+        not_after=row.not_after,
+        added_at=row.added_at,
+        added_by=row.added_by,
+        source=row.source,
+        removed_at=row.removed_at,
+        removed_by=row.removed_by,
+    )
 
 
 def has_certificate_in(conn: sa.Connection, domain: str, *, org: str = "") -> bool:
@@ -207,13 +222,7 @@ def current_crls(
 ) -> tuple[Crl, ...]:
     """The newest CRL of each series. `known` (by sha256): objects that need not be read again."""
     table = crls.c
-    newest = (
-        sa.select(table.series, sa.func.max(table.id).label("id"))
-        .where(table.org == org)
-        .group_by(table.series)
-        .subquery()
-    )
-    # Within a series a row can only follow an older one (store_crl), so the highest id is newest.
+    newest = _newest(org).subquery()
     rows = conn.execute(
         sa.select(table.id, table.sha256, table.source).join(newest, newest.c.id == table.id)
     ).all()
@@ -227,10 +236,14 @@ def current_crls(
     return tuple(found)
 
 
-def list_crls(conn: sa.Connection, *, org: str = "") -> list[StoredCrl]:
-    """All stored versions, newest first."""
+def list_crls(conn: sa.Connection, *, sha256: str = "", org: str = "") -> list[StoredCrl]:
+    """All stored versions, newest first; or the one with this fingerprint."""
     table = crls.c
     columns = [column for column in crls.columns if column.name != "der"]
+    newest = set(conn.execute(sa.select(_newest(org).subquery().c.id)).scalars())
+    query = sa.select(*columns).where(table.org == org)
+    if sha256:
+        query = query.where(table.sha256 == sha256)
     return [
         StoredCrl(
             sha256=row.sha256,
@@ -240,11 +253,21 @@ def list_crls(conn: sa.Connection, *, org: str = "") -> list[StoredCrl]:
             next_update=row.next_update,
             source=row.source,
             known_at=row.known_at,
+            newest=row.id in newest,
         )
-        for row in conn.execute(
-            sa.select(*columns).where(table.org == org).order_by(table.this_update.desc(), table.id)
-        )
+        for row in conn.execute(query.order_by(table.this_update.desc(), table.id.desc()))
     ]
+
+
+def _newest(org: str) -> sa.Select[tuple[str, int]]:
+    """The newest row of each series: a row can only follow an older one (`store_crl`), so the
+    highest id is the newest."""
+    table = crls.c
+    return (
+        sa.select(table.series, sa.func.max(table.id).label("id"))
+        .where(table.org == org)
+        .group_by(table.series)
+    )
 
 
 def crl_bytes(conn: sa.Connection, sha256: str, *, org: str = "") -> bytes | None:

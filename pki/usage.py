@@ -29,14 +29,18 @@ def check_usage(
 
     Raises CertificateRefused with the first reason, AddressError for `address`.
     """
-    for reason in (
-        address_problem(cert, address),
-        _key_usage_problem(cert, purpose),
-        _extended_usage_problem(cert),
-        _key_problem(cert, purpose, moment),
-    ):
-        if reason is not None:
-            raise CertificateRefused(reason)
+    reason = address_problem(cert, address) or purpose_problem(cert, purpose, moment)
+    if reason is not None:
+        raise CertificateRefused(reason)
+
+
+def purpose_problem(cert: ParsedCertificate, purpose: Purpose, moment: datetime) -> Problem | None:
+    """Why the certificate is not for this purpose, whatever the address; or None."""
+    return (
+        _key_usage_problem(cert, purpose)
+        or _extended_usage_problem(cert)
+        or _key_problem(cert, purpose, moment)
+    )
 
 
 def address_problem(cert: ParsedCertificate, address: str) -> Problem | None:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from gateway.cli.pki_anchor import add_anchor
+from gateway.cli.pki_cert import add_cert
+from gateway.cli.pki_crl import add_crl
 from gateway.cli.pki_key import add_key
+from gateway.cli.pki_validate import add_validate
 
 HELP = "anchors, certificates, revocation lists, keys: show, import, find, validate"
 
@@ -15,4 +19,8 @@ HELP = "anchors, certificates, revocation lists, keys: show, import, find, valid
 def configure(parser: ArgumentParser) -> None:
     """Subjects, their verbs and options."""
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    add_anchor(subjects.add_parser("anchor", help="whom the configuration trusts, and for what"))
+    add_cert(subjects.add_parser("cert", help="certificates of others: find, show, import"))
+    add_crl(subjects.add_parser("crl", help="revocation lists: show, fetch, import"))
     add_key(subjects.add_parser("key", help="the keys of our people, and their consents"))
+    add_validate(subjects.add_parser("validate", help="check certificates against given anchors"))

@@ -1,0 +1,147 @@
+"""What people name on the command line of `sceau pki`: files, folders, fingerprints."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.exits import DONE, NO, USAGE
+from gateway.cli.output import Explained
+from gateway.errors import SceauError
+
+if TYPE_CHECKING:
+    from pki.certificate import ParsedCertificate
+    from pki.crl import Crl
+    from pki.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file. of_folder: not named itself, but found in a folder that was."""
+
+    path: Path
+    of_folder: bool = False
+
+    def read(self) -> bytes | Problem:
+        """The content, or why it cannot be read."""
+        from pki.errors import problem
+
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            return problem(
+                "structure.file",
+                "{file} cannot be read: {why}",
+                file=str(self.path),
+                why=error.strerror or type(error).__name__,
+            )
+
+
+def inputs(paths: Iterable[Path]) -> list[Input]:
+    """The files named, and for a folder all files in it, by name. Raises SceauError, OSError."""
+    found: list[Input] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Input(path))
+            continue
+        within = sorted(file for file in path.iterdir() if file.is_file())
+        if not within:
+            raise SceauError("there is no file in {folder}", facts={"folder": str(path)})
+        found += (Input(file, of_folder=True) for file in within)
+    return found
+
+
+def fingerprint(text: str) -> str | None:
+    """A SHA-256 as 64 small hex digits; None if it is none. Colons, blanks, case do not matter."""
+    digits = re.sub(r"[\s:]", "", text).lower()
+    return digits if re.fullmatch("[0-9a-f]{64}", digits) else None
+
+
+def fingerprint_of(text: str) -> str:
+    """The same for an argument that must be one. Raises SceauError."""
+    found = fingerprint(text)
+    if found is None:
+        raise SceauError(
+            "{value} is not a fingerprint",
+            hint="write the SHA-256 of the certificate or CRL: 64 hex digits, colons are allowed",
+            facts={"value": text},
+        )
+    return found
+
+
+def file_or_fingerprint(text: str) -> Path | str:
+    """A file or folder that exists, else a fingerprint. Raises SceauError for neither."""
+    path = Path(text)
+    if os.path.lexists(path):
+        return path
+    found = fingerprint(text)
+    if found is None:
+        raise SceauError(
+            "{value} is neither a file nor a fingerprint (64 hex digits of a SHA-256)",
+            facts={"value": text},
+        )
+    return found
+
+
+def as_json(problems: Sequence[Explained]) -> list[dict[str, str]]:
+    """Problems as every command prints them for programs."""
+    return [{"code": problem.code, "text": problem.text} for problem in problems]
+
+
+def certificates_in(file: Input) -> tuple[list[ParsedCertificate], list[Problem]]:
+    """The certificates of a file that can be read, and why others, or the file, cannot."""
+    from pki import bundle
+    from pki.certificate import ParsedCertificate
+    from pki.errors import CertificateRefused, problem
+
+    data = file.read()
+    if not isinstance(data, bytes):
+        return [], [data]
+    try:
+        ders = bundle.certificates(data)
+    except ValueError:
+        return [], [
+            problem("structure.certificate", "{file} holds no certificate", file=str(file.path))
+        ]
+    certs: list[ParsedCertificate] = []
+    problems: list[Problem] = []
+    for der in ders:
+        try:
+            certs.append(ParsedCertificate(der))
+        except CertificateRefused as error:
+            problems.append(error.problem)
+    return certs, problems
+
+
+def crls_in(file: Input, source: str) -> tuple[list[Crl], list[Problem]]:
+    """The CRLs of a file that can be used, and why others, or the file, cannot."""
+    from pki import bundle
+    from pki.crl import Crl
+    from pki.errors import CrlRefused, problem
+
+    data = file.read()
+    if not isinstance(data, bytes):
+        return [], [data]
+    try:
+        ders = bundle.crls(data)
+    except ValueError:
+        return [], [problem("structure.crl", "{file} holds no CRL", file=str(file.path))]
+    crls: list[Crl] = []
+    problems: list[Problem] = []
+    for der in ders:
+        try:
+            crls.append(Crl(der, source))
+        except CrlRefused as error:
+            problems.append(error.problem)
+    return crls, problems
+
+
+def code_of(problems: Sequence[Explained]) -> int:
+    """2 if one is about input that cannot be read, 1 for any other, 0 for none."""
+    if not problems:
+        return DONE
+    return USAGE if any(each.code.startswith("structure.") for each in problems) else NO

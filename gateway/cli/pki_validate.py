@@ -1,0 +1,285 @@
+"""`sceau pki validate`: a certification path from given files, no configuration needed.
+
+Nothing is taken from the system: only what is named is trusted, known or looked at.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
+from gateway.cli.options import add_json, add_moment
+from gateway.cli.output import Output, output_of, time_json
+from gateway.errors import SceauError
+
+if TYPE_CHECKING:
+    from gateway.cli.pki_input import Input
+    from pki.anchors import Anchor
+    from pki.certificate import ParsedCertificate
+    from pki.crl import Crl
+    from pki.errors import Problem
+    from pki.path import ValidPath
+
+_CODES = {"valid": DONE, "invalid": NO, "malformed": USAGE, "indeterminate": CANNOT_TELL}
+
+
+def add_validate(parser: ArgumentParser) -> None:
+    """The options of `sceau pki validate`."""
+    parser.add_argument(
+        "certificates",
+        nargs="+",
+        type=Path,
+        metavar="CERT",
+        help="PEM, DER or PKCS#7; the first certificate of a file is checked, others help",
+    )
+    for option, line in (
+        ("--anchor", "trusted certificate: file or folder, repeatable"),
+        ("--cert", "certificate between anchor and CERT: file or folder, repeatable"),
+        ("--crl", "revocation list: file or folder, repeatable"),
+    ):
+        parser.add_argument(
+            option, action="append", default=[], type=Path, metavar="FILE", help=line
+        )
+    add_moment(parser)
+    parser.add_argument(
+        "--purpose",
+        choices=("sign", "encrypt", "any"),
+        default="any",
+        help="of mail; any (otherwise) looks at the path alone",
+    )
+    parser.add_argument("--email", metavar="ADDRESS", help="it must be for this mail address")
+    parser.add_argument(
+        "--revocation",
+        choices=("require", "if-available", "off"),
+        default="require",
+        help="what must be known of revocation; otherwise require: a CRL for each certificate",
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="OID",
+        help="acceptable certificate policy, repeatable; otherwise any",
+    )
+    parser.add_argument(
+        "--require-explicit-policy", action="store_true", help="a policy must be valid for the path"
+    )
+    parser.add_argument(
+        "--inhibit-policy-mapping", action="store_true", help="policies may not be mapped"
+    )
+    parser.add_argument(
+        "--inhibit-any-policy", action="store_true", help="anyPolicy counts for no policy"
+    )
+    add_json(parser)
+    parser.set_defaults(run=_validate)
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What was found out about one file."""
+
+    file: str
+    cert: ParsedCertificate | None = None
+    path: ValidPath | None = None
+    status: str = "valid"
+    problems: list[Problem] = field(default_factory=list)
+
+    def worsen(self, status: str, problem: Problem) -> None:
+        """One more problem; the worst status counts."""
+        self.problems.append(problem)
+        if worst((_CODES[self.status], _CODES[status])) == _CODES[status]:
+            self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the command line says about all files."""
+
+    anchors: Sequence[Anchor]
+    extra: Sequence[ParsedCertificate]
+    crls: Sequence[Crl]
+    moment: datetime
+    args: Namespace
+
+
+def _validate(args: Namespace) -> int:
+    from gateway import clock
+    from gateway.cli.pki_input import inputs
+    from pki.addresses import canonical
+
+    output = output_of(args)
+    if args.email is not None:
+        canonical(args.email)  # an address that cannot be compared is a wrong command line
+    _check_policies(args.policy)
+    files = inputs(args.certificates)
+    given = _Given(
+        anchors=_anchors(args.anchor, output),
+        extra=_extra(args.cert, output),
+        crls=_crls(args.crl, output),
+        moment=args.at or clock.now(),
+        args=args,
+    )
+    codes = []
+    for file in files:
+        verdict = _judge(file, given)
+        _print(verdict, given, output)
+        codes.append(_CODES[verdict.status])
+    return worst(codes)
+
+
+def _judge(file: Input, given: _Given) -> _Verdict:
+    from gateway.cli.pki_input import certificates_in
+    from pki.errors import CannotJudge, CertificateRefused, problem
+    from pki.models import Purpose
+    from pki.path import Material, Revocation, find_path
+    from pki.policies import PolicyInputs
+    from pki.usage import address_problem, purpose_problem
+
+    args = given.args
+    verdict = _Verdict(str(file.path))
+    certs, unreadable = certificates_in(file)
+    for reason in unreadable:
+        verdict.worsen("malformed", reason)
+    if not certs or unreadable:
+        return verdict
+    verdict.cert = cert = certs[0]
+    if args.email is not None and (unfit := address_problem(cert, args.email)):
+        verdict.worsen("invalid", unfit)
+    if args.purpose != "any" and (
+        unfit := purpose_problem(cert, Purpose(args.purpose), given.moment)
+    ):
+        verdict.worsen("invalid", unfit)
+    if not given.anchors:
+        verdict.worsen(
+            "indeterminate",
+            problem("path.anchor-missing", "no trust anchor was given: name one by --anchor"),
+        )
+        return verdict
+    try:
+        verdict.path = find_path(
+            cert,
+            Material(given.anchors, [*certs[1:], *given.extra], given.crls),
+            moment=given.moment,
+            revocation=Revocation(args.revocation),
+            policies=PolicyInputs(
+                acceptable=frozenset(args.policy),
+                require_explicit=args.require_explicit_policy,
+                inhibit_mapping=args.inhibit_policy_mapping,
+                inhibit_any=args.inhibit_any_policy,
+            ),
+        )
+    except CannotJudge as error:
+        verdict.worsen("indeterminate", error.problem)
+    except CertificateRefused as error:
+        verdict.worsen("invalid", error.problem)
+    return verdict
+
+
+def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
+    from gateway.cli.pki_facts import evidence_json, print_evidence
+    from gateway.cli.pki_input import as_json
+
+    path, cert = verdict.path, verdict.cert
+    subjects = [one.subject_text for one in path.certificates] if path else []
+    if output.as_json:
+        output.record(
+            {
+                "file": verdict.file,
+                "status": verdict.status,
+                "subject": cert.subject_text if cert else None,
+                "sha256": cert.sha256 if cert else None,
+                "purpose": given.args.purpose,
+                "at": time_json(given.moment),
+                "path": subjects,
+                "policies": sorted(path.policies) if path else [],
+                "revocation": [evidence_json(one) for one in path.revocation] if path else [],
+                "problems": as_json(verdict.problems),
+            }
+        )
+        return
+    output.say("{file}: {status}", file=verdict.file, status=output.text(verdict.status))
+    for problem in verdict.problems:
+        output.line(f"  {output.problem(problem)}")
+    if path is not None:
+        output.say("  trusted through: {path}", path=" > ".join(subjects))
+        print_evidence(path.revocation, output)
+        if path.policies:
+            output.say("  policies: {policies}", policies=", ".join(sorted(path.policies)))
+
+
+# -- what the options name -----------------------------------------------------------------------
+
+
+def _anchors(paths: Sequence[Path], output: Output) -> list[Anchor]:
+    from pki.anchors import Anchor
+    from pki.models import Purpose
+
+    return [
+        Anchor(
+            name=cert.subject_text,
+            certificate=cert.der,
+            sha256=cert.sha256,
+            purposes=frozenset(Purpose),
+        )
+        for cert in _extra(paths, output)
+    ]
+
+
+def _extra(paths: Sequence[Path], output: Output) -> list[ParsedCertificate]:
+    from gateway.cli.pki_input import certificates_in, inputs
+
+    found: list[ParsedCertificate] = []
+    for file in inputs(paths):
+        certs, problems = certificates_in(file)
+        _complain(file, problems, output)
+        found += certs
+    return found
+
+
+def _crls(paths: Sequence[Path], output: Output) -> list[Crl]:
+    from gateway.cli.pki_input import crls_in, inputs
+
+    found: list[Crl] = []
+    for file in inputs(paths):
+        crls, problems = crls_in(file, str(file.path))
+        _complain(file, problems, output)
+        found += crls
+    return found
+
+
+def _complain(file: Input, problems: Sequence[Problem], output: Output) -> None:
+    """What cannot be used of a file: an error where the file was named itself, else a note.
+
+    A CRL of a kind that is not supported is a note in any case: without it the verdict is
+    "cannot tell" where revocation data are required.
+    """
+    for problem in problems:
+        if not file.of_folder and problem.code.startswith("structure."):
+            raise SceauError(
+                "{file}: {reason}",
+                facts={"file": str(file.path), "reason": output.problem(problem)},
+            )
+        output.note(
+            "{file} is not used: {reason}",
+            file=str(file.path),
+            reason=output.problem(problem),
+        )
+
+
+def _check_policies(oids: Sequence[str]) -> None:
+    from cryptography import x509
+
+    for oid in oids:
+        try:
+            x509.ObjectIdentifier(oid)
+        except ValueError as error:
+            raise SceauError(
+                "{value} is not an object identifier",
+                hint="write it with dots: 1.2.250.1.35.30.1",
+                facts={"value": oid},
+            ) from error
