@@ -55,8 +55,8 @@ def to_7bit(entity: bytes) -> tuple[bytes, tuple[Transformation, ...]]:
     """The entity in a form that no relay has a reason to change, and what was changed for that.
 
     Leaves with 8-bit octets, NUL or lines over 998, and leaves not in base64 with white space at
-    the end of lines or "From " at their start, are encoded (quoted-printable where most of it is ASCII
-    text, else base64). Labels "8bit" and "binary" go where nothing needs them any more: relays
+    the end of lines or "From " at their start, are encoded: quoted-printable where most of it is
+    ASCII text, else base64. Labels "8bit" and "binary" go where nothing needs them any more: relays
     convert by label. An entity that needs nothing comes back as the same object.
 
     Raises CannotConvert where a multipart/signed or /encrypted, a part's fields or a message/…
