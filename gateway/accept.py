@@ -143,6 +143,7 @@ class Intake:
             sender=submission.mail_from,
             author=author,
             parameters={**submission.parameters, **_trace(submission.peer)},
+            sha256=sealed.content_sha256,
             size=len(submission.raw),
             accepted_at=accepted_at,
             expires_at=accepted_at + self.expire // timedelta(microseconds=1),

@@ -29,7 +29,8 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
-_INDEX_PAUSE = 0.3
+_INDEX_PAUSE = 1.0
+_NICER = 5  # the index may be seconds behind, mail may not wait for it
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,9 +116,10 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
     indexer = wiring.indexer
     _ready()
-    # Reading in good-sized steps: a commit of the index costs the same for one mail as for many.
+    os.nice(_NICER)
+    # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
-        if indexer.step() == 0:
+        if indexer.step() < indexer.batch:
             stop.wait(_INDEX_PAUSE)
     indexer.close()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -22,8 +22,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
-from archive.errors import Damaged
-from archive.reading import load_sealed_many
+from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
 from gateway.clock import to_micros
@@ -135,24 +134,25 @@ class Worker:
         moment = self.now()
         findings = self.finder.find_all(self.outbound.addresses_to_find(jobs), moment=moment)
         hit("seal.looked-up")
-        unsealed = [job.archive_id for job in jobs if any(r.group_id is None for r in job.due)]
-        with self.read() as conn:
-            contents = load_sealed_many(conn, unsealed)
+        contents = self._load([job for job in jobs if any(r.group_id is None for r in job.due)])
         works = []
         for job in jobs:
             try:
                 raw = b""
-                if job.archive_id in unsealed:
-                    raw = open_content(_whole(contents, job.archive_id), self.unwrapper)
+                if any(r.group_id is None for r in job.due):
+                    raw = open_content(contents[job.archive_id], self.unwrapper)
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 works.append(_faulty(job))
         return works
 
-    def _content(self, job: Job) -> bytes:
+    def _load(self, jobs: Sequence[Job]) -> dict[str, Sealed]:
+        mails = [InFlight(job.archive_id, job.sha256, job.size) for job in jobs]
         with self.read() as conn:
-            contents = load_sealed_many(conn, [job.archive_id])
-        return open_content(_whole(contents, job.archive_id), self.unwrapper)
+            return load_in_flight(conn, mails)
+
+    def _content(self, job: Job) -> bytes:
+        return open_content(self._load([job])[job.archive_id], self.unwrapper)
 
     # -- commits -------------------------------------------------------------------------------
 
@@ -225,15 +225,6 @@ class Worker:
         await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
         log_outcomes(job, results)
-
-
-def _whole(contents: Mapping[str, Sealed | Damaged], archive_id: str) -> Sealed:
-    found = contents.get(archive_id)
-    if isinstance(found, Damaged):
-        raise found
-    if found is None:
-        raise KeyError(f"no stored content for {archive_id}")
-    return found
 
 
 def _faulty(job: Job) -> Work:

@@ -35,6 +35,7 @@ def put(database: Database, name: str, *to: str, at: int = T0, size: int = 100) 
                     sender="a@interieur.example",
                     author="a@interieur.example",
                     parameters={"helo": "h"},
+                    sha256="00" * 32,
                     size=size,
                     accepted_at=at,
                     expires_at=at + 5 * 86400 * SECOND,
