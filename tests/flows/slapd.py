@@ -11,6 +11,7 @@ import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -108,8 +109,12 @@ class Slapd:
     def tls_url(self) -> str:
         return f"ldaps://127.0.0.1:{self.tls_port}"
 
+    @property
+    def local_url(self) -> str:
+        return "ldapi://" + quote(f"{self.folder}/socket", safe="")
+
     def start(self) -> None:
-        urls = self.url + (f" {self.tls_url}" if self.tls else "")
+        urls = f"{self.url} {self.local_url}" + (f" {self.tls_url}" if self.tls else "")
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen(
