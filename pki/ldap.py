@@ -7,14 +7,12 @@ back is never a "no": every trouble is DirectoryTrouble.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,37 +23,16 @@ from pki.addresses import canonical
 from pki.anchors import parse_certificates
 from pki.certificate import MAX_OCTETS
 from pki.channel import open_channel
+from pki.directory import Directory, check_settings
 from pki.errors import DirectoryTrouble, Problem, problem
 from pki.models import Candidate, Refusal
+
+__all__ = ["Directory", "DirectoryAnswer", "DirectoryClient", "search_filter"]
 
 MAX_ENTRIES = 20  # entries with one mail address
 MAX_VALUES = 50  # certificates in one entry
 
 _NOWHERE = "ldapi://%2Fnonexistent"
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """One directory as the admin described it.
-
-    domains: address domains it is asked for (S20: no other look-up leaves); see
-    `pki.addresses.in_domain`. ca_file: PEM; needed for ldaps:// and StartTLS, the system's CAs are
-    not used. unsafe_plain: allow ldap:// without StartTLS to another machine.
-    """
-
-    name: str
-    url: str
-    base: str
-    domains: tuple[str, ...]
-    starttls: bool = False
-    ca_file: Path | None = None
-    bind_dn: str = ""
-    password: str = field(default="", repr=False)
-    network_timeout: timedelta = timedelta(seconds=2)
-    operation_timeout: timedelta = timedelta(seconds=3)
-    attributes: tuple[str, ...] = ("userCertificate;binary", "userCertificate")
-    mail_attributes: tuple[str, ...] = ("mail",)
-    unsafe_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +59,7 @@ class DirectoryClient:
         pool: int = 4,
         retry_after: timedelta = timedelta(seconds=30),
     ) -> None:
-        _check_settings(directory)
+        check_settings(directory)
         self.directory = directory
         self._places = threading.BoundedSemaphore(pool)
         self._lock = threading.Lock()
@@ -229,45 +206,6 @@ def search_filter(attributes: tuple[str, ...], address: str) -> str:
     value = ldap.filter.escape_filter_chars(address)
     terms = [f"({attribute}={value})" for attribute in attributes]
     return terms[0] if len(terms) == 1 else f"(|{''.join(terms)})"
-
-
-def _check_settings(directory: Directory) -> None:
-    parts = urlsplit(directory.url)
-    why = ""
-    if parts.scheme not in ("ldap", "ldaps", "ldapi"):
-        why = "its address must begin with ldaps://, ldap:// or ldapi://"
-    elif parts.path.strip("/") or parts.query or parts.fragment:
-        why = "its address must be scheme://host:port; the base has a setting of its own"
-    elif parts.scheme == "ldaps" and directory.starttls:
-        why = "ldaps:// has TLS from the start; StartTLS is for ldap://"
-    elif (parts.scheme == "ldaps" or directory.starttls) and directory.ca_file is None:
-        why = "TLS needs the file of the CA that certifies the server"
-    elif directory.ca_file is not None and not directory.ca_file.is_file():
-        why = "the file of its CA does not exist"
-    elif (
-        parts.scheme == "ldap"
-        and not directory.starttls
-        and not directory.unsafe_plain
-        and not _is_loopback(parts.hostname or "")
-    ):
-        why = "ldap:// in clear is for this machine only; use ldaps:// or StartTLS"
-    elif not directory.attributes or not directory.mail_attributes:
-        why = "it needs at least one certificate attribute and one mail attribute"
-    if why:
-        raise DirectoryTrouble(
-            problem(
-                "directory.settings",
-                "the directory {directory} cannot be used: " + why,
-                directory=directory.name,
-            )
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _connect(directory: Directory, deadline: float) -> Any:
