@@ -28,7 +28,9 @@ def add_cert(parser: ArgumentParser) -> None:
     show.set_defaults(run=run_show)
 
     listing = verbs.add_parser("list", help="certificates in the local store")
-    listing.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="only of this")
+    listing.add_argument(
+        "address", nargs="?", default="", metavar="ADDRESS", help="only for this mail address"
+    )
     listing.set_defaults(run=_list)
 
     bring = verbs.add_parser("import", help="put certificates into the local store")

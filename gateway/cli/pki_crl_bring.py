@@ -68,7 +68,7 @@ def _print_source(report: SourceReport, output: Output) -> int:
         output.say(
             "{source}: {state}: CRL no. {number} of {issuer}, next one by {until}",
             source=report.source,
-            state=output.text("new") if report.state == "stored" else output.text("known already"),
+            state=output.text("new" if report.state == "stored" else "unchanged"),
             number=number,
             issuer=report.issuer,
             until=time_text(report.next_update) if report.next_update else "-",
@@ -139,7 +139,7 @@ def _print_file(
         output.say(
             "{source}: {state}: CRL no. {number} of {issuer}, next one by {until}",
             source=str(file.path),
-            state=output.text("new") if new else output.text("known already"),
+            state=output.text("new" if new else "unchanged"),
             number="-" if crl.number is None else str(crl.number),
             issuer=crl.issuer_text,
             until=time_text(crl.next_update),

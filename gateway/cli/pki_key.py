@@ -38,7 +38,9 @@ def add_key(parser: ArgumentParser) -> None:
     bring.set_defaults(run=_import)
 
     listing = verbs.add_parser("list", help="keys that are stored, and who agreed to their use")
-    listing.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="only of this")
+    listing.add_argument(
+        "address", nargs="?", default="", metavar="ADDRESS", help="only for this mail address"
+    )
     listing.set_defaults(run=_list)
 
     agree = verbs.add_parser("consent", help="record that a person agrees to be signed for")
