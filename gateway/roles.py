@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -49,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     structlog.contextvars.bind_contextvars(process=args.name)
     if failpoints.ARMED is not None:
         log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
+    # without looking at those again saves a tenth of the processor time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         _ROLES[args.role](wiring, args)
     except (SceauError, PkiError) as error:
