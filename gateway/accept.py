@@ -224,25 +224,29 @@ def sealed_headers(message: Message) -> dict[str, bytes]:
 def accepted_fields(submission: Submission) -> dict[str, bytes]:
     """The open fields of an `accepted` entry: envelope, connection, how the sender was proved.
 
-    Every recipient is a field of its own, so that a Bcc name can be withheld from a bundle that
-    still verifies (design §4).
+    The connection is one field, so that it can end earlier than the content; every recipient is a
+    field of his own, so that a Bcc name can be withheld from a bundle that still verifies.
     """
     peer = submission.peer
-    proof = {"method": "relay", "relay": peer.relay, "network-address": peer.ip}
+    connection = {
+        "address": peer.ip,
+        "helo": peer.helo,
+        "tls": peer.tls,
+        "received": submission.received_at.isoformat(timespec="microseconds"),
+    }
     fields = {
         "direction": b"out",
-        "peer.address": peer.ip.encode(),
-        "peer.helo": peer.helo.encode("utf-8", "surrogateescape"),
-        "peer.tls": peer.tls.encode(),
-        "sender.proof": json.dumps(proof, sort_keys=True, separators=(",", ":")).encode(),
+        "connection": _json(connection),
+        "sender.proof": _json({"method": "relay", "relay": peer.relay, "address": peer.ip}),
         "envelope.from": submission.mail_from.encode(),
-        "envelope.parameters": json.dumps(
-            submission.parameters, sort_keys=True, separators=(",", ":")
-        ).encode(),
-        "received": submission.received_at.isoformat(timespec="microseconds").encode(),
+        "envelope.parameters": _json(submission.parameters),
     }
     fields.update(recipient_fields("envelope.to", submission.rcpt_to))
     return fields
+
+
+def _json(value: dict[str, str]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def recipient_fields(name: str, addresses: Sequence[str]) -> dict[str, bytes]:
@@ -256,6 +260,6 @@ def notice_fields(recipient: str, about: str, moment: datetime) -> dict[str, byt
         "direction": b"notice",
         "about": about.encode(),
         "envelope.from": b"",
-        "received": moment.isoformat(timespec="microseconds").encode(),
+        "written": moment.isoformat(timespec="microseconds").encode(),
         **recipient_fields("envelope.to", [recipient]),
     }
