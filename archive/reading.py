@@ -35,6 +35,8 @@ from archive.seal import Sealed
 from archive.wrap import Wrap
 
 # Made once: see `archive.store`.
+_HEAD = sa.select(log_head).order_by(log_head.c.epoch.desc()).limit(1)
+_LOCKED_HEAD = _HEAD.with_for_update()
 _WORKING_WRAPS = sa.select(log_working_wraps).where(
     log_working_wraps.c.archive_id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -64,8 +66,7 @@ def head(conn: sa.Connection, *, lock: bool = False) -> Tip:
 
     lock: keep other appenders out until the end of the transaction. Raises LogMissing.
     """
-    query = sa.select(log_head).order_by(log_head.c.epoch.desc()).limit(1)
-    row = conn.execute(query.with_for_update() if lock else query).first()
+    row = conn.execute(_LOCKED_HEAD if lock else _HEAD).first()
     if row is None:
         raise LogMissing(
             Problem("log.missing", "the database holds no archive log: it was never set up")
