@@ -95,8 +95,8 @@ def record_outcomes(
         assert recipient.group_id is not None
         kind = _settle(recipient, outcome, micros)
         if kind == "failed":
-            problem = Problem("delivery.failed", "{host} answered: {text}", _facts(outcome))
             encrypted = groups[recipient.group_id].treatment == "encrypted"
+            problem = _problem(outcome, kind)
             failures.append(Failure(recipient, problem, outcome.status, encrypted))
         key = (kind, recipient.group_id, outcome.code, outcome.text, outcome.queued_as)
         entries.setdefault(key, []).append((recipient, outcome))
@@ -123,13 +123,17 @@ def _settle(recipient: Recipient, outcome: Outcome, now: int) -> str:
         recipient.next_attempt_at = None
         recipient.reason = ""
         return "delivered"
-    problem = Problem("delivery.deferred", "{host} answered: {text}", _facts(outcome))
-    recipient.reason = problem_to_json(problem)
-    if outcome.result is Result.PERMANENT or now >= recipient.expires_at:
+    final = outcome.result is Result.PERMANENT or now >= recipient.expires_at
+    recipient.reason = problem_to_json(_problem(outcome, "failed" if final else "deferred"))
+    if final:
         recipient.state = State.FAILED
         recipient.next_attempt_at = None
         return "failed"
     return "deferred"
+
+
+def _problem(outcome: Outcome, kind: str) -> Problem:
+    return Problem(f"delivery.{kind}", "{host} answered: {text}", _facts(outcome))
 
 
 def _facts(outcome: Outcome) -> dict[str, str]:

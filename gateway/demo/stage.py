@@ -91,5 +91,6 @@ def stage(folder: Path, *, keys: Keys | None = None, tls: bool = False) -> Itera
         directory = Directory(world, folder / "slapd")
         stack.enter_context(directory)
         sink = SinkProcess.start(folder / "sink", world=world if tls else None)
-        stack.callback(sink.stop)
-        yield Stage(folder, world, crl_server, directory, sink)
+        made = Stage(folder, world, crl_server, directory, sink)
+        stack.callback(lambda: made.sink.stop())  # whichever it is by then
+        yield made

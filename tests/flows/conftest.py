@@ -1,0 +1,65 @@
+"""One gateway for all tests that only use it: starting one costs more than most of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.demo.pki import Keys
+from gateway.demo.stage import stage
+from tests.flows.way_out_scene import Scene
+
+RULES = """
+[[policy.rules]]                # no certificate that is any good: told at once
+name = "strict"
+recipient = "denis.expire@justice.example"
+encryption = "required"
+without_certificate = "refuse"
+
+[[policy.rules]]                # known to have no certificate: signed is enough
+name = "signed-is-enough"
+recipient = ["elise.sans@justice.example", "@dehors.example"]
+encryption = "if-possible"
+without_certificate = "send-signed"
+sign = "person"
+
+[[policy.rules]]
+name = "by-seal"
+sender = "hugo.blanc@interieur.example"
+recipient = "bastien.faure@justice.example"
+encryption = "required"
+without_certificate = "hold"
+sign = "seal"
+
+[[policy.rules]]
+name = "partners"
+recipient = ["@justice.example", "@interieur.example"]
+encryption = "required"
+without_certificate = "hold"
+sign = "person"
+
+[[policy.partners]]
+domains = ["interieur.example"]
+crypto = "modern"
+"""
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    """RSA keys, made once for all worlds of this run."""
+    return Keys()
+
+
+@pytest.fixture(scope="session")
+def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scene]:
+    """A gateway with rules of every kind. Whoever uses it leaves it running and its world whole."""
+    with stage(tmp_path_factory.mktemp("ministry"), keys=keys) as made:
+        house = made.house(
+            rules=RULES, partner_domains=("justice.example", "interieur.example")
+        ).make()
+        house.start()
+        scene = Scene(made, house)
+        yield scene
+        assert house.stop() == 0
+        assert scene.faults() == []
