@@ -63,6 +63,13 @@ class Wiring:
         """Raises ConfigFaults."""
         return cls(load(path), checkpoint)
 
+    def close(self) -> None:
+        """Give back connections and threads of the parts that were made: for commands."""
+        for name in ("finder", "database"):
+            part = self.__dict__.get(name)
+            if part is not None:
+                part.close()
+
     # -- database ------------------------------------------------------------------------------
 
     @cached_property

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import worst
-from gateway.cli.options import config_path
 from gateway.cli.output import Output, output_of
 
 if TYPE_CHECKING:
@@ -34,16 +32,14 @@ class _Report:
     problems: list[Problem] = field(default_factory=list)
 
 
-def run_import(args: Namespace) -> int:
+def run_import(args: Namespace, wiring: Wiring) -> int:
     """Store the certificates of all files; a bad one does not stop the others."""
     from gateway.cli.pki_input import inputs
-    from gateway.wiring import Wiring
     from pki.addresses import canonical
 
     output = output_of(args)
     addresses = (canonical(args.address),) if args.address else ()
     files = inputs(args.files)
-    wiring = Wiring.from_file(config_path(args, os.environ))
     codes = []
     with output.progress("importing", len(files)) as bar:
         for file in files:
