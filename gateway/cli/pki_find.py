@@ -128,7 +128,8 @@ def _print(
             reason=output.problem(each.problem),
         )
     if not isinstance(finding, Certified):
-        output.say("  because: {reason}", reason=output.problem(finding.problem))
+        if finding.problem not in [each.problem for each in finding.refused]:
+            output.say("  because: {reason}", reason=output.problem(finding.problem))
         return
     path = [ParsedCertificate(der) for der in finding.certificate.path]
     output.say("  found in: {source}", source=finding.certificate.source)
