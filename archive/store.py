@@ -57,6 +57,14 @@ def create_log(conn: sa.Connection, origin: str) -> None:
     )
 
 
+# Made once: SQLAlchemy compiles a statement object once, but a new one it has to read again first.
+_INSERT_BULK = tuple(
+    sa.insert(table) for table in (log_contents, log_content_keys, log_working_wraps, log_payloads)
+)
+_INSERT_ENTRIES = sa.insert(log_entries)
+_MOVE_HEAD = sa.update(log_head).where(log_head.c.epoch == sa.bindparam("of_epoch"))
+
+
 def append(
     conn: sa.Connection, drafts: Sequence[Draft], *, origin: str, now: datetime
 ) -> list[Entry]:
@@ -98,10 +106,8 @@ def append_prepared(
         rows.append(
             {"epoch": epoch, "entry_index": entry.index, "archive_id": entry.id, "entry": data}
         )
-    conn.execute(sa.insert(log_entries), rows)
-    conn.execute(
-        sa.update(log_head).where(log_head.c.epoch == epoch).values(size=tip.size, prev=tip.prev)
-    )
+    conn.execute(_INSERT_ENTRIES, rows)
+    conn.execute(_MOVE_HEAD, {"of_epoch": epoch, "size": tip.size, "prev": tip.prev})
     return entries
 
 
@@ -130,11 +136,6 @@ def _insert_bulk(conn: sa.Connection, prepared: Sequence[Prepared]) -> None:
                 {"archive_id": archive_id, "holder": wrap.holder, "wrapped": wrap.wrapped}
             )
     payloads = [{"commitment": one.commitment, "payload": one.payload} for one in prepared]
-    for table, rows in (
-        (log_contents, contents),
-        (log_content_keys, keys),
-        (log_working_wraps, working),
-        (log_payloads, payloads),
-    ):
+    for statement, rows in zip(_INSERT_BULK, (contents, keys, working, payloads), strict=True):
         if rows:
-            conn.execute(sa.insert(table), rows)
+            conn.execute(statement, rows)

@@ -21,6 +21,7 @@ from archive.errors import ArchiveError
 from archive.index import lag
 from archive.store import head
 from gateway.errors import SceauError
+from gateway.floors import refuse_old_libraries
 from gateway.wiring import Wiring
 from pki.errors import DirectoryTrouble, PkiError
 from pki.store import list_crls
@@ -64,7 +65,9 @@ def run_checks(wiring: Wiring, *, moment: datetime) -> Iterator[Finding]:
         try:
             yield from check(wiring, moment)
         except SceauError as error:
-            yield Finding(subject, Grade.BAD, error.template, dict(error.facts), error.hint)
+            yield Finding(
+                subject, Grade.BAD, error.template, dict(error.facts), error.hint_template
+            )
         except (PkiError, ArchiveError) as error:
             yield Finding(subject, Grade.BAD, error.problem.template, error.problem.facts)
         except OSError as error:
@@ -83,10 +86,15 @@ def _python(_wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
             "Python {version} has known faults in its mail package, which this product does not "
             "write mail with",
             {"version": text},
-            f"{version.major}.{version.minor}.{floor} or newer",
+            "a newer Python of the same series",
         )
     else:
         yield Finding("python", Grade.GOOD, "Python {version}", {"version": text})
+
+
+def _libraries(_wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
+    refuse_old_libraries()
+    yield Finding("libraries", Grade.GOOD, "no library with a known hole that breaks a promise")
 
 
 def _database(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
@@ -134,7 +142,7 @@ def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             Grade.BAD,
             "{folder} can be read by other users (mode {mode})",
             {"folder": str(folder), "mode": f"{mode:o}"},
-            f"chmod 700 {folder}",
+            "take the rights of others away from it (chmod 700)",
         )
     wiring.working_keys.current(moment)
     try:
@@ -231,7 +239,7 @@ def _crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             "crls",
             Grade.BAD,
             "no CRL is known: every certificate is «cannot tell», and mail waits",
-            advice="name sources under [[pki.crls]]; sceau serve and sceau pki crl refresh fetch them",
+            advice="name sources under [[pki.crls]]; sceau pki crl refresh fetches them",
         )
     for crl in known:
         facts = {
@@ -304,6 +312,7 @@ def _listener(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
 _Check = Callable[[Wiring, datetime], Iterator[Finding]]
 _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("python", _python),
+    ("libraries", _libraries),
     ("database", _database),
     ("archive", _archive),
     ("anchors", _anchors),

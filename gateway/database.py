@@ -125,7 +125,7 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         cursor.close()
         if mode != "wal" or synchronous != 2:
             raise DatabaseUnsafe(
-                "{path}: journal_mode is {mode}, synchronous is {synchronous}: commits could be lost",
+                "{path}: commits could be lost (journal_mode {mode}, synchronous {synchronous})",
                 hint="put the database on a local disk that supports write-ahead logging",
                 facts={"path": str(path), "mode": str(mode), "synchronous": str(synchronous)},
             )

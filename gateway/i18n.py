@@ -21,8 +21,21 @@ def translate(template: str, facts: Mapping[str, str], language: str) -> str:
 
     A template that was already filled (no facts) is taken as it is: a brace in it is a brace.
     """
-    text = catalogue(language).get(template, template)
+    text = _translated(template, catalogue(language))
     return text.format(**facts) if facts else text
+
+
+def _translated(sentence: str, texts: Mapping[str, str]) -> str:
+    """The text of a template, or of its beginning and of what follows, each of their own.
+
+    Beginnings end in a blank: "the CRL cannot be used: ", followed by one of several reasons.
+    """
+    if sentence in texts:
+        return texts[sentence]
+    for beginning in texts:
+        if beginning.endswith(" ") and sentence.startswith(beginning):
+            return texts[beginning] + _translated(sentence[len(beginning) :], texts)
+    return sentence
 
 
 @cache

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -28,7 +30,8 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
-_INDEX_PAUSE = 0.3
+_INDEX_PAUSE = 1.0
+_NICER = 5  # the index may be seconds behind, mail may not wait for it
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     structlog.contextvars.bind_contextvars(process=args.name)
     if failpoints.ARMED is not None:
         log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
+    # without looking at those again saves a tenth of the processor time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         _ROLES[args.role](wiring, args)
     except (SceauError, PkiError) as error:
@@ -114,9 +122,10 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
     indexer = wiring.indexer
     _ready()
-    # Reading in good-sized steps: a commit of the index costs the same for one mail as for many.
+    os.nice(_NICER)
+    # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
-        if indexer.step() == 0:
+        if indexer.step() < indexer.batch:
             stop.wait(_INDEX_PAUSE)
     indexer.close()
 
@@ -137,10 +146,8 @@ def _stop_flag() -> threading.Event:
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        pass
 
 
 _ROLES: dict[str, Callable[[Wiring, argparse.Namespace], None]] = {

@@ -11,7 +11,7 @@ from pki.addresses import domain_of, in_domain
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A next hop and the domains it serves ("a.example", "*.a.example"); default: all others."""
+    """A next hop and the domains it serves, as `in_domain` takes them; default: all others."""
 
     name: str
     hop: NextHop
@@ -20,13 +20,13 @@ class Route:
 
 
 class Routes:
-    """The configured routes. The most exact domain wins: a.b.example before *.b.example."""
+    """The configured routes. The most exact domain wins: a.b.example before .b.example."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._by_name: Mapping[str, Route] = {route.name: route for route in routes}
         self._default = next((route for route in routes if route.default), None)
-        self._exact = {d: r for r in routes for d in r.domains if not d.startswith("*.")}
-        below = [(d, r) for r in routes for d in r.domains if d.startswith("*.")]
+        self._exact = {d: r for r in routes for d in r.domains if not d.startswith(".")}
+        below = [(d, r) for r in routes for d in r.domains if d.startswith(".")]
         self._below = sorted(below, key=lambda pair: -len(pair[0]))
 
     def find(self, address: str, *, named: str = "") -> Route | None:

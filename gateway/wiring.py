@@ -13,19 +13,19 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-import migrations
 from archive.appender import Appender
 from archive.index import Extracted, Indexer
 from archive.recipients import ArchiveRecipient, load_recipient
-from archive.store import Draft, append, head
+from archive.store import head
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
-from gateway.config import Config, Tls, load
-from gateway.database import Database, DatabaseUnsafe, open_database
+from gateway.config import Tls
 from gateway.deliver import Notices
 from gateway.errors import SceauError
+from gateway.floors import refuse_old_libraries
 from gateway.hopeless import Hopeless
+from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.mime.text import extract
 from gateway.outbound import Outbound
@@ -52,48 +52,14 @@ _CONNECTIONS = 16
 
 
 @dataclass
-class Wiring:
+class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for."""
-
-    config: Config
-    checkpoint: bool = False
-
-    @classmethod
-    def from_file(cls, path: Path, *, checkpoint: bool = False) -> Wiring:
-        """Raises ConfigFaults."""
-        return cls(load(path), checkpoint)
 
     def close(self) -> None:
         """Give back connections and threads of the parts that were made: for commands."""
-        for name in ("finder", "database"):
-            part = self.__dict__.get(name)
-            if part is not None:
-                part.close()
-
-    # -- database ------------------------------------------------------------------------------
-
-    @cached_property
-    def database(self) -> Database:
-        """The open database, with the tables of this version. Raises DatabaseUnsafe, SceauError."""
-        database = open_database(self.config.database.url, checkpoint=self.checkpoint)
-        with database.read() as conn:
-            revision = migrations.current(conn)
-        if revision != migrations.head():
-            raise DatabaseUnsafe(
-                "{path}: its tables are of version {found}, this program needs {needed}",
-                hint="sceau init makes the database of a new installation",
-                facts={
-                    "path": str(database.path),
-                    "found": revision or "-",
-                    "needed": migrations.head(),
-                },
-            )
-        return database
-
-    @cached_property
-    def data_folder(self) -> Path:
-        """Where the database lies: its free space decides whether mail is taken."""
-        return self.database.path.parent
+        if "finder" in self.__dict__:
+            self.finder.close()
+        super().close()
 
     # -- archive -------------------------------------------------------------------------------
 
@@ -117,11 +83,6 @@ class Wiring:
         """The process's one way to the log."""
         return Appender(self.database.write, origin=self.config.archive.origin, now=clock.now)
 
-    def append(self, drafts: list[Draft]) -> None:
-        """Write entries now, in a transaction of their own: for commands."""
-        with self.database.write() as conn:
-            append(conn, drafts, origin=self.config.archive.origin, now=clock.now())
-
     @cached_property
     def indexer(self) -> Indexer:
         """Follows the log into the full-text index."""
@@ -137,6 +98,7 @@ class Wiring:
 
         Raises ConfigFaults, SceauError, PkiError, ArchiveError.
         """
+        refuse_old_libraries()
         with self.database.read() as conn:
             origin = head(conn).origin
         if origin != self.config.archive.origin:

@@ -81,12 +81,15 @@ class KeySigner:
 
 
 def load_signer(
-    key_path: Path, certificate_path: Path | None = None, password: bytes | None = None
+    key_path: Path,
+    certificate_path: Path | tuple[Path, ...] | None = None,
+    password: bytes | None = None,
 ) -> Signer:
     """A signer from a key file, with its certificate.
 
     key_path: PEM (may hold certificates too), DER (PKCS#8 or traditional) or PKCS#12.
-    certificate_path: PEM or DER, in any order; not needed when key_path holds the certificate.
+    certificate_path: PEM or DER, one file or several, in any order; not needed when key_path
+        holds the certificate.
     Raises PrivateKeyError.
     """
     name = str(key_path)
@@ -96,12 +99,13 @@ def load_signer(
         certificates = _certificates_beside(data)
     else:
         key, certificates = _der_key(name, data, password)
-    if certificate_path is not None:
-        extra = _read(certificate_path)
+    paths = (certificate_path,) if isinstance(certificate_path, Path) else certificate_path or ()
+    for path in paths:
+        extra = _read(path)
         try:
             certificates = (*parse_certificates(extra), *certificates)
         except ValueError as error:
-            raise _bad(str(certificate_path), "it is not a certificate in PEM or DER") from error
+            raise _bad(str(path), "it is not a certificate in PEM or DER") from error
     return make_signer(name, key, certificates)
 
 

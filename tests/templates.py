@@ -2,29 +2,32 @@
 
     python -m tests.templates
 
-A template is what is given to a parameter called `template`, `hint`, `help`, `description`,
-`epilog` or `headings`, wherever it is defined: Problem(…), SceauError(…), Output.say(…),
-message(…), add_argument(help=…) and so on; and each module's HELP. What is put together at run
-time (f-strings, sums) cannot be translated and is listed apart.
+A template is what is given to a parameter called `template`, `hint`, `advice` or `headings`,
+wherever it is defined: Problem(…), SceauError(…), Output.say(…), message(…) and so on; to argparse
+as help or description; and each command's HELP. In `"the key cannot be used: " + why` the
+beginning and what `why` can be are templates of their own, as `gateway.i18n.translate` takes them.
+What is put together otherwise at run time (f-strings) cannot be translated and is listed apart.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import string
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gateway", "pki", "archive")
-WATCHED = ("template", "hint", "help", "description", "epilog", "headings")
+WATCHED = ("template", "hint", "advice", "headings")
 # What argparse itself says; it stands in no source of ours.
 ARGPARSE = ("options", "positional arguments", "show this help message and exit")
 
 Positions = dict[int, str]
+_PLACE = re.compile(r"\{\w+\}")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -51,12 +54,9 @@ class Found:
 def collect() -> Found:
     """All templates of the product."""
     modules = {module.name: module for module in _modules()}
-    methods: dict[str, Positions] = {}
-    for module in modules.values():
-        methods |= module.methods
     found = Found(dict.fromkeys(ARGPARSE, "argparse"))
     for module in modules.values():
-        _collect_module(module, modules, methods, found)
+        _collect_module(module, modules, found)
     return found
 
 
@@ -108,11 +108,22 @@ def _read_class(module: Module, node: ast.ClassDef) -> None:
 
 
 def _positions(node: Function, *, skip: int) -> Positions:
+    watched = {*WATCHED, *_rests(node)}
     args = [*node.args.posonlyargs, *node.args.args][skip:]
-    found = {i: arg.arg for i, arg in enumerate(args) if arg.arg in WATCHED}
+    found = {i: arg.arg for i, arg in enumerate(args) if arg.arg in watched}
     return found | {
-        -1 - i: arg.arg for i, arg in enumerate(node.args.kwonlyargs) if arg.arg in WATCHED
+        -1 - i: arg.arg for i, arg in enumerate(node.args.kwonlyargs) if arg.arg in watched
     }
+
+
+def _rests(function: Function) -> Iterator[str]:
+    """Parameters that are put behind the fixed beginning of a template."""
+    for node in ast.walk(function):
+        match node:
+            case ast.BinOp(
+                left=ast.Constant(value=str(beginning)), op=ast.Add(), right=ast.Name(id=name)
+            ) if beginning.endswith(" "):
+                yield name
 
 
 def _lookup(name: str, module: Module, modules: dict[str, Module], depth: int = 0) -> Positions:
@@ -131,35 +142,34 @@ def _lookup(name: str, module: Module, modules: dict[str, Module], depth: int = 
     return {}
 
 
-def _collect_module(
-    module: Module, modules: dict[str, Module], methods: dict[str, Positions], found: Found
-) -> None:
-    parameters = _passed_on(module)
+def _collect_module(module: Module, modules: dict[str, Module], found: Found) -> None:
+    passed_on = _passed_on(module)
+    methods = dict(module.methods)
+    for origin, _ in module.imports.values():
+        if origin in modules:
+            methods |= modules[origin].methods
     for node in ast.walk(module.tree):
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == "HELP"
-        ):
-            _take(node.value, module, parameters, found)
-        if not isinstance(node, ast.Call):
-            continue
-        if isinstance(node.func, ast.Name):
-            positions = _lookup(node.func.id, module, modules)
-            keywords = set(positions.values()) | (
-                {"description", "epilog"} if node.func.id == "SceauParser" else set()
-            )
-        elif isinstance(node.func, ast.Attribute):
-            positions = methods.get(node.func.attr, {})
-            keywords = set(positions.values())
-            if node.func.attr.startswith("add_"):  # argparse
-                keywords |= {"help", "description", "title"}
-        else:
-            continue
-        taken = [a for i, a in enumerate(node.args) if i in positions]
-        taken += [k.value for k in node.keywords if k.arg in keywords]
-        for value in taken:
-            _take(value, module, parameters, found)
+        match node:
+            case ast.Assign(targets=[ast.Attribute(attr="template")], value=ast.BinOp() as value):
+                _take(value, module, passed_on, found)
+                continue
+            case ast.Assign(targets=[ast.Name(id="HELP")], value=value):
+                if module.name.startswith("gateway.cli."):
+                    _take(value, module, passed_on, found)
+                continue
+            case ast.Call(func=ast.Name(id=name)):
+                positions = _lookup(name, module, modules)
+                keywords = {"description", "epilog"} if name == "SceauParser" else set()
+            case ast.Call(func=ast.Attribute(attr=name)):
+                positions = methods.get(name, {})
+                keywords = {"help", "description", "title"} if name.startswith("add_") else set()
+            case _:
+                continue
+        keywords |= set(positions.values())
+        values = [arg for i, arg in enumerate(node.args) if i in positions]
+        values += [keyword.value for keyword in node.keywords if keyword.arg in keywords]
+        for value in values:
+            _take(value, module, passed_on, found)
 
 
 def _passed_on(module: Module) -> set[str]:
@@ -176,47 +186,47 @@ def _passed_on(module: Module) -> set[str]:
     return names
 
 
-def _take(value: ast.expr, module: Module, parameters: set[str], found: Found) -> None:
-    """Note the text of an argument: a constant, a choice of two, a list, or a name for one."""
+def _take(value: ast.expr, module: Module, passed_on: set[str], found: Found) -> None:
+    """Note the text of an argument: a constant, a choice, a list, a name for one, a sum."""
+    values: Iterable[ast.expr] = ()
     match value:
         case ast.Constant(value=str(text)):
-            if text:
+            if _PLACE.sub("", text).strip():  # "{detail}" alone says nothing in any language
                 found.templates.setdefault(text, f"{module.name}:{value.lineno}")
         case ast.Constant():
             pass
         case ast.IfExp(body=body, orelse=orelse):
-            _take(body, module, parameters, found)
-            _take(orelse, module, parameters, found)
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            for item in items:
-                _take(item, module, parameters, found)
-        case ast.BoolOp(values=choices):
-            for choice in choices:
-                _take(choice, module, parameters, found)
-        case ast.Subscript(value=ast.Dict(values=choices)):
-            for choice in choices:
-                _take(choice, module, parameters, found)
+            values = [body, orelse]
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.BoolOp(values=items):
+            values = items
+        case ast.Dict(values=items):
+            values = items
+        case ast.Subscript(value=ast.Dict() | ast.Name() as table):
+            values = [table]
         case ast.Call(func=ast.Attribute(attr="get"), args=[_, *defaults]):
-            for default in defaults:  # the table's own texts are marked by message(…)
-                _take(default, module, parameters, found)
-        case ast.Attribute(attr=attr) if attr in WATCHED or attr in ("HELP", "hint_template"):
+            values = defaults  # the table's own texts are marked by message(…)
+        case ast.Attribute(attr=attr) if attr in (*WATCHED, "HELP", "hint_template"):
             pass  # passed on from an error or a module: taken where it was made
-        case ast.Name(id=name):
-            values = [
-                node.value
-                for node in ast.walk(module.tree)
-                if isinstance(node, ast.Assign)
-                and any(
-                    isinstance(target, ast.Name) and target.id == name for target in node.targets
-                )
-            ]
-            for each in values:
-                if not isinstance(each, ast.Name):
-                    _take(each, module, parameters, found)
-            if not values and name not in parameters:
-                found.dynamic.append(f"{module.name}:{value.lineno} {ast.unparse(value)}")
+        case ast.BinOp(left=ast.Constant() as beginning, op=ast.Add(), right=rest):
+            values = [beginning, rest]
+        case ast.Name(id=name) if assigned := _assigned(name, module):
+            values = [item for item in assigned if not isinstance(item, ast.Name)]
+        case ast.Name(id=name) if name in passed_on:
+            pass
         case _:
             found.dynamic.append(f"{module.name}:{value.lineno} {ast.unparse(value)}")
+    for item in values:
+        _take(item, module, passed_on, found)
+
+
+def _assigned(name: str, module: Module) -> list[ast.expr]:
+    """What is assigned to a name anywhere in the module."""
+    return [
+        node.value
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    ]
 
 
 def main() -> int:

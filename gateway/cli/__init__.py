@@ -30,12 +30,13 @@ from gateway.i18n import language_of
 NOUNS: dict[str, tuple[str, str]] = {
     "demo": (
         "gateway.cli.demo",
-        "show the whole product at work on this machine, with a made-up PKI",
+        "show the whole product at work, with a made-up PKI",
     ),
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
+    "smime": ("gateway.cli.smime", "sign, encrypt and look into files, without any configuration"),
     "pki": (
         "gateway.cli.pki",
         "anchors, certificates, revocation lists, keys: show, import, find, validate",

@@ -63,17 +63,17 @@ def _search(args: Namespace) -> int:
     from archive.errors import IndexUnusable
     from archive.index import lag, unreadable
     from gateway import clock
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    index = wiring.config.archive.index
+    installation = Installation.from_file(config_path(args, os.environ))
+    index = installation.config.archive.index
     hits = find(
-        wiring.append,
+        installation.append,
         index,
         args.query,
         args.limit,
-        org=wiring.config.gateway.organisation,
+        org=installation.config.gateway.organisation,
         reader=getpass.getuser(),
         case=args.case,
         since=args.since,
@@ -104,7 +104,7 @@ def _search(args: Namespace) -> int:
             ],
         )
     try:
-        with wiring.database.read() as conn:
+        with installation.database.read() as conn:
             behind = lag(index, conn, moment=clock.now())
         dark = unreadable(index)
     except IndexUnusable:
@@ -124,13 +124,13 @@ def _show(args: Namespace) -> int:
     from archive.access import read_content
     from archive.recipients import load_private_key
     from gateway.cli.usage import UsageError
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
 
     output = output_of(args)
     if len(args.ids) > 1 and args.out is None:
         raise UsageError("several mails need --out with a folder")
     key = load_private_key(args.key)
-    wiring = Wiring.from_file(config_path(args, os.environ))
+    installation = Installation.from_file(config_path(args, os.environ))
     if len(args.ids) > 1:
         args.out.mkdir(mode=0o700, exist_ok=True)
     with output.progress("reading", len(args.ids)) as bar:
@@ -141,8 +141,8 @@ def _show(args: Namespace) -> int:
             if target is not None and target.exists():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             content = read_content(
-                wiring.append,
-                wiring.database.read,
+                installation.append,
+                installation.database.read,
                 archive_id,
                 key,
                 reader=getpass.getuser(),
@@ -178,11 +178,11 @@ def _give(content: bytes, archive_id: str, target: Path | None, output: Output) 
 
 def _history(args: Namespace) -> int:
     from archive.store import history
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    installation = Installation.from_file(config_path(args, os.environ))
+    with installation.database.read() as conn:
         found = history(conn, args.id)
     for record in found:
         if output.as_json:
@@ -231,14 +231,14 @@ def _verify(args: Namespace) -> int:
     from archive.recipients import load_private_key
     from archive.store import Draft, head
     from gateway.cli.usage import UsageError
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
 
     output = output_of(args)
     if args.open and (args.key is None or not args.case.strip()):
         raise UsageError("--open needs --key and --case: opening the archive is logged")
     if args.key is not None and not args.open:
         raise UsageError("--key is for --open")
-    wiring = Wiring.from_file(config_path(args, os.environ))
+    installation = Installation.from_file(config_path(args, os.environ))
     unwrapper = None
     if args.open:
         unwrapper = load_private_key(args.key)
@@ -248,9 +248,9 @@ def _verify(args: Namespace) -> int:
             "what": b"verify --open",
             "since": str(args.since).encode(),
         }
-        org = wiring.config.gateway.organisation
-        wiring.append([Draft("read", org, new_archive_id(), fields)])
-    with wiring.database.read() as conn:
+        org = installation.config.gateway.organisation
+        installation.append([Draft("read", org, new_archive_id(), fields)])
+    with installation.database.read() as conn:
         total = head(conn).size
         with output.progress("verifying", total) as bar:
             report = verify(

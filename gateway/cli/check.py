@@ -40,12 +40,12 @@ def _run(args: Namespace) -> int:
                     "subject": finding.subject,
                     "grade": finding.grade.value,
                     "text": finding.text,
-                    "advice": finding.advice,
+                    "advice": finding.advice.format(**finding.facts),
                 }
             )
             continue
         text = output.text(finding.template, **finding.facts)
         output.line(f"{_SIGNS[finding.grade.value]} {finding.subject}: {text}")
         if finding.advice:
-            output.line(f"    → {output.text(finding.advice)}")
+            output.line(f"    → {output.text(finding.advice, **finding.facts)}")
     return code

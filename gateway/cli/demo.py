@@ -13,7 +13,7 @@ from gateway.cli.exits import DONE, NO
 from gateway.cli.options import add_json
 from gateway.cli.output import output_of
 
-HELP = "show the whole product at work on this machine, with a made-up PKI"
+HELP = "show the whole product at work, with a made-up PKI"
 
 _TREE = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE
-from gateway.cli.installation import on_installation
+from gateway.cli.opening import on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_text
 from gateway.errors import NotFound
@@ -21,10 +21,10 @@ def add_anchor(parser: ArgumentParser) -> None:
     """The verbs of `sceau pki anchor`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="the trust anchors of the configuration")
-    listing.set_defaults(run=on_installation(_list))
+    listing.set_defaults(run=on_wiring(_list))
     show = verbs.add_parser("show", help="one trust anchor with its certificate")
     show.add_argument("name", metavar="NAME|FINGERPRINT", help="as in the configuration")
-    show.set_defaults(run=on_installation(_show))
+    show.set_defaults(run=on_wiring(_show))
     for verb in (listing, show):
         add_config(verb)
         add_json(verb)

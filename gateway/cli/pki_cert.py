@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE
-from gateway.cli.installation import on_installation
+from gateway.cli.opening import on_installation, on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import output_of, time_json, time_text
 from gateway.cli.pki_cert_import import run_import
@@ -17,7 +17,7 @@ from gateway.cli.pki_find import run_find
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
 
 
 def add_cert(parser: ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_cert(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     find = verbs.add_parser("find", help="the certificate the gateway would use for an address")
     find.add_argument("addresses", nargs="+", metavar="ADDRESS", help="recipient")
-    find.set_defaults(run=on_installation(run_find))
+    find.set_defaults(run=on_wiring(run_find))
 
     show = verbs.add_parser("show", help="what is in a certificate, and where it is kept")
     show.add_argument("what", metavar="FILE|FINGERPRINT", help="PEM, DER, PKCS#7; or a SHA-256")
@@ -57,12 +57,12 @@ def add_cert(parser: ArgumentParser) -> None:
         add_json(verb)
 
 
-def _list(args: Namespace, wiring: Wiring) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from pki.store import list_certificates
 
     output = output_of(args)
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         found = list_certificates(conn, args.address)
     now = clock.now()
     rows = []
@@ -89,14 +89,14 @@ def _list(args: Namespace, wiring: Wiring) -> int:
     return DONE
 
 
-def _remove(args: Namespace, wiring: Wiring) -> int:
+def _remove(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from gateway.cli.pki_input import fingerprint_of
     from pki.store import certificate_history, remove_certificate
 
     output = output_of(args)
     sha256 = fingerprint_of(args.fingerprint)
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         lost = [c.address for c in certificate_history(conn, sha256) if c.removed_at is None]
         remove_certificate(conn, sha256, by=operator(), moment=clock.now())
     if not lost:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE, USAGE, worst
-from gateway.cli.installation import opened
+from gateway.cli.opening import opened_wiring
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.errors import NotFound
 
@@ -63,7 +63,7 @@ def _show_kept(args: Namespace, sha256: str, output: Output) -> int:
     from gateway.cli.pki_facts import certificate_facts, facts_json, print_facts, validity_note
     from pki.certificate import ParsedCertificate
 
-    with opened(args) as wiring:
+    with opened_wiring(args) as wiring:
         kept = list(_places(wiring, sha256, output))
     if not kept:
         raise NotFound(

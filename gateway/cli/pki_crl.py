@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE, worst
-from gateway.cli.installation import on_installation, opened
+from gateway.cli.opening import on_installation, on_wiring, opened_installation
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.pki_crl_bring import run_import, run_refresh
@@ -15,7 +15,7 @@ from gateway.errors import NotFound
 
 if TYPE_CHECKING:
     from gateway.cli.pki_input import Input
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
     from pki.crl import Crl
     from pki.store import StoredCrl
 
@@ -32,24 +32,24 @@ def add_crl(parser: ArgumentParser) -> None:
     show.set_defaults(run=_show)
 
     refresh = verbs.add_parser("refresh", help="fetch all configured CRLs now")
-    refresh.set_defaults(run=on_installation(run_refresh))
+    refresh.set_defaults(run=on_wiring(run_refresh))
 
     bring = verbs.add_parser("import", help="store CRLs that were brought by hand")
     bring.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="PEM or DER, or a folder of them"
     )
-    bring.set_defaults(run=on_installation(run_import))
+    bring.set_defaults(run=on_wiring(run_import))
     for verb in (listing, show, refresh, bring):
         add_config(verb)
         add_json(verb)
 
 
-def _list(args: Namespace, wiring: Wiring) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from pki.store import list_crls
 
     output = output_of(args)
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         found = [crl for crl in list_crls(conn) if crl.newest or args.all]
     now = clock.now()
     rows = []
@@ -133,7 +133,7 @@ def _stored(args: Namespace, sha256: str) -> tuple[Crl, StoredCrl]:
     from pki.crl import Crl
     from pki.store import crl_bytes, list_crls
 
-    with opened(args) as wiring, wiring.database.read() as conn:
+    with opened_installation(args) as installation, installation.database.read() as conn:
         known = list_crls(conn, sha256=sha256)
         der = crl_bytes(conn, sha256)
     if der is None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
-from gateway.cli.installation import on_installation
+from gateway.cli.opening import on_installation
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.usage import UsageError
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
     from pki.persons import Consent, PersonKey
 
 
@@ -62,20 +62,22 @@ def add_key(parser: ArgumentParser) -> None:
         add_json(verb)
 
 
-def _import(args: Namespace, wiring: Wiring) -> int:
+def _import(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import secret
+    from gateway.cli.files import read_password
+    from pki.kek import load_kek
     from pki.persons import give_consent, import_p12
 
     output = output_of(args)
     person = None if args.consent_of is None else _name(args.consent_of, "--consent-of")
     data = args.file.read_bytes()
-    password = secret(args.password_file) if args.password_file else None
+    password = read_password(args.password_file)
+    kek = load_kek(installation.config.pki.key_encryption_key)
     who, now = operator(), clock.now()
     # One transaction: a key whose consent could not be recorded is not left behind.
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         key = import_p12(
-            conn, data, password, address=args.address, kek=wiring.kek,
+            conn, data, password, address=args.address, kek=kek,
             by=who, moment=now, name=str(args.file),
         )  # fmt: skip
         if person is not None:
@@ -112,13 +114,13 @@ def _import(args: Namespace, wiring: Wiring) -> int:
     return DONE
 
 
-def _list(args: Namespace, wiring: Wiring) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from pki.certificate import ParsedCertificate
     from pki.persons import list_consents, list_keys
 
     output = output_of(args)
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         keys = list_keys(conn, args.address)
         consents: dict[tuple[str, str], list[Consent]] = {}
         for consent in list_consents(conn, args.address):
@@ -152,7 +154,7 @@ def _list(args: Namespace, wiring: Wiring) -> int:
     return DONE
 
 
-def _consent(args: Namespace, wiring: Wiring) -> int:
+def _consent(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from gateway.cli.pki_input import fingerprint_of
     from pki.persons import give_consent, list_consents, list_keys
@@ -160,7 +162,7 @@ def _consent(args: Namespace, wiring: Wiring) -> int:
     output = output_of(args)
     person = _name(args.person, "--person")
     wanted = "" if args.certificate is None else fingerprint_of(args.certificate)
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         keys = list_keys(conn, args.address, certificate_sha256=wanted)
         key = _the_one(keys, args.address, wanted)
         live = _live(list_consents(conn, key.address), key.certificate_sha256)
@@ -195,14 +197,14 @@ def _consent(args: Namespace, wiring: Wiring) -> int:
     return DONE
 
 
-def _withdraw(args: Namespace, wiring: Wiring) -> int:
+def _withdraw(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from pki.addresses import canonical
     from pki.persons import withdraw_consent
 
     output = output_of(args)
     address = canonical(args.address)
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         ended = withdraw_consent(conn, address=address, by=operator(), moment=clock.now())
     if not ended:
         raise NotFound("there is no consent of {address} in force", facts={"address": address})

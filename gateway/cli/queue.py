@@ -47,9 +47,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def _list(args: Namespace) -> int:
     from gateway.errors import SceauError
+    from gateway.installation import Installation
     from gateway.queue import view
     from gateway.queue.states import OPEN, State
-    from gateway.wiring import Wiring
 
     known = [str(state) for state in State]
     for state in args.state or ():
@@ -59,8 +59,8 @@ def _list(args: Namespace) -> int:
                 facts={"state": state, "known": ", ".join(known)},
             )  # fmt: skip
     states = tuple(State(state) for state in args.state) if args.state else OPEN
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    installation = Installation.from_file(config_path(args, os.environ))
+    with installation.database.read() as conn:
         lines = view.lines(conn, states=states, recipient=args.recipient, limit=args.limit)
     _print(lines, output_of(args))
     return DONE
@@ -68,12 +68,12 @@ def _list(args: Namespace) -> int:
 
 def _show(args: Namespace) -> int:
     from gateway.errors import NotFound
+    from gateway.installation import Installation
     from gateway.queue import view
-    from gateway.wiring import Wiring
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    installation = Installation.from_file(config_path(args, os.environ))
+    with installation.database.read() as conn:
         lines = view.lines(conn, archive_id=args.id)
     if not lines:
         raise NotFound("there is no message {id} in the queue", facts={"id": args.id})

@@ -55,7 +55,7 @@ def _run(args: Namespace) -> int:
     def on_ready() -> None:
         log.info(
             "ready",
-            listen=None if sockets is None else "%s:%d" % sockets.getsockname()[:2],
+            listen=None if sockets is None else sockets.getsockname()[:2],
             processes=counts,
         )
 

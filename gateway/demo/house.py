@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.demo.pki import P12_PASSWORD, World
+from gateway.demo.pki import P12_PASSWORD, Ministry, World
 from gateway.demo.process import NotStartedError, free_port
 
 READY_SECONDS = 30.0
@@ -195,7 +195,7 @@ name = "{ministry.domain}"
 certificate = "{ministry.root.credential.certificate_file}"
 sha256 = "{_fingerprint(ministry.root.credential.certificate_file)}"
 purposes = ["encrypt", "sign"]
-domains = {json.dumps(list(self.partner_domains) if ministry is world.justice else [ministry.domain])}
+domains = {json.dumps(self._domains(ministry))}
 """
             for ministry in (world.justice, world.interieur)
         )
@@ -278,6 +278,11 @@ seal = {self.workers}
 [log]
 format = "json"
 """
+
+    def _domains(self, ministry: Ministry) -> list[str]:
+        if ministry is self.world.justice:
+            return list(self.partner_domains)
+        return [ministry.domain]
 
     def _seal_chain(self) -> Path:
         """The seal's certificate with its issuing CA, as readers need it to build the path."""

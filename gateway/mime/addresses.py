@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DOT_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\].\x00-\x20]+(?:\.[^\s\"(),:;<>@\[\\\].\x00-\x20]+)*")
 _SEPARATORS = frozenset('@<>,;:"()[]\\ .')
 _COMMENT_DEPTH = 16
+_TOKEN_LIMIT = 200_000  # some 25,000 addresses
 _LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 §4.5.3.1
 
 _Token = tuple[str, str, bool]  # kind, text, whether white space or a comment stands before it
@@ -33,7 +34,10 @@ _END: _Token = ("end", "", False)
 
 
 class Malformed(ValueError):
-    """An address list without exactly one reading. template: why, with `{text}` for the place."""
+    """An address list without exactly one reading.
+
+    template: why, with places for `{field}` (its name) and `{text}` (what stands there).
+    """
 
     def __init__(self, template: str, text: str = "") -> None:
         super().__init__(template)
@@ -50,9 +54,12 @@ def parse(value: bytes) -> list[str]:
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
-        raise Malformed("is neither ASCII nor UTF-8") from None
+        raise Malformed("the header field {field} is neither ASCII nor UTF-8") from None
     if match := _CONTROL.search(text):
-        raise Malformed("contains the control character {text}", f"U+{ord(match[0]):04X}")
+        raise Malformed(
+            "the header field {field} contains the control character {text}",
+            f"U+{ord(match[0]):04X}",
+        )
     return _Parser(_tokens(text)).addresses()
 
 
@@ -63,7 +70,9 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Malformed("cannot be read at “{text}”", text[at : at + 20])
+            raise Malformed(
+                "the header field {field} cannot be read at “{text}”", text[at : at + 20]
+            )
         kind = match.lastgroup or ""
         at = match.end()
         if kind == "comment":
@@ -74,6 +83,8 @@ def _tokens(text: str) -> list[_Token]:
         else:
             tokens.append((kind, match[0], gap))
             gap = False
+            if len(tokens) > _TOKEN_LIMIT:
+                raise Malformed("the header field {field} is too long")
     return tokens
 
 
@@ -83,12 +94,12 @@ def _comment_end(text: str, at: int) -> int:
         if match[0] == "(":
             depth += 1
             if depth > _COMMENT_DEPTH:
-                raise Malformed("has comments nested too deeply")
+                raise Malformed("the header field {field} has comments nested too deeply")
         elif match[0] == ")":
             depth -= 1
             if not depth:
                 return match.end()
-    raise Malformed("has a comment without end")
+    raise Malformed("the header field {field} has a comment without end")
 
 
 class _Parser:
@@ -110,13 +121,13 @@ class _Parser:
                 self._at += 1
                 in_group, separated = False, False
             elif not separated:
-                raise Malformed("has no comma before “{text}”", token[1])
+                raise Malformed("the header field {field} has no comma before “{text}”", token[1])
             elif self._mailbox_or_group(in_group):
                 in_group, separated = True, True
             else:
                 separated = False
         if in_group:
-            raise Malformed("has a group without end")
+            raise Malformed("the header field {field} has a group without end")
         return self._found
 
     def _peek(self) -> _Token:
@@ -135,7 +146,7 @@ class _Parser:
                 self._angle()
             case ":":
                 if in_group or not words:
-                    raise Malformed("has a colon where none belongs")
+                    raise Malformed("the header field {field} has a colon where none belongs")
                 _check_phrase(words)
                 self._at += 1
                 return True
@@ -143,22 +154,32 @@ class _Parser:
                 self._at = start
                 self._addr_spec()
             case _:
-                raise Malformed("has “{text}” where an address belongs", _text(words, token))
+                raise Malformed(
+                    "the header field {field} has “{text}” where an address belongs",
+                    _text(words, token),
+                )
         return False
 
     def _angle(self) -> None:
         if self._peek()[1] == "@":
-            raise Malformed("has a source route, which readers treat differently")
+            raise Malformed(
+                "the header field {field} has a source route, which readers treat differently"
+            )
         self._addr_spec()
         if self._peek()[1] != ">":
-            raise Malformed("has “{text}” inside angle brackets", self._peek()[1])
+            raise Malformed(
+                "the header field {field} has “{text}” inside angle brackets", self._peek()[1]
+            )
         self._at += 1
 
     def _addr_spec(self) -> None:
         first = self._at
         local = self._local_part()
         if self._peek()[1] != "@":
-            raise Malformed("has “{text}” where an address belongs", self._peek()[1] or local)
+            raise Malformed(
+                "the header field {field} has “{text}” where an address belongs",
+                self._peek()[1] or local,
+            )
         self._at += 1
         if self._peek()[0] == "literal":
             domain = self._peek()[1]
@@ -167,10 +188,11 @@ class _Parser:
             domain = self._dot_atom()
         if any(gap for _, _, gap in self._tokens[first + 1 : self._at]):
             raise Malformed(
-                "has white space or a comment inside an address, which readers treat differently"
+                "the header field {field} has white space or a comment inside an address, "
+                "which readers treat differently"
             )
         if len(local.encode()) > _LOCAL_OCTETS or len(domain.encode()) > _DOMAIN_OCTETS:
-            raise Malformed("has an address that is too long")
+            raise Malformed("the header field {field} has an address that is too long")
         _check_characters(local, quoted=local.startswith('"'))
         _check_characters(domain, quoted=domain.startswith("["))
         self._found.append(f"{local}@{domain}")
@@ -190,7 +212,10 @@ class _Parser:
         while True:
             kind, text, _ = self._peek()
             if kind != "atom":
-                raise Malformed("has “{text}” where an address belongs", text or "an end")
+                raise Malformed(
+                    "the header field {field} has “{text}” where an address belongs",
+                    text or "an end",
+                )
             self._at += 1
             if self._peek()[1] != "." or self._peek()[0] != "special":
                 return "".join(text for _, text, _ in self._tokens[start : self._at])
@@ -205,19 +230,27 @@ def _check_phrase(words: list[_Token]) -> None:
     """A display name whose decoding would put control characters before a reader is an attack."""
     phrase = " ".join(text for _, text, _ in words)
     if "=?" in phrase and _CONTROL.search(decode_words(phrase.encode())):
-        raise Malformed("hides control characters in a display name")
+        raise Malformed("the header field {field} hides control characters in a display name")
 
 
 def _check_characters(part: str, *, quoted: bool) -> None:
     if "=?" in part:
         # RFC 2047 §5 forbids encoded words here; readers that decode them see another address.
-        raise Malformed("has an encoded word inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has an encoded word inside the address “{text}”", part
+        )
     if part.isascii():
         return
     if any(unicodedata.category(char)[0] in "CZ" for char in part if char != " "):
-        raise Malformed("has invisible characters inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has invisible characters inside the address “{text}”", part
+        )
     # U+FF20, U+3002…: some software maps them to @ and dots before it splits the address.
     if not _SEPARATORS.isdisjoint(set(unicodedata.normalize("NFKC", part)) - set(part)):
-        raise Malformed("has look-alike separators inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has look-alike separators inside the address “{text}”", part
+        )
     if not quoted and "。" in part:
-        raise Malformed("has look-alike separators inside the address “{text}”", part)
+        raise Malformed(
+            "the header field {field} has look-alike separators inside the address “{text}”", part
+        )

@@ -7,7 +7,6 @@ Other parts keep their octets.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from gateway.errors import SceauError
@@ -22,20 +21,18 @@ _WIDE = frozenset({"8bit", "binary"})
 _ENCODED = frozenset({"base64", "quoted-printable"})
 _PLAIN = _WIDE | {"7bit"}
 # Stripped spaces and ">From " in mbox files (RFC 8551 §3.1.3, the text of its example).
-_FRAGILE = re.compile(rb"[ \t]\r\n|\r\nFrom |[ \t]\Z")
+_FRAGILE = (b" \r\n", b"\t\r\n", b"\r\nFrom ")
 
 
 class CannotConvert(SceauError):
     """A part would have to be changed that must not be. An opaque signature can be used instead.
 
-    part: its number as in `Transformation`. template, facts: the sentence for people.
+    part: its number as in `Transformation`.
     """
 
     def __init__(self, part: str, template: str) -> None:
         self.part = part
-        self.template = template
-        self.facts = {"part": part or "0"}
-        super().__init__(template.format(**self.facts))
+        super().__init__(template, facts={"part": part or "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +54,9 @@ class Transformation:
 def to_7bit(entity: bytes) -> tuple[bytes, tuple[Transformation, ...]]:
     """The entity in a form that no relay has a reason to change, and what was changed for that.
 
-    Leaves with 8-bit octets, NUL or lines over 998, and unencoded text with white space at the end
-    of lines or "From " at their start, are encoded (quoted-printable where most of it is ASCII
-    text, else base64). Labels "8bit" and "binary" go where nothing needs them any more: relays
+    Leaves with 8-bit octets, NUL or lines over 998, and leaves not in base64 with white space at
+    the end of lines or "From " at their start, are encoded: quoted-printable where most of it is
+    ASCII text, else base64. Labels "8bit" and "binary" go where nothing needs them any more: relays
     convert by label. An entity that needs nothing comes back as the same object.
 
     Raises CannotConvert where a multipart/signed or /encrypted, a part's fields or a message/…
@@ -147,12 +144,7 @@ def _leaf(
         if not travels:
             raise CannotConvert(number, "part {part} is signed or encrypted and is not 7-bit")
         return None
-    # From the CRLF before the body on, so that its first line counts as a line, too.
-    fragile = (
-        encoding != "base64"
-        and kind.main == "text"
-        and _FRAGILE.search(data, max(start, body - 2), end)
-    )
+    fragile = encoding != "base64" and _is_fragile(data, start, body, end)
     if travels and not fragile:
         if encoding in _WIDE:
             content = data[body:end]
@@ -207,6 +199,15 @@ def _mostly_text(content: bytes) -> bool:
     lines = content.count(b"\r\n")
     bare = content.count(b"\n") != lines or content.count(b"\r") != lines
     return not bare and b"\0" not in sample and odd * 6 <= len(sample)
+
+
+def _is_fragile(data: bytes, start: int, body: int, end: int) -> bool:
+    # From the CRLF before the body on, so that its first line counts as a line, too.
+    line = max(start, body - 2)
+    return (
+        any(data.find(mark, line, end) >= 0 for mark in _FRAGILE)
+        or data.endswith((b" ", b"\t"), body, end)
+    )  # fmt: skip
 
 
 def _travels(data: bytes, start: int, end: int) -> bool:

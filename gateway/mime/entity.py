@@ -96,3 +96,13 @@ def content_entity(message: Message) -> bytes:
 def closed(raw: bytes) -> bytes:
     """The octets of a field with its CRLF, also where the mail ended without one."""
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
+
+
+def with_crlf(raw: bytes) -> bytes:
+    """A mail from a file: if its first line ends in a bare LF, as files on Unix do, every line
+    gets CRLF. A mail that begins with CRLF stays as it is, whatever follows.
+    """
+    first = raw.find(b"\n")
+    if first < 0 or raw[:first].endswith(b"\r"):
+        return raw
+    return re.sub(rb"\r?\n", b"\r\n", raw)

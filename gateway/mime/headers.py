@@ -19,14 +19,12 @@ __all__ = [
 class HeaderAmbiguous(SceauError):
     """A header that two readers may read in two ways, or that is malformed: never guessed.
 
-    template, facts: the sentence for people (`{field}`, `{text}`). field: name in lower case.
+    field: its name in lower case, "" for a line that is none.
     """
 
     def __init__(self, field: str, template: str, text: str = "") -> None:
         self.field = field
-        self.template = "the header field {field} " + template
-        self.facts = {"field": field, "text": text}
-        super().__init__(self.template.format(**self.facts))
+        super().__init__(template, facts={"field": field, "text": text})
 
 
 def from_addresses(message: Message) -> list[str]:
@@ -39,9 +37,9 @@ def from_addresses(message: Message) -> list[str]:
     for field in message.fields:
         if not field.name:
             line = field.raw.decode("ascii", "replace").strip()
-            raise HeaderAmbiguous("(none)", "is not a header field: “{text}”", line[:40])
+            raise HeaderAmbiguous("", "a line is not a header field: “{text}”", line[:40])
         if field.name == "from" and not field.value:
-            raise HeaderAmbiguous("from", "is empty")
+            raise HeaderAmbiguous("from", "the header field {field} is empty")
     return addresses(message, "from")
 
 
@@ -57,7 +55,9 @@ def addresses(message: Message, name: str) -> list[str]:
         if field.name == name:
             if field.raw[len(name) : len(name) + 1] != b":":
                 # RFC 5322 §4.5.x allows it; some software takes such a line for no field.
-                raise HeaderAmbiguous(name, "has white space before its colon")
+                raise HeaderAmbiguous(
+                    name, "the header field {field} has white space before its colon"
+                )
             try:
                 found += _addresses.parse(field.value)
             except _addresses.Malformed as error:

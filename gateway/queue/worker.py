@@ -13,8 +13,8 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,14 +22,17 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
-from archive.seal import Unwrapper, open_content
-from archive.store import Draft, load_sealed
+from archive.reading import InFlight, load_in_flight
+from archive.seal import Sealed, Unwrapper, open_content
+from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work
 from gateway.queue import store
+from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job, SealedGroup, problem_to_json
+from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -63,6 +66,10 @@ class Worker:
     evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
+    _outcomes: Batches[Finished] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outcomes = outcomes(self.appender, self.now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
@@ -127,19 +134,25 @@ class Worker:
         moment = self.now()
         findings = self.finder.find_all(self.outbound.addresses_to_find(jobs), moment=moment)
         hit("seal.looked-up")
+        contents = self._load([job for job in jobs if any(r.group_id is None for r in job.due)])
         works = []
         for job in jobs:
             try:
-                raw = self._content(job) if any(r.group_id is None for r in job.due) else b""
+                raw = b""
+                if any(r.group_id is None for r in job.due):
+                    raw = open_content(contents[job.archive_id], self.unwrapper)
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 works.append(_faulty(job))
         return works
 
-    def _content(self, job: Job) -> bytes:
+    def _load(self, jobs: Sequence[Job]) -> dict[str, Sealed]:
+        mails = [InFlight(job.archive_id, job.sha256, job.size) for job in jobs]
         with self.read() as conn:
-            sealed = load_sealed(conn, job.archive_id)
-        return open_content(sealed, self.unwrapper)
+            return load_in_flight(conn, mails)
+
+    def _content(self, job: Job) -> bytes:
+        return open_content(self._load([job])[job.archive_id], self.unwrapper)
 
     # -- commits -------------------------------------------------------------------------------
 
@@ -170,8 +183,7 @@ class Worker:
             kept = self.evidence.keep(conn, used)
             store.add_groups(conn, [group for work in works for group in work.groups])
             store.save_recipients(conn, changed)
-            for notice in notices:
-                store.enqueue(conn, notice.message)
+            store.enqueue(conn, [notice.message for notice in notices])
             hit("seal.rows-written")
             return kept
 
@@ -201,35 +213,22 @@ class Worker:
         if missing:
             with self.read() as conn:
                 groups |= store.load_groups(conn, missing)
-        outcomes = await send(self.deliverer, self.routes, job, groups)
+        results = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
-        drafts, failures = record_outcomes(job, outcomes, groups, now=now)
-        notice = (
-            await asyncio.to_thread(
-                self.notices.write, job, failures, original=lambda: self._content(job), now=now
+        drafts, failures = record_outcomes(job, results, groups, now=now)
+        notice = None
+        if failures:
+            content = partial(self._content, job)
+            notice = await asyncio.to_thread(
+                self.notices.write, job, failures, original=content, now=now
             )
-            if failures
-            else None
-        )
-        if notice is not None:
-            drafts.append(notice.draft)
-        touched = [(job.archive_id, recipient) for recipient in job.worked_on]
-
-        def rows(conn: sa.Connection) -> None:
-            store.save_recipients(conn, touched)
-            store.give_back(conn, [job], now=to_micros(now))
-            if notice is not None:
-                store.enqueue(conn, notice.message)
-                hit("notice.written")
-            hit("outcome.rows-written")
-
-        await asyncio.wrap_future(self.appender.submit(drafts, rows))
+        await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
-        log_outcomes(job, outcomes)
+        log_outcomes(job, results)
 
 
 def _faulty(job: Job) -> Work:
-    """A fault of ours while sealing: nothing leaves, the recipients stay queued, the log says where."""
+    """A fault of ours while sealing: nothing leaves, recipients stay queued, the log says where."""
     incident = secrets.token_hex(6)
     log.exception("seal_fault", id=job.archive_id, incident=incident)
     problem = Problem(
@@ -243,7 +242,5 @@ def _faulty(job: Job) -> Work:
 
 
 async def _pause(stop: asyncio.Event) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), _IDLE)
-    except TimeoutError:
-        pass

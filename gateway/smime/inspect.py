@@ -1,18 +1,129 @@
-"""What a message is made of, as far as it shows without keys. Nothing is verified here."""
+"""What a message is made of, as far as it shows without keys. Nothing is verified here.
+
+Like every reader of ours it follows the MIME root only: an S/MIME part inside other parts is
+somebody's attachment, and to look into it invites messages that are wrapped in others' text.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
+from gateway.mime import transfer
+from gateway.mime.entity import Message, split, with_crlf
+from gateway.mime.parameters import content_type, text_parameter, transfer_encoding
+from gateway.mime.parts import find_parts
+from gateway.smime.der import StructureRefused
+from gateway.smime.reading import Layer, describe
+from pki.errors import Problem
 
+LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
+
+_PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
+_PKCS7_SIGNATURE = (b"application/pkcs7-signature", b"application/x-pkcs7-signature")
+_PEM = re.compile(rb"-----BEGIN (?:PKCS7|CMS)-----\s(.*?)-----END (?:PKCS7|CMS)-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
-    """Layers from the outside in, and problems. `as_dict()` is the JSON of `smime inspect`."""
+    """Layers from the outside in, and what could not be read.
+
+    inner: media type inside the last layer that could be opened ("text/plain"), or "".
+    """
+
+    size: int
+    layers: tuple[Layer, ...]
+    inner: str
+    problems: tuple[Problem, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        raise NotImplementedError
+        """Plain data for JSON: `layers` (`kind` and facts), `inner`, `verified` (always false)."""
+        return {
+            "size": self.size,
+            "verified": False,
+            "layers": [{"kind": layer.kind, **layer.facts} for layer in self.layers],
+            "inner": self.inner,
+            "problems": [{"code": one.code, "text": one.text} for one in self.problems],
+        }
 
 
 def inspect(data: bytes) -> Inspection:
-    """Look into a mail, a MIME entity, or bare CMS (DER, BER, PEM)."""
-    raise NotImplementedError
+    """Look into a mail, a MIME entity, or bare CMS (DER, BER, PEM). Never raises for its content.
+
+    Ends at the first layer that needs a key, at content that is no S/MIME, or at a problem
+    (codes structure.…, limits.…).
+    """
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    inner = ""
+    bare = _bare_cms(data)
+    content: bytes | None = data if bare is None else None
+    try:
+        if bare is not None:
+            layers.append(describe(bare))
+            content = layers[-1].content
+        while content is not None:
+            if len(layers) >= LAYER_LIMIT:
+                raise StructureRefused(
+                    "limits.layers", "more than {limit} layers", limit=LAYER_LIMIT
+                )
+            message = split(with_crlf(content))
+            if not layers and (not message.fields or not message.fields[0].name):
+                raise StructureRefused("structure.header", "neither a mail nor a CMS structure")
+            kind = content_type(message.fields)
+            inner = f"{kind.main}/{kind.sub}"
+            found = _layer(message)
+            if found is None:
+                break
+            layer, content = found
+            layers.append(layer)
+            inner = ""
+    except StructureRefused as error:
+        problems.append(error.problem)
+    return Inspection(len(data), tuple(layers), inner, tuple(problems))
+
+
+def _bare_cms(data: bytes) -> bytes | None:
+    if data[:1] == b"\x30":
+        return data
+    match = _PEM.search(data[:200]) or _PEM.match(data.lstrip())
+    return transfer.decode_base64(match[1]) if match else None
+
+
+def _layer(message: Message) -> tuple[Layer, bytes | None] | None:
+    """The S/MIME layer that a MIME entity is, and the entity inside; None if it is none."""
+    kind = content_type(message.fields)
+    if kind.main == "application" and (
+        kind.sub in _PKCS7_MIME
+        or (
+            # RFC 8551 §3.2.1: some senders know no better type
+            kind.sub == "octet-stream"
+            and text_parameter(kind.parameters, "name").lower().endswith(".p7m")
+        )
+    ):
+        layer = describe(transfer.decode(message.body, transfer_encoding(message.fields)))
+        smime_type = kind.parameters.get("smime-type", b"").decode("ascii", "replace")
+        return Layer(layer.kind, {"smime_type": smime_type, **layer.facts}), layer.content
+    if (kind.main, kind.sub) == ("multipart", "signed"):
+        if kind.parameters.get("protocol", b"").lower() not in _PKCS7_SIGNATURE:
+            return None
+        return _clear_signed(message, kind.parameters)
+    return None
+
+
+def _clear_signed(message: Message, parameters: dict[str, bytes]) -> tuple[Layer, bytes]:
+    """RFC 1847 §2.1: exactly two parts, the signed one and the signature."""
+    body = bytes(message.body)
+    spans = find_parts(body, 0, len(body), parameters.get("boundary", b"")).spans
+    if len(spans) != 2:
+        raise StructureRefused(
+            "structure.multipart",
+            "multipart/signed with {count} parts instead of two",
+            count=len(spans),
+        )
+    signed, signature = (body[start:end] for start, end in spans)
+    part = split(signature)
+    layer = describe(transfer.decode(part.body, transfer_encoding(part.fields)))
+    micalg = parameters.get("micalg", b"").decode("ascii", "replace")
+    return Layer(layer.kind, {"micalg": micalg, **layer.facts}), signed

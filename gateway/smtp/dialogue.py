@@ -44,7 +44,11 @@ class Dialogue(SMTP):
         self.house = house
         self.settings = settings
         self.inbox = Inbox(loop)
+        # Written to directly: the stock _writer stays with the connection in clear, and closes
+        # it, TLS and all, when it is replaced and collected (Python 3.13).
         self.wire: asyncio.Transport | None = None
+        self._room = asyncio.Event()
+        self._room.set()
         self.ip = ""
         self.client_port = 0
         self.tls = ""
@@ -136,7 +140,16 @@ class Dialogue(SMTP):
             self._timeout_handle.cancel()
         self.inbox.end(error)
         self.wire = self.transport = None
+        self._room.set()
         asyncio.StreamReaderProtocol.connection_lost(self, error)
+
+    def pause_writing(self) -> None:
+        """The client does not read our replies: it gets no more before it does."""
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._room.set()
 
     # --- time limits and the end ---------------------------------------------------------
 
@@ -271,8 +284,8 @@ class Dialogue(SMTP):
         self._out.clear()
         if self.wire is None:
             raise ConnectionResetError("connection lost")
-        self._writer.write(data)
-        await self._writer.drain()
+        self.wire.write(data)
+        await self._room.wait()
 
     async def secure(self, context: ssl.SSLContext) -> None:
         """Turn the connection to TLS, as the server. Raises OSError when that fails."""
@@ -301,7 +314,6 @@ class Dialogue(SMTP):
             self._handshaking = False
         self.wire = self.transport = transport
         self.inbox.attach(transport)
-        self._writer = asyncio.StreamWriter(transport, self, None, self.loop)
         cipher = transport.get_extra_info("cipher") or ("",)
         self.tls = f"{transport.get_extra_info('ssl_object').version()} {cipher[0]}"
 

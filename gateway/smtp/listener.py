@@ -134,19 +134,23 @@ class Listener:
 
 def cannot_listen(address: str, port: int, error: Exception) -> SceauError:
     number = getattr(error, "errno", None)
+    facts = {"address": address, "port": str(port), "reason": str(error)}
     if number == errno.EADDRINUSE:
         return SceauError(
-            f"port {port} on {address} is already in use by another program",
+            "port {port} on {address} is already in use by another program",
             hint="stop that program, or choose another port for this listener",
+            facts=facts,
         )
     if number in (errno.EACCES, errno.EPERM):
         return SceauError(
-            f"no right to listen on port {port} of {address}",
+            "no right to listen on port {port} of {address}",
             hint="ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose a higher one",
+            facts=facts,
         )
     if number == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
         return SceauError(
-            f"{address} is not an address of this machine",
+            "{address} is not an address of this machine",
             hint="use one of its own addresses, 127.0.0.1, or 0.0.0.0 for all of them",
+            facts=facts,
         )
-    return SceauError(f"cannot listen on port {port} of {address}: {error}")
+    return SceauError("cannot listen on port {port} of {address}: {reason}", facts=facts)

@@ -50,13 +50,15 @@ class NextHop:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", self.ehlo_name):
             raise SceauError(
-                f"{self.ehlo_name!r} is not a name to say EHLO with",
+                "{name} is not a name to say EHLO with",
                 hint="use the full host name of this gateway, in ASCII",
+                facts={"name": repr(self.ehlo_name)},
             )
         if self.tls is TlsDemand.VERIFIED and not self.ca_file:
             raise SceauError(
-                f"next hop {self.host}: verified TLS needs the CAs that may vouch for it",
+                "next hop {host}: verified TLS needs the CAs that may vouch for it",
                 hint="name a PEM file of CA certificates as ca_file",
+                facts={"host": self.host},
             )
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import Refusal
+from gateway.failpoints import hit
 from gateway.mail import Peer, Submission
 from gateway.smtp import replies
 from gateway.smtp.data import DataScanner
@@ -209,7 +210,10 @@ class Session(Dialogue):
             await asyncio.wait((task,))
         finally:
             self.accepting = False
-        self.say(task.result())
+        reply = task.result()
+        self.say(reply)
+        if reply.startswith("250"):
+            hit("accept.replied")
 
     async def _accept(self, submission: Submission) -> str:
         """The reply after the dot, whatever happens."""

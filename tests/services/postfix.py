@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# Services, and what may be left out of a full Postfix: no pickup, no local delivery.
+# pickup is here because postqueue takes its absence for "mail system is down".
 _MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd{options}
+pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 1 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -56,7 +57,8 @@ class Postfix:
     relayhost: "[127.0.0.1]:2525": everything goes there; "": everything is delivered into
         `inbox()`, whoever it is for.
     port: where its smtpd listens; 0 takes a free one.
-    main: further lines of main.cf; smtpd: "-o" options of the listening smtpd.
+    main: further lines of main.cf, to be changed until `start`; smtpd: "-o" options of the
+        listening smtpd.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Postfix:
         self.port = port or free_port()
         self.hostname = hostname
         self._relayhost = relayhost
-        self._main = dict(main or {})
+        self.main = dict(main or {})
         self._smtpd = dict(smtpd or {})
 
     def __enter__(self) -> Postfix:
@@ -95,6 +97,14 @@ class Postfix:
         """Everything logged so far."""
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def put(self, name: str, content: bytes) -> Path:
+        """Write a file that Postfix's own user can read (a CA, a table)."""
+        path = self.folder / name
+        path.write_bytes(content)
+        path.chmod(0o644)
+        self.folder.chmod(0o755)
+        return path
 
     def start(self) -> None:
         """Write the configuration, start, wait until it greets. Raises RuntimeError."""
@@ -185,7 +195,7 @@ class Postfix:
             main["virtual_mailbox_maps"] = "static:inbox/"
             main["virtual_uid_maps"] = f"static:{reader.pw_uid}"
             main["virtual_gid_maps"] = f"static:{reader.pw_gid}"
-        main.update(self._main)
+        main.update(self.main)
         text = "".join(f"{name} = {value}\n" for name, value in main.items())
         (self.config / "main.cf").write_text(text)
         options = "".join(f"\n  -o {name}={value}" for name, value in self._smtpd.items())

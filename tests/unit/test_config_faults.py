@@ -117,6 +117,9 @@ ROWS = [
     ('key_encryption_key = "keys/kek"', 'key_encryption_key = "keys"',
      "pki.key_encryption_key: DIR/keys is a folder, not a file "
      '(right would be: key_encryption_key = "keys/kek")'),
+    ('key_encryption_key = "keys/kek"', f'key_encryption_key = "{"k" * 300}"',
+     f'pki.key_encryption_key: "{"k" * 60}…" cannot be read: File name too long '
+     '(right would be: key_encryption_key = "keys/kek")'),
     ('intermediates = ["anchors"]', 'intermediates = ["ancors"]',
      "pki.intermediates: there is no file or folder DIR/ancors "
      '(right would be: intermediates = ["intermediates"])'),

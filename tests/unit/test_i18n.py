@@ -31,7 +31,7 @@ def test_no_french_text_is_left_of_a_template_that_is_gone() -> None:
 
 
 def test_french_texts_are_not_empty_and_not_the_english_ones() -> None:
-    same_word = {"options"}
+    same_word = {"options", "date", "Python {version}"}
     for english, french in catalogue("fr").items():
         assert french.strip()
         assert french != english or english in same_word, english
@@ -48,6 +48,8 @@ def test_the_collector_sees_the_usual_ways_to_say_something() -> None:
         "sceau init DIR writes one that works",  # a hint
         "{name} takes no value",  # message(…) in a table
         "these bytes are not a log entry: {why}",  # archive's Problem(…)
+        "{domain} cannot be used as a mail domain: ",  # a beginning …
+        "it is not a host name",  # … and what follows it
     ):
         assert expected in FOUND.templates, expected
 
@@ -74,6 +76,19 @@ def test_the_language_comes_from_the_environment(
     environment: dict[str, str], language: str
 ) -> None:
     assert language_of(environment) == language
+
+
+def test_a_beginning_and_what_follows_are_translated_each() -> None:
+    text = translate(
+        "{domain} cannot be used as a mail domain: it is not a host name",
+        {"domain": "a..b"},
+        "fr",
+    )
+
+    assert text == (
+        "a..b n’est pas utilisable comme domaine de messagerie\u00a0: "
+        "ce n’est pas un nom de machine"
+    )
 
 
 def test_a_template_without_translation_is_shown_in_english() -> None:

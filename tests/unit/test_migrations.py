@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 import archive.models
 import gateway.queue.models
@@ -56,7 +58,19 @@ def test_migrated_and_declared_tables_are_the_same(tmp_path: Path) -> None:
                 metadata.create_all(conn)
         assert shape(migrated) == shape(declared)
         with migrated.read() as conn:
-            assert migrations.current(conn) == migrations.head()
+            assert migrations.current(conn) == migrations.HEAD
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    folder = Path(migrations.__file__).parent
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
+
+
+def test_an_empty_database_has_no_revision(tmp_path: Path) -> None:
+    with opened(tmp_path / "empty.db") as database, database.read() as conn:
+        assert migrations.current(conn) is None
 
 
 def test_table_names_are_unique_across_packages() -> None:
@@ -64,10 +78,15 @@ def test_table_names_are_unique_across_packages() -> None:
     assert len(names) == len(set(names))
 
 
+def _upgrade_and_die(database: Database) -> None:
+    with database.write() as conn:
+        migrations.upgrade(conn)
+        raise RuntimeError("power cut")
+
+
 def test_a_failed_migration_leaves_nothing(tmp_path: Path) -> None:
     with opened(tmp_path / "x.db") as database:
-        with pytest.raises(RuntimeError, match="power cut"), database.write() as conn:
-            migrations.upgrade(conn)
-            raise RuntimeError("power cut")
+        with pytest.raises(RuntimeError, match="power cut"):
+            _upgrade_and_die(database)
         with database.read() as conn:
             assert sa.inspect(conn).get_table_names() == []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import itertools
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Refusal
-from gateway.smtp.data import DataScanner, double_dots, has_line_over
+from gateway.smtp.data import DataScanner, double_dots, has_line_over, unsafe_octets
 from tests.corpora import corpus
 
 FOLLOWING = b"QUIT\r\n"
@@ -143,6 +144,19 @@ def test_what_is_too_large_is_not_kept_in_memory() -> None:
 def test_the_longest_line_is_found_without_walking_lines(lengths: list[int], limit: int) -> None:
     data = b"".join(b"x" * n + b"\r\n" for n in lengths)
     assert has_line_over(data, limit) == any(n > limit for n in lengths)
+
+
+@given(
+    pieces=st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"a", b"\0"]), max_size=14),
+    step=st.integers(2, 5),
+)
+def test_unsafe_octets_are_found_wherever_the_pieces_are_cut(
+    pieces: list[bytes], step: int
+) -> None:
+    data = b"".join(pieces)
+    rest = data.replace(b"\r\n", b"")
+    with mock.patch("gateway.smtp.data._STEP", step):
+        assert bool(unsafe_octets(data)) == any(c in rest for c in b"\r\n\0")
 
 
 def test_fifty_received_fields_are_a_loop_but_not_in_the_body() -> None:

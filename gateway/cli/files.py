@@ -1,0 +1,128 @@
+"""Files that commands read and write: several at once, one report each, nothing overwritten."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.border import explained
+from gateway.cli.exits import DONE, NO, USAGE, worst
+from gateway.cli.output import Output, output_of
+from gateway.errors import SceauError
+from pki.errors import Problem
+
+STANDARD_INPUT = Path("-")
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """The files meant: a folder stands for all files directly in it, in order of name."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(item for item in path.iterdir() if item.is_file())
+        else:
+            found.append(path)
+    return found
+
+
+def read(path: Path) -> bytes:
+    """A file, or standard input for "-". Raises OSError."""
+    return sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+
+
+def read_password(path: Path | None) -> bytes | None:
+    """The password in a file, without the newline that editors put at its end."""
+    return None if path is None else path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+
+
+class Sink:
+    """Where results go: standard output, a file, or a folder with the names of the inputs."""
+
+    def __init__(self, out: Path | None, inputs: list[Path], *, as_json: bool) -> None:
+        """Raises SceauError where a result would have no place."""
+        self._out = out
+        self._folder = out is not None and (len(inputs) > 1 or out.is_dir())
+        if out is None and len(inputs) > 1:
+            raise SceauError(
+                "there are {count} files and one standard output",
+                hint="name a folder with --out",
+                facts={"count": str(len(inputs))},
+            )
+        if out is None and as_json:
+            raise SceauError(
+                "--json and the result cannot both go to standard output", hint="give --out, too"
+            )
+        if out is not None and self._folder:
+            out.mkdir(parents=True, exist_ok=True)
+
+    def write(self, source: Path, data: bytes) -> str:
+        """Write one result, all of it or nothing; its name ("" is standard output).
+
+        Raises FileExistsError rather than overwrite, OSError.
+        """
+        if self._out is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return ""
+        name = "stdin" if source == STANDARD_INPUT else source.name
+        target = self._out / name if self._folder else self._out
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+        return str(target)
+
+
+class FileProblem(Exception):
+    """One file cannot be done. status: "refused" (exit code 1) or "malformed" (2)."""
+
+    def __init__(self, status: str, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.status = status
+        self.problem = problem
+
+
+def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[str, Any]]) -> int:
+    """Do `work` for every file; one error does not end the others. The worst exit code.
+
+    work: gives what stands in the JSON line beside `file` (`status` "malformed" is exit code 2);
+    raises FileProblem or OSError for a file that cannot be done.
+    """
+    output = output_of(args)
+    return worst([_one(output, path, work) for path in inputs])
+
+
+def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> int:
+    try:
+        record = work(path)
+        code = USAGE if record["status"] == "malformed" else DONE
+    except FileProblem as error:
+        code = NO if error.status == "refused" else USAGE
+        _note(output, path, output.problem(error.problem))
+        record = {
+            "status": error.status,
+            "problems": [{"code": error.problem.code, "text": error.problem.text}],
+        }
+    except OSError as error:
+        lines, code = explained(error, output)
+        if isinstance(error, BrokenPipeError) or not lines:
+            raise
+        _note(output, path, lines[0])
+        record = {
+            "status": "malformed",
+            "problems": [{"code": "structure.file", "text": str(error)}],
+        }
+    if output.as_json:
+        output.record({"file": str(path), **record})
+    return code
+
+
+def _note(output: Output, path: Path, reason: str) -> None:
+    output.note("{file}: {reason}", file=str(path), reason=reason)

@@ -1,0 +1,90 @@
+"""`sceau smime`: the S/MIME engine on files, without any configuration."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+HELP = "sign, encrypt and look into files, without any configuration"
+
+_SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa")
+_CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
+_KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Verbs and options."""
+    from gateway.cli.options import add_json
+
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
+    sign.add_argument(
+        "--key", type=Path, required=True, metavar="FILE", help="private key: PEM, DER or PKCS#12"
+    )
+    sign.add_argument(
+        "--cert",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="certificate of the key, and certificates to send along",
+    )
+    sign.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="file with the password of the key"
+    )
+    sign.add_argument(
+        "--signature", choices=_SCHEMES, default="auto", help="kind of signature (otherwise by key)"
+    )
+    sign.add_argument(
+        "--opaque", action="store_true", help="put the mail inside the signature, not beside it"
+    )
+    encrypt = verbs.add_parser("encrypt", help="encrypt a mail, or a part with its Content fields")
+    encrypt.add_argument(
+        "--to",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="CERT",
+        help="certificate of a recipient; it is not checked",
+    )
+    encrypt.add_argument(
+        "--cipher", choices=_CIPHERS, default="auto", help="cipher (otherwise by certificate)"
+    )
+    encrypt.add_argument(
+        "--key-management",
+        choices=_KEY_MANAGEMENT,
+        default="auto",
+        help="how the key of the mail is sent (otherwise by certificate)",
+    )
+    inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
+    for verb, run in ((sign, _sign), (encrypt, _encrypt), (inspect, _inspect)):
+        verb.set_defaults(run=run)
+        verb.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help="mail; - is standard input"
+        )
+        add_json(verb)
+        if verb is not inspect:
+            verb.add_argument(
+                "--out",
+                type=Path,
+                metavar="PATH",
+                help="file, or folder for several; nothing is overwritten",
+            )
+
+
+def _sign(args: Namespace) -> int:
+    from gateway.cli.smime_work import sign_files
+
+    return sign_files(args)
+
+
+def _encrypt(args: Namespace) -> int:
+    from gateway.cli.smime_work import encrypt_files
+
+    return encrypt_files(args)
+
+
+def _inspect(args: Namespace) -> int:
+    from gateway.cli.smime_show import inspect_files
+
+    return inspect_files(args)

@@ -1,0 +1,206 @@
+"""`sceau smime sign` and `encrypt`: one file in, one file out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.files import FileProblem, Sink, each_file, expand, read, read_password
+from gateway.cli.output import Output, output_of
+from gateway.errors import SceauError
+from gateway.mime.canonical import CannotConvert, to_7bit
+from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
+from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.choose import DomainCrypto, Treatment, choose
+from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.sign import sign, sign_opaque
+from pki.anchors import parse_certificates
+from pki.errors import Problem
+from pki.keys import load_signer
+from pki.models import CheckedCertificate, SignatureScheme, Signer
+from pki.names import name_text
+from pki.verdict import unsafe_unchecked
+
+
+def sign_files(args: Namespace) -> int:
+    """`smime sign`. Raises PrivateKeyError, SceauError, OSError before the first file."""
+    output = output_of(args)
+    inputs = expand(args.files)
+    password = read_password(args.password_file)
+    signer = load_signer(args.key, tuple(expand(args.cert)), password)
+    scheme = _scheme(args.signature, signer)
+    sink = Sink(args.out, inputs, as_json=args.as_json)
+
+    def work(path: Path) -> dict[str, Any]:
+        message = _message(read(path))
+        entity = content_entity(message)
+        changes = []
+        try:
+            if args.opaque:
+                signed = sign_opaque(entity, signer, scheme=scheme)
+            else:
+                entity, transformations = to_7bit(entity)
+                changes = [asdict(one) for one in transformations]
+                signed = sign(entity, signer, scheme=scheme)
+        except CannotConvert as error:
+            problem = Problem("structure.cannot-convert", error.template, error.facts)
+            raise FileProblem("refused", problem) from None
+        except ValueError:
+            problem = Problem("structure.line-ends", "a line ends in a CR or LF alone")
+            raise FileProblem("malformed", problem) from None
+        written = sink.write(path, _outside(message) + signed.entity)
+        if changes:
+            output.note(
+                "{file}: {count} parts were given a transfer encoding, so that no relay "
+                "breaks the signature",
+                file=str(path),
+                count=str(len(changes)),
+            )
+        return {
+            "status": "signed",
+            "out": written,
+            "signature": signed.scheme.value,
+            "digest": signed.digest,
+            "content_digest": signed.content_digest,
+            "transformations": changes,
+            "problems": [],
+        }
+
+    return each_file(args, inputs, work)
+
+
+def encrypt_files(args: Namespace) -> int:
+    """`smime encrypt`. Raises SceauError, CertificateRefused, OSError before the first file."""
+    output = output_of(args)
+    inputs = expand(args.files)
+    certificates = _certificates(expand(args.to))
+    recipients, cipher = _algorithms(certificates, args.cipher, args.key_management)
+    sink = Sink(args.out, inputs, as_json=args.as_json)
+    _say_unchecked(output, len(certificates))
+    described = [
+        {
+            "certificate_sha256": one.certificate.sha256,
+            "subject": name_text(one.certificate.certificate.subject),
+            "key_management": one.transport.value,
+            "checked": False,
+        }
+        for one in recipients
+    ]
+
+    def work(path: Path) -> dict[str, Any]:
+        message = _message(read(path))
+        sealed = encrypt(content_entity(message), recipients, cipher)
+        return {
+            "status": "encrypted",
+            "out": sink.write(path, _outside(message) + sealed),
+            "cipher": cipher.value,
+            "recipients": described,
+            "problems": [],
+        }
+
+    return each_file(args, inputs, work)
+
+
+def _message(raw: bytes) -> Message:
+    """A mail or a bare entity. Raises FileProblem for what is neither."""
+    message = split(with_crlf(raw))
+    for field in message.fields:
+        if not field.name:
+            line = field.raw.decode("ascii", "replace").strip()[:40]
+            problem = Problem(
+                "structure.header",
+                "“{line}” is not a header field; text without a header begins with an empty line",
+                {"line": line},
+            )
+            raise FileProblem("malformed", problem)
+    if not raw:
+        raise FileProblem("malformed", Problem("structure.empty", "the file is empty"))
+    return message
+
+
+def _outside(message: Message) -> bytes:
+    """The fields that stay outside as they came, and MIME-Version."""
+    kept = [
+        closed(field.raw)
+        for field in message.fields
+        if not field.name.startswith("content-") and field.name != "mime-version"
+    ]
+    return b"".join((*kept, b"MIME-Version: 1.0\r\n"))
+
+
+def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
+    if name == "auto":
+        return None
+    scheme = SignatureScheme(name)
+    if (scheme is SignatureScheme.ECDSA) != (signer.kind == "ec"):
+        raise SceauError(
+            "this key cannot make {scheme} signatures",
+            hint="leave out --signature",
+            facts={"scheme": name},
+        )
+    return scheme
+
+
+def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
+    """All certificates in the files, each once. The person who names them answers for them."""
+    found: dict[bytes, None] = {}
+    for path in paths:
+        try:
+            certificates = parse_certificates(path.read_bytes())
+        except ValueError:
+            certificates = ()
+        if not certificates:
+            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
+        found.update(dict.fromkeys(certificates))
+    if not found:
+        raise SceauError("there is no certificate to encrypt to", hint="--to CERT")
+    moment = datetime.now(UTC)
+    return [unsafe_unchecked(certificate, moment=moment) for certificate in found]
+
+
+def _algorithms(
+    certificates: list[CheckedCertificate], cipher: str, key_management: str
+) -> tuple[list[Recipient], Cipher]:
+    """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
+    treatments: list[Treatment] = []
+    for one in certificates:
+        try:
+            treatment = choose(one, DomainCrypto.READABLE)
+        except ValueError:
+            treatment = None
+        if not isinstance(treatment, Treatment):
+            raise _unfit(one, "auto")
+        treatments.append(treatment)
+    if cipher == "auto":
+        order = (Cipher.AES_128_CBC, Cipher.AES_256_CBC, Cipher.AES_128_GCM, Cipher.AES_256_GCM)
+        chosen = min((one.cipher for one in treatments), key=order.index)
+    else:
+        chosen = Cipher(cipher)
+    recipients = []
+    for one, treatment in zip(certificates, treatments, strict=True):
+        transport = treatment.transport
+        if key_management != "auto":
+            transport = KeyManagement(key_management)
+            if (transport is KeyManagement.ECDH) != (treatment.transport is KeyManagement.ECDH):
+                raise _unfit(one, key_management)
+        recipients.append(Recipient(one, transport))
+    return recipients, chosen
+
+
+def _unfit(certificate: CheckedCertificate, transport: str) -> SceauError:
+    return SceauError(
+        "nobody can encrypt to {subject} with {transport}: its key is of another kind",
+        facts={"subject": name_text(certificate.certificate.subject), "transport": transport},
+    )
+
+
+def _say_unchecked(output: Output, count: int) -> None:
+    output.note(
+        "{count} certificates are used as named: trust, revocation, dates and addresses "
+        "were not checked",
+        count=str(count),
+    )

@@ -1,0 +1,49 @@
+"""Committing what became of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from archive.appender import Appender
+from archive.store import Draft
+from gateway.clock import to_micros
+from gateway.deliver import Notice
+from gateway.failpoints import hit
+from gateway.queue import store
+from gateway.queue.batches import Batches
+from gateway.queue.jobs import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A message whose attempt is over: new states in `job`, entries, perhaps a notice."""
+
+    job: Job
+    drafts: list[Draft]
+    notice: Notice | None
+
+    @property
+    def entries(self) -> list[Draft]:
+        """All log entries of it."""
+        return self.drafts if self.notice is None else [*self.drafts, self.notice.draft]
+
+
+def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finished]:
+    """Deliveries end one by one, but side by side: their outcomes share commits."""
+
+    def rows(conn: sa.Connection, batch: Sequence[Finished]) -> None:
+        store.save_recipients(
+            conn, [(one.job.archive_id, r) for one in batch for r in one.job.worked_on]
+        )
+        store.give_back(conn, [one.job for one in batch], now=to_micros(now()))
+        notices = [one.notice.message for one in batch if one.notice is not None]
+        if notices:
+            store.enqueue(conn, notices)
+            hit("notice.written")
+        hit("outcome.rows-written")
+
+    return Batches(appender, lambda one: one.entries, rows)

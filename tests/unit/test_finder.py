@@ -1,0 +1,274 @@
+"""Where is looked, what is chosen, and that trouble never becomes "no certificate" (I3)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.database import Database
+from pki import store
+from pki.crl import Crl
+from pki.errors import DirectoryTrouble, problem
+from pki.finder import CertificateFinder
+from pki.ldap import Directory, DirectoryAnswer
+from pki.models import Candidate, CannotTell, Certified, Finding, NoCertificate, Refusal
+from pki.trust import StoredTrust
+from tests.pki_maker import DAY, NOW, Issued, root
+
+MARIE = "marie@a.example"
+SECOND = timedelta(seconds=1)
+
+
+class FakeDirectory:
+    """Answers from a dictionary, or fails."""
+
+    def __init__(self, name: str = "ministry", domains: tuple[str, ...] = ("a.example",)) -> None:
+        self.directory = Directory(name, "ldaps://unused", "", domains)
+        self.entries: dict[str, list[Issued]] = {}
+        self.garbage: tuple[Refusal, ...] = ()
+        self.down = False
+        self.asked: list[str] = []
+        self.delay = 0.0
+        self.busy = self.most_busy = 0
+        self._lock = threading.Lock()
+
+    def search(self, address: str) -> DirectoryAnswer:
+        with self._lock:
+            self.busy += 1
+            self.most_busy = max(self.busy, self.most_busy)
+        self.asked.append(address)
+        time.sleep(self.delay)
+        with self._lock:
+            self.busy -= 1
+        if self.down:
+            raise DirectoryTrouble(problem("directory.timeout", "{d} is away", d="ministry"))
+        found = [Candidate(one.der, "ministry: cn=x") for one in self.entries.get(address, ())]
+        return DirectoryAnswer(tuple(found), self.garbage)
+
+    def close(self) -> None:
+        pass
+
+
+class World:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.root = root()
+        self.ca = self.root.sub("Issuing CA")
+        self.directory = FakeDirectory()
+        self.other = FakeDirectory("partner", ("b.example",))
+        self.trust = StoredTrust(
+            database.read,
+            anchors=[self.root.anchor()],
+            intermediates=[self.ca.der],
+            poll=timedelta(0),
+        )
+        self.finder = self.make()
+        self.number = 0
+
+    def make(self, **options: Any) -> CertificateFinder:
+        return CertificateFinder(
+            read=self.database.read,
+            trust=self.trust,
+            directories=[self.directory, self.other],  # type: ignore[list-item]
+            **options,
+        )
+
+    def crls(self, *, end: datetime = NOW + 7 * DAY) -> None:
+        self.number += 1
+        with self.database.write() as conn:
+            for ca in (self.root, self.ca):
+                crl = Crl(ca.crl(self.number, start=NOW - DAY + self.number * SECOND, end=end))
+                store.store_crl(conn, crl, moment=NOW)
+
+    def in_store(self, issued: Issued) -> None:
+        with self.database.write() as conn:
+            store.import_certificate(conn, issued.der, by="anne", source="file", moment=NOW)
+
+    def find(self, address: str = MARIE, at: timedelta = timedelta(0)) -> Finding:
+        return self.finder.find(address, moment=NOW + at)
+
+    def marie(self, **options: Any) -> Issued:
+        return self.ca.issue("Marie", emails=(MARIE,), **options)
+
+
+@pytest.fixture
+def world(pki_database: Database) -> Iterator[World]:
+    world = World(pki_database)
+    world.crls()
+    yield world
+    world.finder.close()
+
+
+def test_directory_of_the_domain(world: World) -> None:
+    marie = world.marie()
+    world.directory.entries[MARIE] = [marie]
+    found = world.find("Marie@A.EXAMPLE")
+    assert isinstance(found, Certified)
+    assert found.certificate.der == marie.der
+    assert found.certificate.source == "ministry: cn=x"
+    assert found.looked_in == ("store", "ministry")
+    assert world.directory.asked == [MARIE]
+
+
+def test_no_address_leaves_for_a_domain_that_is_not_listed(world: World) -> None:
+    """S20: the fact that we write to somebody is nobody else's business."""
+    found = world.find("somebody@elsewhere.example")
+    assert isinstance(found, NoCertificate)
+    assert found.problem.code == "directory.none"
+    assert found.looked_in == ("store",)
+    assert world.find("somebody@b.example").looked_in == ("store", "partner")
+    assert world.directory.asked == []
+    assert world.other.asked == ["somebody@b.example"]
+
+
+def test_local_store_comes_first_and_is_enough(world: World) -> None:
+    stored, newer = world.marie(), world.marie(start=NOW - DAY)
+    world.in_store(stored)
+    world.directory.entries[MARIE] = [newer]
+    world.directory.down = True
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert found.certificate.der == stored.der
+    assert world.directory.asked == []
+
+
+def test_trouble_is_never_no_certificate(world: World) -> None:
+    world.directory.down = True
+    found = world.find()
+    assert isinstance(found, CannotTell)
+    assert found.problem.code == "directory.timeout"
+    # nor when the store has one that cannot be used
+    world.in_store(world.marie(end=NOW - DAY))
+    assert isinstance(world.find(), CannotTell)
+    # trouble is not remembered
+    world.directory.down = False
+    world.directory.entries[MARIE] = [world.marie()]
+    assert isinstance(world.find(), Certified)
+
+
+def test_missing_and_stale_crl_is_cannot_tell(pki_database: Database) -> None:
+    world = World(pki_database)
+    world.directory.entries[MARIE] = [world.marie()]
+    found = world.find()
+    assert isinstance(found, CannotTell)
+    assert found.problem.code == "revocation.missing"
+    world.crls()
+    assert isinstance(world.find(), Certified)
+    later = world.find(at=8 * DAY)
+    assert isinstance(later, CannotTell)
+    assert later.problem.code == "revocation.stale"
+    world.finder.close()
+
+
+def test_revoked_is_the_reason_people_hear(world: World) -> None:
+    marie, wrong = world.marie(), world.ca.issue("Paul", emails=("paul@a.example",))
+    world.ca.revoke(marie)
+    world.crls()
+    world.directory.entries[MARIE] = [wrong, marie]
+    found = world.find()
+    assert isinstance(found, NoCertificate)
+    assert found.problem.code == "revocation.revoked"
+    assert "keyCompromise" in found.problem.text
+    assert [one.problem.code for one in found.refused] == [
+        "identity.address",
+        "revocation.revoked",
+    ]
+
+
+def test_revocation_counts_as_soon_as_the_crl_is_known(world: World) -> None:
+    marie = world.marie()
+    world.directory.entries[MARIE] = [marie]
+    assert isinstance(world.find(), Certified)
+    world.ca.revoke(marie)
+    world.crls()
+    assert isinstance(world.find(), NoCertificate)
+
+
+def test_newest_is_chosen_and_the_others_are_named(world: World) -> None:
+    old, new = world.marie(), world.marie(start=NOW - DAY)
+    twins = sorted([new, world.marie(start=NOW - DAY)], key=lambda one: one.sha256)
+    for order in ([old, *twins], [*reversed(twins), old]):
+        world.directory.entries[MARIE] = list(order)
+        world.finder.forget()
+        found = world.find()
+        assert isinstance(found, Certified)
+        assert found.certificate.sha256 == twins[0].sha256
+        passed_over = [one.sha256 for one in found.refused]
+        assert passed_over == [twins[1].sha256, old.sha256]
+        assert {one.problem.code for one in found.refused} == {"identity.passed-over"}
+
+
+def test_usable_one_among_bad_ones(world: World) -> None:
+    good = world.marie()
+    stranger = root("Stranger").issue("Marie", emails=(MARIE,))
+    expired = world.marie(end=NOW - DAY)
+    world.directory.entries[MARIE] = [stranger, expired, good]
+    world.directory.garbage = (Refusal("00", "", "ministry", problem("structure.certificate", "")),)
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert found.certificate.der == good.der
+    assert [one.problem.code for one in found.refused] == [
+        "structure.certificate",
+        "path.no-anchor",
+        "path.expired",
+    ]
+
+
+def test_found_and_not_found_are_kept_each_for_its_time(world: World) -> None:
+    world.directory.entries[MARIE] = [world.marie()]
+    for at, asked in ((0, 1), (599, 1), (600, 2)):
+        world.find(at=at * SECOND)
+        assert world.directory.asked.count(MARIE) == asked
+    for at, asked in ((0, 1), (59, 1), (60, 2)):
+        world.find("paul@a.example", at=at * SECOND)
+        assert world.directory.asked.count("paul@a.example") == asked
+
+
+def test_nothing_is_kept_beyond_its_crl_or_dates(world: World) -> None:
+    world.directory.entries[MARIE] = [world.marie(end=NOW + 5 * SECOND)]
+    assert isinstance(world.find(), Certified)
+    assert isinstance(world.find(at=6 * SECOND), NoCertificate)
+    # an earlier moment is not answered from a later one
+    assert isinstance(world.find(at=-3600 * SECOND), Certified)
+
+
+def test_import_is_seen_at_once(world: World) -> None:
+    assert isinstance(world.find(), NoCertificate)
+    world.in_store(world.marie())
+    assert isinstance(world.find(), Certified)
+
+
+def test_many_at_once(world: World) -> None:
+    addresses = [f"user{number}@a.example" for number in range(12)]
+    for address in addresses[:6]:
+        world.directory.entries[address] = [world.ca.issue("U", emails=(address,))]
+    world.directory.delay = 0.05
+    wanted = [*addresses, addresses[0].upper(), "not an address"]
+    found = world.finder.find_all(wanted, moment=NOW)
+    assert set(found) == set(wanted)
+    assert all(isinstance(found[address], Certified) for address in addresses[:6])
+    assert all(isinstance(found[address], NoCertificate) for address in addresses[6:])
+    assert found[addresses[0].upper()] == found[addresses[0]]
+    assert found["not an address"].looked_in == ()
+    assert world.directory.most_busy > 1
+    assert len(world.directory.asked) == 12
+
+
+def test_a_known_address_costs_microseconds(world: World) -> None:
+    world.trust._poll = 1.0
+    world.directory.entries[MARIE] = [world.marie()]
+    world.find()
+    best = min(_time(world) for _ in range(5))
+    assert best < 30e-6
+
+
+def _time(world: World) -> float:
+    start = time.perf_counter()
+    for _ in range(1000):
+        world.finder.find(MARIE, moment=NOW)
+    return (time.perf_counter() - start) / 1000

@@ -1,0 +1,143 @@
+"""CRLs are fetched ahead of need, and nothing bad replaces a good one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.database import Database
+from pki import store
+from pki.errors import FetchTrouble, problem
+from pki.fetch import FetchRules
+from pki.keeper import CrlSource, SourceReport, refresh_crls
+from pki.trust import StoredTrust
+from tests.pki_maker import DAY, NOW, Authority, key, root
+
+RULES = FetchRules(frozenset())
+HOUR = timedelta(hours=1)
+
+
+class Web:
+    """Stands for the network: URL → bytes, or trouble."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, bytes] = {}
+        self.asked: list[str] = []
+
+    def __call__(self, url: str, _rules: FetchRules) -> bytes:
+        self.asked.append(url)
+        if url not in self.pages:
+            raise FetchTrouble(problem("limits.fetch", "{url} was not fetched", url=url))
+        return self.pages[url]
+
+
+class House:
+    def __init__(self, database: Database, ca: Authority) -> None:
+        self.database = database
+        self.web = Web()
+        self.trust = StoredTrust(database.read, anchors=[ca.anchor()])
+
+    def refresh(
+        self, *sources: CrlSource, at: timedelta = timedelta(0), force: bool = False
+    ) -> list[SourceReport]:
+        return refresh_crls(
+            self.database.read,
+            self.database.write,
+            sources,
+            trust=self.trust,
+            rules=RULES,
+            moment=NOW + at,
+            force=force,
+            get=self.web,
+        )
+
+    def numbers(self) -> list[int | None]:
+        with self.database.read() as conn:
+            return [crl.number for crl in store.current_crls(conn, {})]
+
+
+@pytest.fixture
+def ca() -> Authority:
+    return root()
+
+
+@pytest.fixture
+def house(pki_database: Database, ca: Authority) -> House:
+    return House(pki_database, ca)
+
+
+URL = "http://crl.example/root.crl"
+SOURCE = CrlSource("root", URL, every=6 * HOUR)
+
+
+def test_from_url_and_file(house: House, ca: Authority, tmp_path: Path) -> None:
+    house.web.pages[URL] = ca.crl(5)
+    (report,) = house.refresh(SOURCE)
+    assert (report.state, report.number, report.issuer) == ("stored", 5, "CN=Root,O=Sceau Tests")
+    file = tmp_path / "by-hand.crl"
+    file.write_bytes(ca.crl(6))
+    (report,) = house.refresh(CrlSource("hand", str(file)))
+    assert report.state == "stored"
+    assert house.numbers() == [6]
+
+
+def test_when_it_is_due(house: House, ca: Authority) -> None:
+    # Valid from a day ago for three days in all: half of it is over in 12 hours.
+    house.web.pages[URL] = ca.crl(5, end=NOW + 2 * DAY)
+    assert house.refresh(SOURCE)[0].state == "stored"
+    assert house.refresh(SOURCE, at=5 * HOUR)[0].state == "not-due"
+    assert house.refresh(SOURCE, at=6 * HOUR)[0].state == "unchanged"
+    assert house.refresh(SOURCE, at=11 * HOUR)[0].state == "not-due"
+    slow = CrlSource("root", URL, every=30 * DAY)
+    assert house.refresh(slow, at=12 * HOUR)[0].state == "unchanged"
+    assert house.refresh(slow, at=12 * HOUR + timedelta(minutes=4))[0].state == "not-due"
+    assert house.refresh(slow, at=12 * HOUR + timedelta(minutes=5))[0].state == "unchanged"
+    assert (
+        house.refresh(slow, at=12 * HOUR + timedelta(minutes=6), force=True)[0].state == "unchanged"
+    )
+
+
+def test_failure_keeps_the_old_one_and_is_retried(house: House, ca: Authority) -> None:
+    house.web.pages[URL] = ca.crl(5)
+    house.refresh(SOURCE)
+    del house.web.pages[URL]
+    (report,) = house.refresh(SOURCE, at=6 * HOUR)
+    assert report.state == "failed"
+    assert report.next_update == NOW + 7 * DAY
+    assert report.problem is not None
+    assert house.numbers() == [5]
+    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(minutes=4))[0].state == "not-due"
+    house.web.pages[URL] = ca.crl(6)
+    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(minutes=5))[0].state == "stored"
+
+
+def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) -> None:
+    house.web.pages[URL] = ca.crl(5)
+    house.refresh(SOURCE)
+    bad = {
+        "garbage": (b"<html>", "structure.crl"),
+        "older": (ca.crl(4), "revocation.crl-number"),
+        "expired": (ca.crl(9, start=NOW - 3 * DAY, end=NOW - 2 * DAY), "revocation.stale"),
+        "future": (ca.crl(9, start=NOW + DAY), "revocation.crl-future"),
+        "forged": (ca.crl(9, crl_key=key("stranger")), "revocation.signature"),
+        "stranger": (root("Stranger").crl(9), "revocation.crl-issuer"),
+    }
+    sources = [CrlSource(name, f"http://crl.example/{name}") for name in bad]
+    for source, (data, _) in zip(sources, bad.values(), strict=True):
+        house.web.pages[source.location] = data
+    good = CrlSource("good", "http://crl.example/good")
+    house.web.pages[good.location] = ca.crl(6)
+    reports = house.refresh(*sources, good)
+    codes = [report.problem.code if report.problem else "" for report in reports]
+    assert codes == [code for _, code in bad.values()] + [""]
+    assert reports[-1].state == "stored"
+    assert house.numbers() == [6]
+
+
+def test_missing_file(house: House, tmp_path: Path) -> None:
+    (report,) = house.refresh(CrlSource("hand", str(tmp_path / "absent.crl")))
+    assert report.state == "failed"
+    assert report.problem is not None
+    assert "absent.crl cannot be read: No such file" in report.problem.text

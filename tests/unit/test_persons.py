@@ -1,0 +1,162 @@
+"""Persons' keys: wrapped, bound, used only with consent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.database import Database
+from pki.errors import CertificateRefused, PrivateKeyError
+from pki.models import SignatureScheme
+from pki.persons import (
+    KeyEncryptionKey,
+    PersonSigners,
+    create_kek,
+    give_consent,
+    import_p12,
+    list_consents,
+    list_keys,
+    load_kek,
+    signer_for,
+    withdraw_consent,
+)
+from pki.tables import person_keys
+from tests.pki_maker import DAY, NOW, Issued, root, usage
+
+MARIE = "marie@a.example"
+CA = root()
+KEK = KeyEncryptionKey(os.urandom(32))
+
+
+def person(address: str = MARIE, **options: object) -> Issued:
+    return CA.issue("Marie", emails=(address,), **options)  # type: ignore[arg-type]
+
+
+def store(database: Database, issued: Issued, address: str = MARIE) -> None:
+    with database.write() as conn:
+        import_p12(
+            conn, issued.p12(b"pw", CA.cert), b"pw", address=address, kek=KEK, by="anne", moment=NOW
+        )
+
+
+def consent(database: Database, issued: Issued, address: str = MARIE) -> None:
+    with database.write() as conn:
+        give_consent(
+            conn,
+            address=address,
+            certificate_sha256=issued.sha256,
+            person="Marie Curie",
+            by="anne",
+            moment=NOW,
+        )
+
+
+def test_only_with_live_consent(pki_database: Database) -> None:
+    marie = person()
+    store(pki_database, marie)
+    signers = PersonSigners(pki_database.read, KEK)
+    assert signers.signer_for(MARIE, NOW) is None
+    consent(pki_database, marie)
+    signer = signers.signer_for("Marie@A.example", NOW)
+    assert signer is not None
+    assert signer.certificate == marie.der
+    assert signer.sign(b"x", SignatureScheme.RSA_PKCS1, "sha256")
+    assert signers.signer_for(MARIE, NOW) is signer  # unwrapped once
+    assert signers.signer_for(MARIE, NOW - DAY) is None  # not yet given then
+    assert signers.signer_for("paul@a.example", NOW) is None
+    with pki_database.write() as conn:
+        assert withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY) == 1
+        assert signer_for(conn, MARIE, NOW + DAY, KEK) is None
+        assert signer_for(conn, MARIE, NOW, KEK) is not None  # at that moment there was consent
+        (record,) = list_consents(conn)
+    assert signers.signer_for(MARIE, NOW + DAY) is None
+    assert (record.person, record.given_by, record.withdrawn_by) == ("Marie Curie", "anne", "marie")
+
+
+def test_only_while_the_certificate_holds(pki_database: Database) -> None:
+    marie = person(end=NOW + DAY)
+    store(pki_database, marie)
+    consent(pki_database, marie)
+    with pki_database.read() as conn:
+        assert signer_for(conn, MARIE, NOW, KEK) is not None
+        assert signer_for(conn, MARIE, NOW + 2 * DAY, KEK) is None
+
+
+def test_import_refuses(pki_database: Database) -> None:
+    with pytest.raises(CertificateRefused, match=r"is for paul@a\.example, not for marie"):
+        store(pki_database, person("paul@a.example"))
+    with pytest.raises(CertificateRefused, match="keyUsage lacks digitalSignature"):
+        store(pki_database, person(key_usage=usage("key_encipherment")))
+    with pytest.raises(CertificateRefused, match="is valid from"):
+        store(pki_database, person(end=NOW - DAY))
+    with pytest.raises(CertificateRefused, match="rsa 1024"):
+        store(pki_database, person(kind="rsa1024"))
+    with (
+        pytest.raises(PrivateKeyError, match=r"the password for PKCS#12 is wrong"),
+        pki_database.write() as conn,
+    ):
+        import_p12(conn, person().p12(b"pw"), b"no", address=MARIE, kek=KEK, by="anne", moment=NOW)
+    marie = person()
+    store(pki_database, marie)
+    with pytest.raises(PrivateKeyError, match="is stored already"):
+        store(pki_database, marie)
+    with pytest.raises(PrivateKeyError, match="no key for the certificate"):
+        consent(pki_database, person())
+    with pki_database.read() as conn:
+        assert [one.address for one in list_keys(conn)] == [MARIE]
+
+
+def test_a_row_cannot_be_moved_or_opened_by_another_key(pki_database: Database) -> None:
+    """Who can write to the table must not make one person's key sign for another."""
+    both = CA.issue("Both", emails=(MARIE, "paul@a.example"))
+    store(pki_database, both)
+    consent(pki_database, both)
+    with pki_database.read() as conn:
+        other = KeyEncryptionKey(os.urandom(32))
+        with pytest.raises(PrivateKeyError, match="another key-encryption key"):
+            signer_for(conn, MARIE, NOW, other)
+    with pki_database.write() as conn:
+        conn.execute(sa.update(person_keys).values(address="paul@a.example"))
+    consent(pki_database, both, "paul@a.example")
+    with pki_database.read() as conn, pytest.raises(PrivateKeyError, match="was changed"):
+        signer_for(conn, "paul@a.example", NOW, KEK)
+
+
+def test_the_database_holds_no_key_in_clear(pki_database: Database) -> None:
+    marie = person()
+    store(pki_database, marie)
+    secret = marie.key.private_numbers().d  # type: ignore[union-attr]
+    octets = secret.to_bytes((secret.bit_length() + 7) // 8, "big")
+    for file in pki_database.path.parent.iterdir():
+        assert octets not in file.read_bytes()
+
+
+def test_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "kek"
+    made = create_kek(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_kek(path).name == made.name
+    with pytest.raises(PrivateKeyError, match="File exists"):
+        create_kek(path)
+    path.chmod(0o640)
+    with pytest.raises(PrivateKeyError, match="chmod 600"):
+        load_kek(path)
+    short = tmp_path / "short"
+    short.write_bytes(b"x" * 31)
+    short.chmod(0o600)
+    with pytest.raises(PrivateKeyError, match="32 octets"):
+        load_kek(short)
+    with pytest.raises(PrivateKeyError, match="No such file"):
+        load_kek(tmp_path / "absent")
+
+
+def test_the_key_encryption_key_is_never_shown() -> None:
+    octets = os.urandom(32)
+    kek = KeyEncryptionKey(octets)
+    assert octets.hex() not in repr(kek)
+    with pytest.raises(TypeError):
+        pickle.dumps(kek)
