@@ -50,9 +50,7 @@ def entries(database: Database) -> int:
         return len(list(read_entries(conn)))
 
 
-def test_what_comes_during_a_commit_shares_the_next(
-    database: Database, appender: Appender
-) -> None:
+def test_what_comes_during_a_commit_shares_the_next(database: Database, appender: Appender) -> None:
     sizes: list[int] = []
 
     async def run() -> None:
