@@ -31,7 +31,9 @@ log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
 _INDEX_PAUSE = 1.0
-_NICER = 5  # the index may be seconds behind, mail may not wait for it
+# Taking mail comes before sending it, and both before the index, which may be seconds behind:
+# a client waits for its 250, and what comes together is sealed together for less.
+_NICE_WORKER, _NICE_INDEX = 3, 12
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,6 +102,8 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
+    os.nice(_NICE_WORKER)
+
     async def serve() -> None:
         worker = wiring.worker(args.name)
         stop = _stop_event()
@@ -122,7 +126,7 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
     indexer = wiring.indexer
     _ready()
-    os.nice(_NICER)
+    os.nice(_NICE_INDEX)
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
         if indexer.step() < indexer.batch:
