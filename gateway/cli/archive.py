@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import getpass
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO
 from gateway.cli.options import add_config, add_json, config_path, moment
 from gateway.cli.output import Output, output_of, time_json, time_text
@@ -74,7 +74,7 @@ def _search(args: Namespace) -> int:
         args.query,
         args.limit,
         org=installation.config.gateway.organisation,
-        reader=getpass.getuser(),
+        reader=operator(),
         case=args.case,
         since=args.since,
         until=args.until,
@@ -145,7 +145,7 @@ def _show(args: Namespace) -> int:
                 installation.database.read,
                 archive_id,
                 key,
-                reader=getpass.getuser(),
+                reader=operator(),
                 case=args.case,
             )
             _give(content, archive_id, target, output)
@@ -243,7 +243,7 @@ def _verify(args: Namespace) -> int:
     if args.open:
         unwrapper = load_private_key(args.key)
         fields = {
-            "reader": getpass.getuser().encode(),
+            "reader": operator().encode(),
             "case": args.case.encode(),
             "what": b"verify --open",
             "since": str(args.since).encode(),

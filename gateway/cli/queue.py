@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from argparse import ArgumentParser, Namespace
 
+from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
 from gateway.cli.options import add_config, add_json, config_path
 from gateway.cli.output import Output, output_of, time_json, time_text
@@ -156,7 +156,7 @@ def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Out
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            perform(wiring, verb, archive_id, by=getpass.getuser(), reason=reason)
+            perform(wiring, verb, archive_id, by=operator(), reason=reason)
         except Busy as error:
             if time.monotonic() < end:
                 time.sleep(0.2)
