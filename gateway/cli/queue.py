@@ -147,6 +147,7 @@ def _act(args: Namespace) -> int:
 
 
 def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Output) -> bool:
+    from gateway.cli.border import explained
     from gateway.cli.queue_acts import perform
     from gateway.errors import SceauError
     from gateway.queue.store import Busy
@@ -157,14 +158,12 @@ def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Out
     while True:
         try:
             perform(wiring, verb, archive_id, by=operator(), reason=reason)
-        except Busy as error:
-            if time.monotonic() < end:
+        except SceauError as error:
+            if isinstance(error, Busy) and time.monotonic() < end:
                 time.sleep(0.2)
                 continue
-            output.note("{message}", message=output.text(error.template, **error.facts))
-            return False
-        except SceauError as error:
-            output.note("{message}", message=output.text(error.template, **error.facts))
+            for line in explained(error, output)[0]:
+                output.note("{command}: {line}", command="sceau queue", line=line)
             return False
         break
     if output.as_json:
