@@ -12,6 +12,8 @@ from archive.fields import NAMES, Field, Withheld, commitment, encode_payload, l
 from archive.seal import Sealed
 from archive.wrap import wraps_hash
 
+CONTENT_KIND = "accepted"
+
 # Fields that are added to the payload of an entry with sealed content.
 CONTENT_SHA256 = "content.sha256"
 CONTENT_SIZE = "content.size"
@@ -25,7 +27,8 @@ WORKING_WRAP_SHA256 = "working-wrap.sha256"
 class Draft:
     """An entry to be written. fields: name → value, committed to with a salt each.
 
-    sealed: content that comes into the archive with this entry; once for an archive id.
+    sealed: content that comes into the archive with this entry; once for an archive id, and with
+        the kind `CONTENT_KIND` only, so that a reader of the log knows where content begins.
     """
 
     kind: str
@@ -61,6 +64,8 @@ def prepare(draft: Draft) -> Prepared:
     values = dict(draft.fields)
     withheld: Mapping[str, Withheld] = {}
     if draft.sealed is not None:
+        if draft.kind != CONTENT_KIND:
+            raise _clash(f"content comes with an entry of kind {CONTENT_KIND} only")
         own = _sealed_values(draft.sealed)
         withheld = draft.sealed.withheld
         if draft.sealed.archive_id != draft.archive_id:

@@ -20,8 +20,9 @@ import tantivy
 
 from archive import reading
 from archive.chain import Tip
+from archive.drafts import CONTENT_KIND
 from archive.entry import decode
-from archive.errors import Damaged
+from archive.errors import Damaged, EntryMalformed
 from archive.fulltext import POSITION_ID, open_index, unusable
 from archive.seal import Unwrapper, open_content
 from archive.store import Record
@@ -102,7 +103,7 @@ class Indexer:
         read: Callable[[], AbstractContextManager[sa.Connection]],
         keys: Unwrapper,
         *,
-        batch: int = 256,
+        batch: int = 1024,
     ) -> None:
         """Open or make the index. Raises IndexUnusable (also when another process writes to it).
 
@@ -114,7 +115,7 @@ class Indexer:
         self._extract = extract
         self._read = read
         self._keys = keys
-        self._batch = batch
+        self.batch = batch
         self._index = open_index(index_dir, create=True)
         try:
             # One thread: the gateway's seal and delivery processes need the cores more.
@@ -132,13 +133,13 @@ class Indexer:
         with self._read() as conn:
             tip = reading.head(conn)
             at = _place(self._dir, self._position, tip)
-            rows = list(reading.read_raw(conn, at, limit=self._batch))
+            rows = list(reading.read_raw(conn, at, limit=self.batch))
             if not rows:
                 return 0
-            found = reading.records(conn, [raw for _, _, raw in rows])
+            bringing, unclear = _bringing_content(rows)
+            found = reading.records(conn, [raw for _, _, raw in bringing])
             sealed: list[Record] = []
-            unclear: list[str] = []
-            for (_, archive_id, _), one in zip(rows, found, strict=True):
+            for (_, archive_id, _), one in zip(bringing, found, strict=True):
                 if isinstance(one, Damaged):
                     unclear.append(archive_id)
                 elif reading.has_content(one):
@@ -202,6 +203,22 @@ class Indexer:
         self._writer.commit()
         self._index.reload()
         self._position = reached
+
+
+def _bringing_content(
+    rows: list[tuple[int, str, bytes]],
+) -> tuple[list[tuple[int, str, bytes]], list[str]]:
+    """The rows whose entries bring a mail, and the ids of rows that cannot be read."""
+    bringing, unclear = [], []
+    for row in rows:
+        try:
+            entry = decode(row[2])
+        except EntryMalformed:
+            unclear.append(row[1])
+        else:
+            if entry.kind == CONTENT_KIND:
+                bringing.append(row)
+    return bringing, unclear
 
 
 def _fill(document: tantivy.Document, found: Extracted) -> None:

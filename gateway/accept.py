@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -30,6 +30,7 @@ from gateway.failpoints import hit
 from gateway.mail import Peer, Submission
 from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
+from gateway.queue.batches import Batches
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
 from pki.addresses import canonical, in_domain
@@ -56,6 +57,19 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A mail ready to be stored: its log entry with sealed content, its queue rows."""
+
+    draft: Draft
+    row: NewMessage
+
+
+def _rows(conn: sa.Connection, batch: Sequence[Accepted]) -> None:
+    enqueue(conn, [one.row for one in batch])
+    hit("accept.rows-written")
+
+
+@dataclass
 class Intake:
     """Decides on sessions of the way out and stores what they bring.
 
@@ -72,6 +86,10 @@ class Intake:
     expire: timedelta
     data_folder: Path
     max_size: int
+    _batches: Batches[Accepted] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._batches = Batches(self.appender, lambda one: [one.draft], _rows)
 
     # -- questions the session asks, in the order of the dialogue ------------------------------
 
@@ -125,17 +143,14 @@ class Intake:
             sender=submission.mail_from,
             author=author,
             parameters={**submission.parameters, **_trace(submission.peer)},
+            sha256=sealed.content_sha256,
             size=len(submission.raw),
             accepted_at=accepted_at,
             expires_at=accepted_at + self.expire // timedelta(microseconds=1),
             recipients=submission.rcpt_to,
         )
 
-        def queue_rows(conn: sa.Connection) -> None:
-            enqueue(conn, row)
-            hit("accept.rows-written")
-
-        await asyncio.wrap_future(self.appender.submit([draft], queue_rows))
+        await self._batches.commit(Accepted(draft, row))
         hit("accept.committed")
         log.info(
             "accepted",
@@ -197,37 +212,41 @@ def _trace(peer: Peer) -> dict[str, str]:
 def sealed_headers(message: Message) -> dict[str, bytes]:
     """Header fields that are kept as sealed payload: `header.NAME`, repeated ones numbered."""
     found: dict[str, bytes] = {}
-    for field in message.fields:
-        if field.name in _SEALED_HEADERS:
-            key = f"header.{field.name}"
+    for one in message.fields:
+        if one.name in _SEALED_HEADERS:
+            key = f"header.{one.name}"
             if key in found:
                 key = f"{key}.{sum(k.startswith(key) for k in found)}"
-            found[key] = field.value
+            found[key] = one.value
     return found
 
 
 def accepted_fields(submission: Submission) -> dict[str, bytes]:
     """The open fields of an `accepted` entry: envelope, connection, how the sender was proved.
 
-    Every recipient is a field of its own, so that a Bcc name can be withheld from a bundle that
-    still verifies (design §4).
+    The connection is one field, so that it can end earlier than the content; every recipient is a
+    field of his own, so that a Bcc name can be withheld from a bundle that still verifies.
     """
     peer = submission.peer
-    proof = {"method": "relay", "relay": peer.relay, "network-address": peer.ip}
+    connection = {
+        "address": peer.ip,
+        "helo": peer.helo,
+        "tls": peer.tls,
+        "received": submission.received_at.isoformat(timespec="microseconds"),
+    }
     fields = {
         "direction": b"out",
-        "peer.address": peer.ip.encode(),
-        "peer.helo": peer.helo.encode("utf-8", "surrogateescape"),
-        "peer.tls": peer.tls.encode(),
-        "sender.proof": json.dumps(proof, sort_keys=True, separators=(",", ":")).encode(),
+        "connection": _json(connection),
+        "sender.proof": _json({"method": "relay", "relay": peer.relay, "address": peer.ip}),
         "envelope.from": submission.mail_from.encode(),
-        "envelope.parameters": json.dumps(
-            submission.parameters, sort_keys=True, separators=(",", ":")
-        ).encode(),
-        "received": submission.received_at.isoformat(timespec="microseconds").encode(),
+        "envelope.parameters": _json(submission.parameters),
     }
     fields.update(recipient_fields("envelope.to", submission.rcpt_to))
     return fields
+
+
+def _json(value: dict[str, str]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def recipient_fields(name: str, addresses: Sequence[str]) -> dict[str, bytes]:
@@ -241,6 +260,6 @@ def notice_fields(recipient: str, about: str, moment: datetime) -> dict[str, byt
         "direction": b"notice",
         "about": about.encode(),
         "envelope.from": b"",
-        "received": moment.isoformat(timespec="microseconds").encode(),
+        "written": moment.isoformat(timespec="microseconds").encode(),
         **recipient_fields("envelope.to", [recipient]),
     }

@@ -205,6 +205,7 @@ class Notices:
                 sender="",
                 author="",
                 parameters={},
+                sha256=sealed.content_sha256,
                 size=len(content),
                 accepted_at=micros,
                 expires_at=micros + self.expire_micros,

@@ -50,6 +50,11 @@ class Installation:
             )
         return database
 
+    def close(self) -> None:
+        """Close the database if it was opened: for commands."""
+        if "database" in self.__dict__:
+            self.database.close()
+
     @cached_property
     def data_folder(self) -> Path:
         """Where the database lies: its free space decides whether mail is taken."""

@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
+from json import JSONEncoder
+from typing import Any
 
 import structlog
+
+# Made once: json.dumps with arguments makes an encoder anew for every line.
+_ENCODE = JSONEncoder(ensure_ascii=False, default=str, separators=(", ", ": ")).encode
+
+
+def _json(line: Any, **_options: Any) -> str:
+    return _ENCODE(line)
+
+
+def _stamp(_logger: Any, level: str, line: Any) -> Any:
+    line["level"] = level
+    line["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")
+    return line
 
 
 def configure(*, json: bool, level: str) -> None:
     """Set up structlog for this process. level: a name of the logging module, lower case."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(serializer=_json)
         if json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],

@@ -70,6 +70,7 @@ def _refusal(refusal: Refusal) -> dict[str, object]:
     }
 
 
+@lru_cache(maxsize=4096)  # a verdict is used for many mails
 def _certificate(checked: CheckedCertificate) -> dict[str, object]:
     return {
         "sha256": checked.sha256,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -29,7 +30,8 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
-_INDEX_PAUSE = 0.3
+_INDEX_PAUSE = 1.0
+_NICER = 5  # the index may be seconds behind, mail may not wait for it
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     structlog.contextvars.bind_contextvars(process=args.name)
     if failpoints.ARMED is not None:
         log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
+    # without looking at those again saves a tenth of the processor time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         _ROLES[args.role](wiring, args)
     except (SceauError, PkiError) as error:
@@ -115,9 +122,10 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
     indexer = wiring.indexer
     _ready()
-    # Reading in good-sized steps: a commit of the index costs the same for one mail as for many.
+    os.nice(_NICER)
+    # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
-        if indexer.step() == 0:
+        if indexer.step() < indexer.batch:
             stop.wait(_INDEX_PAUSE)
     indexer.close()
 

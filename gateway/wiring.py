@@ -55,6 +55,12 @@ _CONNECTIONS = 16
 class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for."""
 
+    def close(self) -> None:
+        """Give back connections and threads of the parts that were made: for commands."""
+        if "finder" in self.__dict__:
+            self.finder.close()
+        super().close()
+
     # -- archive -------------------------------------------------------------------------------
 
     @cached_property

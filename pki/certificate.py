@@ -70,6 +70,8 @@ class ParsedCertificate:
         self.subject: NameKey = name_key(cert.subject)
         self.issuer: NameKey = name_key(cert.issuer)
         self.serial = cert.serial_number
+        if self.serial.bit_length() > 8 * 21:  # RFC 5280 §4.1.2.2: 20 octets
+            raise ValueError("its serial number is longer than 20 octets")
         self.not_before: datetime = cert.not_valid_before_utc
         self.not_after: datetime = cert.not_valid_after_utc
         self.self_issued = self.subject == self.issuer

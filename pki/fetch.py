@@ -6,6 +6,7 @@ follows no redirect, and ends in time and size whatever the server does.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -122,22 +123,7 @@ def _checked_address(
     deadline: float,
 ) -> str:
     """The address to connect to. A name that also resolves to a forbidden one is refused."""
-    answer: list[str | OSError] = []
-
-    def ask() -> None:
-        try:
-            answer.extend(look_up(host, port))
-        except OSError as error:
-            answer.append(error)
-
-    # The resolver has no time limit of its own, so it runs beside us.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_left(deadline))
-    found = list(answer)
-    if not found or isinstance(found[0], OSError):
-        raise _trouble(url, "{host} has no address", host=host)
-    addresses = [str(item) for item in found]
+    addresses = addresses_within(look_up, host, port, deadline)
     for address in addresses:
         if not _may_reach(ip_address(address.partition("%")[0]), rules):
             raise _trouble(
@@ -147,6 +133,30 @@ def _checked_address(
                 address=address,
             )
     return addresses[0]
+
+
+def addresses_within(
+    look_up: Callable[[str, int], list[str]], host: str, port: int, deadline: float
+) -> list[str]:
+    """IP addresses of a host, at least one. deadline: monotonic seconds.
+
+    The system's resolver has no time limit, so it runs beside us.
+    Raises OSError (TimeoutError among it).
+    """
+    found: list[str] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            found.extend(look_up(host, port))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_left(deadline))
+    if thread.is_alive():
+        raise TimeoutError("the name was not resolved in time")
+    if not found:
+        raise OSError(f"{host} has no address")
+    return list(found)
 
 
 def _may_reach(address: IPAddress, rules: FetchRules) -> bool:

@@ -7,53 +7,32 @@ back is never a "no": every trouble is DirectoryTrouble.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import ldap
 import ldap.filter
 
+from pki.addresses import canonical
 from pki.anchors import parse_certificates
 from pki.certificate import MAX_OCTETS
+from pki.channel import open_channel
+from pki.directory import Directory, check_settings
 from pki.errors import DirectoryTrouble, Problem, problem
 from pki.models import Candidate, Refusal
+
+__all__ = ["Directory", "DirectoryAnswer", "DirectoryClient", "search_filter"]
 
 MAX_ENTRIES = 20  # entries with one mail address
 MAX_VALUES = 50  # certificates in one entry
 
-_TLS_1_2 = 0x303
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """One directory as the admin described it.
-
-    domains: address domains it is asked for (S20: no other look-up leaves); see
-    `pki.addresses.in_domain`. ca_file: PEM; needed for ldaps:// and StartTLS, the system's CAs are
-    not used. unsafe_plain: allow ldap:// without StartTLS to another machine.
-    """
-
-    name: str
-    url: str
-    base: str
-    domains: tuple[str, ...]
-    starttls: bool = False
-    ca_file: Path | None = None
-    bind_dn: str = ""
-    password: str = field(default="", repr=False)
-    network_timeout: timedelta = timedelta(seconds=2)
-    operation_timeout: timedelta = timedelta(seconds=3)
-    attributes: tuple[str, ...] = ("userCertificate;binary", "userCertificate")
-    mail_attributes: tuple[str, ...] = ("mail",)
-    unsafe_plain: bool = False
+_NOWHERE = "ldapi://%2Fnonexistent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +59,7 @@ class DirectoryClient:
         pool: int = 4,
         retry_after: timedelta = timedelta(seconds=30),
     ) -> None:
-        _check_settings(directory)
+        check_settings(directory)
         self.directory = directory
         self._places = threading.BoundedSemaphore(pool)
         self._lock = threading.Lock()
@@ -90,16 +69,18 @@ class DirectoryClient:
         self._trouble: Problem | None = None
 
     def search(self, address: str) -> DirectoryAnswer:
-        """Certificates of the entries with this canonical mail address.
+        """Certificates of the entries with this mail address.
 
-        Raises DirectoryTrouble (at once while the breaker is open).
+        Raises DirectoryTrouble (at once while the breaker is open), AddressError: what has no
+        canonical form never leaves (slapd takes a value with NUL at its end for the one without).
         """
+        address = canonical(address)
         self._fail_fast()
         with self._places:
             self._fail_fast(may_try=True)  # it may have opened while we waited for a place
             try:
                 found = self._search(address)
-            except ldap.LDAPError as error:
+            except (ldap.LDAPError, OSError) as error:
                 raise self._failed(error) from error
         with self._lock:
             self._trouble = None
@@ -128,7 +109,7 @@ class DirectoryClient:
         directory = self.directory
         return (directory.network_timeout + directory.operation_timeout).total_seconds()
 
-    def _failed(self, error: ldap.LDAPError) -> DirectoryTrouble:
+    def _failed(self, error: ldap.LDAPError | OSError) -> DirectoryTrouble:
         reason = _problem(self.directory, error)
         away = reason.code != "directory.answer"
         with self._lock:
@@ -227,64 +208,15 @@ def search_filter(attributes: tuple[str, ...], address: str) -> str:
     return terms[0] if len(terms) == 1 else f"(|{''.join(terms)})"
 
 
-def _check_settings(directory: Directory) -> None:
-    parts = urlsplit(directory.url)
-    why = ""
-    if parts.scheme not in ("ldap", "ldaps", "ldapi"):
-        why = "its address must begin with ldaps://, ldap:// or ldapi://"
-    elif parts.path.strip("/") or parts.query or parts.fragment:
-        why = "its address must be scheme://host:port; the base has a setting of its own"
-    elif parts.scheme == "ldaps" and directory.starttls:
-        why = "ldaps:// has TLS from the start; StartTLS is for ldap://"
-    elif (parts.scheme == "ldaps" or directory.starttls) and directory.ca_file is None:
-        why = "TLS needs the file of the CA that certifies the server"
-    elif directory.ca_file is not None and not directory.ca_file.is_file():
-        why = "the file of its CA does not exist"
-    elif (
-        parts.scheme == "ldap"
-        and not directory.starttls
-        and not directory.unsafe_plain
-        and not _is_loopback(parts.hostname or "")
-    ):
-        why = "ldap:// in clear is for this machine only; use ldaps:// or StartTLS"
-    elif not directory.attributes or not directory.mail_attributes:
-        why = "it needs at least one certificate attribute and one mail attribute"
-    if why:
-        raise DirectoryTrouble(
-            problem(
-                "directory.settings",
-                "the directory {directory} cannot be used: " + why,
-                directory=directory.name,
-            )
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _connect(directory: Directory, deadline: float) -> Any:
-    """A new connection, TLS up, bound. Raises ldap.LDAPError."""
-    network = directory.network_timeout.total_seconds()
-    connection = ldap.initialize(directory.url)
+    """A new connection, TLS up, bound. Raises ldap.LDAPError, OSError."""
+    connection = _initialize(directory, deadline)
     try:
         connection.protocol_version = ldap.VERSION3
         # A referral would have us ask, and perhaps bind, wherever the server says (L12).
         connection.set_option(ldap.OPT_REFERRALS, ldap.OPT_OFF)
-        connection.set_option(ldap.OPT_NETWORK_TIMEOUT, network)
-        connection.set_option(ldap.OPT_TIMEOUT, network)
         connection.set_option(ldap.OPT_RESTART, ldap.OPT_OFF)
-        if directory.ca_file is not None:
-            connection.set_option(ldap.OPT_X_TLS_CACERTFILE, str(directory.ca_file))
-            connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
-            connection.set_option(ldap.OPT_X_TLS_PROTOCOL_MIN, _TLS_1_2)
-            # Last: only this makes the options above count.
-            connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
-        if directory.starttls:
-            connection.start_tls_s()
+        network = directory.network_timeout.total_seconds()
         left = max(deadline - time.monotonic(), 0.1)
         connection.set_option(ldap.OPT_TIMEOUT, min(network, left))
         connection.simple_bind_s(directory.bind_dn, directory.password)
@@ -292,6 +224,24 @@ def _connect(directory: Directory, deadline: float) -> Any:
         _unbind(connection)
         raise
     return connection
+
+
+def _initialize(directory: Directory, deadline: float) -> Any:
+    """libldap on a connection that is up already."""
+    parts = urlsplit(directory.url)
+    if parts.scheme == "ldapi":
+        return ldap.initialize(directory.url)
+    network = directory.network_timeout.total_seconds()
+    channel = open_channel(
+        parts.hostname or "",
+        parts.port or (636 if parts.scheme == "ldaps" else 389),
+        ca_file=directory.ca_file if parts.scheme == "ldaps" or directory.starttls else None,
+        starttls=directory.starttls,
+        deadline=min(deadline, time.monotonic() + network),
+    )
+    # libldap opens a lost connection again by the address it was given, in clear: so it is given
+    # one that leads nowhere.
+    return ldap.initialize(_NOWHERE, fileno=channel.detach())
 
 
 def _unbind(connection: Any) -> None:
@@ -325,16 +275,18 @@ def _garbage(value: bytes, source: str) -> Refusal:
     )
 
 
-def _problem(directory: Directory, error: ldap.LDAPError) -> Problem:
+def _problem(directory: Directory, error: ldap.LDAPError | OSError) -> Problem:
     """What happened, in words. `directory.answer`: the server is there, the search is at fault."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     detail = " ".join(str(details.get(key, "")) for key in ("desc", "info")).strip()
     facts = {"directory": directory.name, "detail": ascii(detail)[1:-1][:300] or repr(error)[:300]}
-    if isinstance(error, ldap.TIMEOUT | ldap.TIMELIMIT_EXCEEDED):
+    if isinstance(error, ldap.TIMEOUT | ldap.TIMELIMIT_EXCEEDED | TimeoutError):
         return problem(
             "directory.timeout", "the directory {directory} did not answer in time", **facts
         )
-    if isinstance(error, ldap.SERVER_DOWN | ldap.CONNECT_ERROR | ldap.UNAVAILABLE | ldap.BUSY):
+    if isinstance(
+        error, ldap.SERVER_DOWN | ldap.CONNECT_ERROR | ldap.UNAVAILABLE | ldap.BUSY | OSError
+    ):
         return problem(
             "directory.unreachable", "the directory {directory} is not there ({detail})", **facts
         )
@@ -344,8 +296,7 @@ def _problem(directory: Directory, error: ldap.LDAPError) -> Problem:
         | ldap.INAPPROPRIATE_AUTH
         | ldap.STRONG_AUTH_REQUIRED
         | ldap.INSUFFICIENT_ACCESS
-        | ldap.CONFIDENTIALITY_REQUIRED
-        | ldap.PROTOCOL_ERROR,  # StartTLS is not offered: perhaps stripped on the way
+        | ldap.CONFIDENTIALITY_REQUIRED,
     ):
         return problem(
             "directory.access", "the directory {directory} does not let us in ({detail})", **facts

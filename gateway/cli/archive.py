@@ -13,12 +13,18 @@ from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO
 from gateway.cli.options import add_config, add_json, config_path, moment
 from gateway.cli.output import Output, output_of, time_json, time_text
+from gateway.i18n import message
 
 if TYPE_CHECKING:
     from archive.store import Record
 
 HELP = "search, read, follow and verify the archive"
 
+_STATUS_WORDS = {
+    "valid": message("valid"),
+    "invalid": message("invalid"),
+    "indeterminate": message("cannot tell"),
+}
 _STATUS_CODES = {"valid": DONE, "invalid": NO, "indeterminate": CANNOT_TELL}
 _SHOWN = 200  # characters of a value in the table for people
 
@@ -219,7 +225,7 @@ def _as_json(record: Record) -> dict[str, object]:
 
 def _print(record: Record, output: Output) -> None:
     entry = record.entry
-    output.line(f"{entry.index}  {time_text(entry.time)}  {output.text(entry.kind)}")
+    output.line(f"{entry.index}  {time_text(entry.time)}  {entry.kind}")
     for name, value in _fields(record).items():
         shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
         output.line(f"    {name}: {shown}")
@@ -276,7 +282,7 @@ def _verify(args: Namespace) -> int:
         output.say("First damaged entry: {index}", index=str(report.first_bad))
     output.say(
         "{status}: {entries} entries checked: chain, commitments, sealed bytes.",
-        status=output.text(report.status),
+        status=output.text(_STATUS_WORDS[report.status]),
         entries=str(report.entries),
     )
     if report.opened is None:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.border import explained
-from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE
+from gateway.cli.exits import DONE, NO, USAGE, worst
 from gateway.cli.output import Output, output_of
 from gateway.errors import SceauError
 from pki.errors import Problem
 
 STANDARD_INPUT = Path("-")
-_WORST_FIRST = (USAGE, NO, CANNOT_TELL, DONE)
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -97,8 +96,7 @@ def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[s
     raises FileProblem or OSError for a file that cannot be done.
     """
     output = output_of(args)
-    codes = [_one(output, path, work) for path in inputs]
-    return next((code for code in _WORST_FIRST if code in codes), DONE)
+    return worst([_one(output, path, work) for path in inputs])
 
 
 def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE
-from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.opening import on_wiring
+from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_text
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:
+    from gateway.wiring import Wiring
     from pki.anchors import Anchor
     from pki.certificate import ParsedCertificate
 
@@ -20,23 +21,23 @@ def add_anchor(parser: ArgumentParser) -> None:
     """The verbs of `sceau pki anchor`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="the trust anchors of the configuration")
-    listing.set_defaults(run=_list)
+    listing.set_defaults(run=on_wiring(_list))
     show = verbs.add_parser("show", help="one trust anchor with its certificate")
     show.add_argument("name", metavar="NAME|FINGERPRINT", help="as in the configuration")
-    show.set_defaults(run=_show)
+    show.set_defaults(run=on_wiring(_show))
     for verb in (listing, show):
         add_config(verb)
         add_json(verb)
 
 
-def _list(args: Namespace) -> int:
+def _list(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock
     from gateway.cli.pki_facts import validity_note
 
     output = output_of(args)
     now = clock.now()
     rows = []
-    for anchor, cert in _anchors(args):
+    for anchor, cert in _anchors(wiring):
         if output.as_json:
             output.record(_as_json(anchor, cert))
             continue
@@ -57,13 +58,13 @@ def _list(args: Namespace) -> int:
     return DONE
 
 
-def _show(args: Namespace) -> int:
+def _show(args: Namespace, wiring: Wiring) -> int:
     from gateway.cli.pki_facts import certificate_facts, print_facts
     from gateway.cli.pki_input import fingerprint
 
     output = output_of(args)
     sha256 = fingerprint(args.name)
-    anchors = _anchors(args)
+    anchors = _anchors(wiring)
     for anchor, cert in anchors:
         if args.name != anchor.name and sha256 != anchor.sha256:
             continue
@@ -85,11 +86,9 @@ def _show(args: Namespace) -> int:
     )
 
 
-def _anchors(args: Namespace) -> list[tuple[Anchor, ParsedCertificate]]:
-    from gateway.wiring import Wiring
+def _anchors(wiring: Wiring) -> list[tuple[Anchor, ParsedCertificate]]:
     from pki.certificate import ParsedCertificate
 
-    wiring = Wiring.from_file(config_path(args, os.environ))
     return [(anchor, ParsedCertificate(anchor.certificate)) for anchor in wiring.anchors]
 
 

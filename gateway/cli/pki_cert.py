@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE
-from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.opening import on_installation, on_wiring
+from gateway.cli.options import add_config, add_json
 from gateway.cli.output import output_of, time_json, time_text
 from gateway.cli.pki_cert_import import run_import
 from gateway.cli.pki_cert_show import run_show
 from gateway.cli.pki_find import run_find
 from gateway.errors import NotFound
+
+if TYPE_CHECKING:
+    from gateway.installation import Installation
 
 
 def add_cert(parser: ArgumentParser) -> None:
@@ -21,15 +25,17 @@ def add_cert(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     find = verbs.add_parser("find", help="the certificate the gateway would use for an address")
     find.add_argument("addresses", nargs="+", metavar="ADDRESS", help="recipient")
-    find.set_defaults(run=run_find)
+    find.set_defaults(run=on_wiring(run_find))
 
     show = verbs.add_parser("show", help="what is in a certificate, and where it is kept")
     show.add_argument("what", metavar="FILE|FINGERPRINT", help="PEM, DER, PKCS#7; or a SHA-256")
     show.set_defaults(run=run_show)
 
     listing = verbs.add_parser("list", help="certificates in the local store")
-    listing.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="only of this")
-    listing.set_defaults(run=_list)
+    listing.add_argument(
+        "address", nargs="?", default="", metavar="ADDRESS", help="only for this mail address"
+    )
+    listing.set_defaults(run=on_installation(_list))
 
     bring = verbs.add_parser("import", help="put certificates into the local store")
     bring.add_argument(
@@ -41,24 +47,22 @@ def add_cert(parser: ArgumentParser) -> None:
     bring.add_argument(
         "--source", default="", metavar="TEXT", help="where it is from (otherwise the file's name)"
     )
-    bring.set_defaults(run=run_import)
+    bring.set_defaults(run=on_installation(run_import))
 
     remove = verbs.add_parser("remove", help="take a certificate of the local store out of use")
     remove.add_argument("fingerprint", metavar="FINGERPRINT", help="SHA-256, 64 hex digits")
-    remove.set_defaults(run=_remove)
+    remove.set_defaults(run=on_installation(_remove))
     for verb in (find, show, listing, bring, remove):
         add_config(verb)
         add_json(verb)
 
 
-def _list(args: Namespace) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.store import list_certificates
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         found = list_certificates(conn, args.address)
     now = clock.now()
     rows = []
@@ -85,16 +89,14 @@ def _list(args: Namespace) -> int:
     return DONE
 
 
-def _remove(args: Namespace) -> int:
+def _remove(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from gateway.cli.pki_input import fingerprint_of
-    from gateway.wiring import Wiring
     from pki.store import certificate_history, remove_certificate
 
     output = output_of(args)
     sha256 = fingerprint_of(args.fingerprint)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         lost = [c.address for c in certificate_history(conn, sha256) if c.removed_at is None]
         remove_certificate(conn, sha256, by=operator(), moment=clock.now())
     if not lost:

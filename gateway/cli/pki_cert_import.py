@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import worst
-from gateway.cli.options import config_path
 from gateway.cli.output import Output, output_of
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from gateway.cli.pki_input import Input
-    from gateway.wiring import Wiring
+    from gateway.installation import Installation
     from pki.certificate import ParsedCertificate
     from pki.errors import Problem
 
@@ -34,27 +32,25 @@ class _Report:
     problems: list[Problem] = field(default_factory=list)
 
 
-def run_import(args: Namespace) -> int:
+def run_import(args: Namespace, installation: Installation) -> int:
     """Store the certificates of all files; a bad one does not stop the others."""
     from gateway.cli.pki_input import inputs
-    from gateway.wiring import Wiring
     from pki.addresses import canonical
 
     output = output_of(args)
     addresses = (canonical(args.address),) if args.address else ()
     files = inputs(args.files)
-    wiring = Wiring.from_file(config_path(args, os.environ))
     codes = []
     with output.progress("importing", len(files)) as bar:
         for file in files:
             source = args.source or file.path.name
-            codes.append(_import(file, addresses, source, wiring, output))
+            codes.append(_import(file, addresses, source, installation, output))
             bar.step()
     return worst(codes)
 
 
 def _import(
-    file: Input, addresses: tuple[str, ...], source: str, wiring: Wiring, output: Output
+    file: Input, addresses: tuple[str, ...], source: str, installation: Installation, output: Output
 ) -> int:
     from gateway.cli.pki_input import certificates_in, code_of
     from pki.errors import problem
@@ -62,7 +58,7 @@ def _import(
     report = _Report(str(file.path))
     certs, report.problems = certificates_in(file)
     for start in range(0, len(certs), _AT_ONCE):
-        with wiring.database.write() as conn:
+        with installation.database.write() as conn:
             for cert in certs[start : start + _AT_ONCE]:
                 _store(conn, cert, addresses, source, report)
     if report.passed_over and not report.imported and not report.problems:

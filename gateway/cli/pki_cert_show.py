@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE, USAGE, worst
-from gateway.cli.options import config_path
+from gateway.cli.opening import opened_wiring
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.errors import NotFound
 
@@ -62,11 +61,10 @@ def _show_file(file: Input, output: Output) -> int:
 def _show_kept(args: Namespace, sha256: str, output: Output) -> int:
     from gateway import clock
     from gateway.cli.pki_facts import certificate_facts, facts_json, print_facts, validity_note
-    from gateway.wiring import Wiring
     from pki.certificate import ParsedCertificate
 
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    kept = list(_places(wiring, sha256, output))
+    with opened_wiring(args) as wiring:
+        kept = list(_places(wiring, sha256, output))
     if not kept:
         raise NotFound(
             "no certificate {sha256} is known here: neither in the configuration nor in the "

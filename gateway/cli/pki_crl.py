@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE, worst
-from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.opening import on_installation, on_wiring, opened_installation
+from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.pki_crl_bring import run_import, run_refresh
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:
     from gateway.cli.pki_input import Input
+    from gateway.installation import Installation
     from pki.crl import Crl
     from pki.store import StoredCrl
 
@@ -24,33 +25,31 @@ def add_crl(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="the newest stored CRL of each issuer and scope")
     listing.add_argument("--all", action="store_true", help="also those that were replaced")
-    listing.set_defaults(run=_list)
+    listing.set_defaults(run=on_installation(_list))
 
     show = verbs.add_parser("show", help="what is in a CRL")
     show.add_argument("what", metavar="FILE|FINGERPRINT", help="PEM or DER; or a SHA-256")
     show.set_defaults(run=_show)
 
     refresh = verbs.add_parser("refresh", help="fetch all configured CRLs now")
-    refresh.set_defaults(run=run_refresh)
+    refresh.set_defaults(run=on_wiring(run_refresh))
 
     bring = verbs.add_parser("import", help="store CRLs that were brought by hand")
     bring.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="PEM or DER, or a folder of them"
     )
-    bring.set_defaults(run=run_import)
+    bring.set_defaults(run=on_wiring(run_import))
     for verb in (listing, show, refresh, bring):
         add_config(verb)
         add_json(verb)
 
 
-def _list(args: Namespace) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.store import list_crls
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         found = [crl for crl in list_crls(conn) if crl.newest or args.all]
     now = clock.now()
     rows = []
@@ -131,12 +130,10 @@ def _show_stored(args: Namespace, sha256: str, output: Output) -> int:
 
 def _stored(args: Namespace, sha256: str) -> tuple[Crl, StoredCrl]:
     """A CRL of the database. Raises NotFound."""
-    from gateway.wiring import Wiring
     from pki.crl import Crl
     from pki.store import crl_bytes, list_crls
 
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    with opened_installation(args) as installation, installation.database.read() as conn:
         known = list_crls(conn, sha256=sha256)
         der = crl_bytes(conn, sha256)
     if der is None:

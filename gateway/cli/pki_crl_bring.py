@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO, worst
-from gateway.cli.options import config_path
 from gateway.cli.output import Output, output_of, time_json, time_text
 
 if TYPE_CHECKING:
@@ -22,14 +20,12 @@ if TYPE_CHECKING:
 _NOT_FETCHED = frozenset({"limits.fetch", "structure.file"})
 
 
-def run_refresh(args: Namespace) -> int:
+def run_refresh(args: Namespace, wiring: Wiring) -> int:
     """Fetch every configured source, whether it is due or not."""
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.keeper import refresh_crls
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
     if not wiring.crl_sources:
         output.note("No CRL source is configured ([[pki.crls]]).")
     codes = []
@@ -68,7 +64,7 @@ def _print_source(report: SourceReport, output: Output) -> int:
         output.say(
             "{source}: {state}: CRL no. {number} of {issuer}, next one by {until}",
             source=report.source,
-            state=output.text("new") if report.state == "stored" else output.text("known already"),
+            state=output.text("new" if report.state == "stored" else "unchanged"),
             number=number,
             issuer=report.issuer,
             until=time_text(report.next_update) if report.next_update else "-",
@@ -87,14 +83,12 @@ def _print_source(report: SourceReport, output: Output) -> int:
     return CANNOT_TELL if report.problem.code in _NOT_FETCHED else NO
 
 
-def run_import(args: Namespace) -> int:
+def run_import(args: Namespace, wiring: Wiring) -> int:
     """Check and store the CRLs of all files; a bad one does not stop the others."""
     from gateway.cli.pki_input import inputs
-    from gateway.wiring import Wiring
 
     output = output_of(args)
     files = inputs(args.files)
-    wiring = Wiring.from_file(config_path(args, os.environ))
     return worst(_import(file, wiring, output) for file in files)
 
 
@@ -139,7 +133,7 @@ def _print_file(
         output.say(
             "{source}: {state}: CRL no. {number} of {issuer}, next one by {until}",
             source=str(file.path),
-            state=output.text("new") if new else output.text("known already"),
+            state=output.text("new" if new else "unchanged"),
             number="-" if crl.number is None else str(crl.number),
             issuer=crl.issuer_text,
             until=time_text(crl.next_update),

@@ -124,7 +124,7 @@ def facts_json(facts: Facts) -> dict[str, object]:
 def print_facts(facts: Facts, output: Output, *, indent: str = "  ") -> None:
     """A line for each fact that says something, names aligned, in the person's language."""
     shown = {
-        output.text(_LABELS[name]): _value(value, output)
+        output.text(_LABELS.get(name, "")): _value(value, output)
         for name, value in facts.items()
         if name in _LABELS and value is not None and value != []
     }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import CANNOT_TELL, DONE, NO, worst
-from gateway.cli.options import config_path
 from gateway.cli.output import Output, output_of, time_json
 
 if TYPE_CHECKING:
@@ -16,20 +14,15 @@ if TYPE_CHECKING:
     from pki.models import CheckedCertificate, Finding
 
 
-def run_find(args: Namespace) -> int:
+def run_find(args: Namespace, wiring: Wiring) -> int:
     """Look up each address as the gateway does; the exit code."""
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.addresses import canonical
 
     output = output_of(args)
     # Refused before any directory hears of the others.
     addresses = [canonical(address) for address in args.addresses]
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    try:
-        findings = wiring.finder.find_all(addresses, moment=clock.now())
-    finally:
-        wiring.finder.close()
+    findings = wiring.finder.find_all(addresses, moment=clock.now())
     return worst(_report(address, findings[address], wiring, output) for address in addresses)
 
 
@@ -135,7 +128,8 @@ def _print(
             reason=output.problem(each.problem),
         )
     if not isinstance(finding, Certified):
-        output.say("  because: {reason}", reason=output.problem(finding.problem))
+        if finding.problem not in [each.problem for each in finding.refused]:
+            output.say("  because: {reason}", reason=output.problem(finding.problem))
         return
     path = [ParsedCertificate(der) for der in finding.certificate.path]
     output.say("  found in: {source}", source=finding.certificate.source)

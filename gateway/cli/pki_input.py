@@ -35,9 +35,8 @@ class Input:
         except OSError as error:
             return problem(
                 "structure.file",
-                "{file} cannot be read: {why}",
-                file=str(self.path),
-                why=error.strerror or type(error).__name__,
+                "cannot be read: {reason}",
+                reason=error.strerror or type(error).__name__,
             )
 
 
@@ -104,16 +103,14 @@ def certificates_in(file: Input) -> tuple[list[ParsedCertificate], list[Problem]
     try:
         ders = bundle.certificates(data)
     except ValueError:
-        return [], [
-            problem("structure.certificate", "{file} holds no certificate", file=str(file.path))
-        ]
+        return [], [problem("structure.certificate", "there is no certificate in it")]
     certs: list[ParsedCertificate] = []
     problems: list[Problem] = []
-    for der in ders:
+    for number, der in enumerate(ders, 1):
         try:
             certs.append(ParsedCertificate(der))
         except CertificateRefused as error:
-            problems.append(error.problem)
+            problems.append(_numbered(error.problem, number, len(ders)))
     return certs, problems
 
 
@@ -129,15 +126,26 @@ def crls_in(file: Input, source: str) -> tuple[list[Crl], list[Problem]]:
     try:
         ders = bundle.crls(data)
     except ValueError:
-        return [], [problem("structure.crl", "{file} holds no CRL", file=str(file.path))]
+        return [], [problem("structure.crl", "there is no CRL in it")]
     crls: list[Crl] = []
     problems: list[Problem] = []
-    for der in ders:
+    for number, der in enumerate(ders, 1):
         try:
             crls.append(Crl(der, source))
         except CrlRefused as error:
-            problems.append(error.problem)
+            problems.append(_numbered(error.problem, number, len(ders)))
     return crls, problems
+
+
+def _numbered(reason: Problem, number: int, count: int) -> Problem:
+    """The problem of one of several in a file says which one it is about."""
+    from pki.errors import problem
+
+    if count == 1:
+        return reason
+    return problem(
+        reason.code, "no. {number} in it: {reason}", number=str(number), reason=reason.text
+    )
 
 
 def code_of(problems: Sequence[Explained]) -> int:

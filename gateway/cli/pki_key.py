@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
-from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.opening import on_installation
+from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.usage import UsageError
 from gateway.errors import NotFound
 
 if TYPE_CHECKING:
+    from gateway.installation import Installation
     from pki.persons import Consent, PersonKey
 
 
@@ -35,11 +36,13 @@ def add_key(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="record that this person agrees that the gateway signs with the key",
     )
-    bring.set_defaults(run=_import)
+    bring.set_defaults(run=on_installation(_import))
 
     listing = verbs.add_parser("list", help="keys that are stored, and who agreed to their use")
-    listing.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="only of this")
-    listing.set_defaults(run=_list)
+    listing.add_argument(
+        "address", nargs="?", default="", metavar="ADDRESS", help="only for this mail address"
+    )
+    listing.set_defaults(run=on_installation(_list))
 
     agree = verbs.add_parser("consent", help="record that a person agrees to be signed for")
     agree.add_argument("address", metavar="ADDRESS", help="the person's mail address")
@@ -49,31 +52,32 @@ def add_key(parser: ArgumentParser) -> None:
         metavar="SHA256",
         help="which certificate's key; needed where several are stored",
     )
-    agree.set_defaults(run=_consent)
+    agree.set_defaults(run=on_installation(_consent))
 
     withdraw = verbs.add_parser("withdraw", help="end all consents of an address, at once")
     withdraw.add_argument("address", metavar="ADDRESS", help="the person's mail address")
-    withdraw.set_defaults(run=_withdraw)
+    withdraw.set_defaults(run=on_installation(_withdraw))
     for verb in (bring, listing, agree, withdraw):
         add_config(verb)
         add_json(verb)
 
 
-def _import(args: Namespace) -> int:
+def _import(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import Wiring, secret
+    from gateway.cli.files import read_password
+    from pki.kek import load_kek
     from pki.persons import give_consent, import_p12
 
     output = output_of(args)
     person = None if args.consent_of is None else _name(args.consent_of, "--consent-of")
     data = args.file.read_bytes()
-    password = secret(args.password_file) if args.password_file else None
-    wiring = Wiring.from_file(config_path(args, os.environ))
+    password = read_password(args.password_file)
+    kek = load_kek(installation.config.pki.key_encryption_key)
     who, now = operator(), clock.now()
     # One transaction: a key whose consent could not be recorded is not left behind.
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         key = import_p12(
-            conn, data, password, address=args.address, kek=wiring.kek,
+            conn, data, password, address=args.address, kek=kek,
             by=who, moment=now, name=str(args.file),
         )  # fmt: skip
         if person is not None:
@@ -110,15 +114,13 @@ def _import(args: Namespace) -> int:
     return DONE
 
 
-def _list(args: Namespace) -> int:
+def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.certificate import ParsedCertificate
     from pki.persons import list_consents, list_keys
 
     output = output_of(args)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.read() as conn:
+    with installation.database.read() as conn:
         keys = list_keys(conn, args.address)
         consents: dict[tuple[str, str], list[Consent]] = {}
         for consent in list_consents(conn, args.address):
@@ -152,17 +154,15 @@ def _list(args: Namespace) -> int:
     return DONE
 
 
-def _consent(args: Namespace) -> int:
+def _consent(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from gateway.cli.pki_input import fingerprint_of
-    from gateway.wiring import Wiring
     from pki.persons import give_consent, list_consents, list_keys
 
     output = output_of(args)
     person = _name(args.person, "--person")
     wanted = "" if args.certificate is None else fingerprint_of(args.certificate)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         keys = list_keys(conn, args.address, certificate_sha256=wanted)
         key = _the_one(keys, args.address, wanted)
         live = _live(list_consents(conn, key.address), key.certificate_sha256)
@@ -197,16 +197,14 @@ def _consent(args: Namespace) -> int:
     return DONE
 
 
-def _withdraw(args: Namespace) -> int:
+def _withdraw(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from gateway.wiring import Wiring
     from pki.addresses import canonical
     from pki.persons import withdraw_consent
 
     output = output_of(args)
     address = canonical(args.address)
-    wiring = Wiring.from_file(config_path(args, os.environ))
-    with wiring.database.write() as conn:
+    with installation.database.write() as conn:
         ended = withdraw_consent(conn, address=address, by=operator(), moment=clock.now())
     if not ended:
         raise NotFound("there is no consent of {address} in force", facts={"address": address})

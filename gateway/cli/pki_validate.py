@@ -16,6 +16,7 @@ from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
 from gateway.cli.options import add_json, add_moment
 from gateway.cli.output import Output, output_of, time_json
 from gateway.errors import SceauError
+from gateway.i18n import message
 
 if TYPE_CHECKING:
     from gateway.cli.pki_input import Input
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from pki.path import ValidPath
 
 _CODES = {"valid": DONE, "invalid": NO, "malformed": USAGE, "indeterminate": CANNOT_TELL}
+_WORDS = {
+    "valid": message("valid"),
+    "invalid": message("invalid"),
+    "malformed": message("malformed"),
+    "indeterminate": message("cannot be told"),
+}
 
 
 def add_validate(parser: ArgumentParser) -> None:
@@ -35,12 +42,12 @@ def add_validate(parser: ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="CERT",
-        help="PEM, DER or PKCS#7; the first certificate of a file is checked, others help",
+        help="PEM, DER or PKCS#7; of several the one that issued none of the others is checked",
     )
     for option, line in (
-        ("--anchor", "trusted certificate: file or folder, repeatable"),
-        ("--cert", "certificate between anchor and CERT: file or folder, repeatable"),
-        ("--crl", "revocation list: file or folder, repeatable"),
+        ("--anchor", message("trusted certificate: file or folder, repeatable")),
+        ("--cert", message("certificate between anchor and CERT: file or folder, repeatable")),
+        ("--crl", message("revocation list: file or folder, repeatable")),
     ):
         parser.add_argument(
             option, action="append", default=[], type=Path, metavar="FILE", help=line
@@ -147,7 +154,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
         verdict.worsen("malformed", reason)
     if not certs or unreadable:
         return verdict
-    verdict.cert = cert = certs[0]
+    verdict.cert = cert = _meant(certs)
     if args.email is not None and (unfit := address_problem(cert, args.email)):
         verdict.worsen("invalid", unfit)
     if args.purpose != "any" and (
@@ -163,7 +170,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     try:
         verdict.path = find_path(
             cert,
-            Material(given.anchors, [*certs[1:], *given.extra], given.crls),
+            Material(given.anchors, [*certs, *given.extra], given.crls),
             moment=given.moment,
             revocation=Revocation(args.revocation),
             policies=PolicyInputs(
@@ -178,6 +185,18 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     except CertificateRefused as error:
         verdict.worsen("invalid", error.problem)
     return verdict
+
+
+def _meant(certs: Sequence[ParsedCertificate]) -> ParsedCertificate:
+    """Which certificate of a file is checked; the others are there to build the path.
+
+    The first that issued none of the others: chains begin with it as a rule, but a PKCS#7 bundle
+    has no order, and a CA's "valid" would be taken for the person's.
+    """
+    for cert in certs:
+        if not any(other.issuer == cert.subject and other is not cert for other in certs):
+            return cert
+    return certs[0]
 
 
 def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
@@ -202,7 +221,9 @@ def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
             }
         )
         return
-    output.say("{file}: {status}", file=verdict.file, status=output.text(verdict.status))
+    output.say(
+        "{file}: {status}", file=verdict.file, status=output.text(_WORDS.get(verdict.status, ""))
+    )
     for problem in verdict.problems:
         output.line(f"  {output.problem(problem)}")
     if path is not None:

@@ -122,7 +122,7 @@ def _print(lines: object, output: Output) -> None:
                     time_text(line.accepted_at),
                     line.sender or "<>",
                     line.recipient,
-                    output.text(str(line.state)),
+                    str(line.state),
                     str(line.attempts),
                     time_text(line.next_attempt) if line.next_attempt else "-",
                     output.problem(line.reason) if line.reason else "",

@@ -28,7 +28,7 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
                 job, failures, original=lambda: _content(wiring, conn, archive_id), now=now
             )
             if notice is not None:
-                store.enqueue(conn, notice.message)
+                store.enqueue(conn, [notice.message])
                 drafts.append(notice.draft)
         else:
             act = {"retry": acts.retry, "hold": acts.hold, "release": acts.release}[verb]

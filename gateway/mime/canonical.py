@@ -54,9 +54,9 @@ class Transformation:
 def to_7bit(entity: bytes) -> tuple[bytes, tuple[Transformation, ...]]:
     """The entity in a form that no relay has a reason to change, and what was changed for that.
 
-    Leaves with 8-bit octets, NUL or lines over 998, and unencoded text with white space at the end
-    of lines or "From " at their start, are encoded (quoted-printable where most of it is ASCII
-    text, else base64). Labels "8bit" and "binary" go where nothing needs them any more: relays
+    Leaves with 8-bit octets, NUL or lines over 998, and leaves not in base64 with white space at
+    the end of lines or "From " at their start, are encoded: quoted-printable where most of it is
+    ASCII text, else base64. Labels "8bit" and "binary" go where nothing needs them any more: relays
     convert by label. An entity that needs nothing comes back as the same object.
 
     Raises CannotConvert where a multipart/signed or /encrypted, a part's fields or a message/…
@@ -144,7 +144,7 @@ def _leaf(
         if not travels:
             raise CannotConvert(number, "part {part} is signed or encrypted and is not 7-bit")
         return None
-    fragile = encoding != "base64" and kind.main == "text" and _is_fragile(data, start, body, end)
+    fragile = encoding != "base64" and _is_fragile(data, start, body, end)
     if travels and not fragile:
         if encoding in _WIDE:
             content = data[body:end]

@@ -13,7 +13,8 @@ from pki.errors import Problem
 class NewMessage:
     """A message to be queued in the same transaction as its archive entry.
 
-    kind: "mail", or "notice" for a DSN of our own. Times are microseconds since the epoch.
+    kind: "mail", or "notice" for a DSN of our own. sha256 (hex), size: of the bytes as they came.
+    Times are microseconds since the epoch.
     """
 
     archive_id: str
@@ -22,6 +23,7 @@ class NewMessage:
     sender: str
     author: str
     parameters: dict[str, str]
+    sha256: str
     size: int
     accepted_at: int
     expires_at: int
@@ -54,6 +56,7 @@ class Job:
     sender: str
     author: str
     parameters: dict[str, str]
+    sha256: str
     size: int
     accepted_at: int
     recipients: list[Recipient]

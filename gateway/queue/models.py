@@ -22,6 +22,7 @@ messages = sa.Table(
     sa.Column("sender", sa.Text, nullable=False),
     sa.Column("author", sa.Text, nullable=False),  # canonical address of From
     sa.Column("parameters", sa.Text, nullable=False),  # JSON of kept ESMTP parameters
+    sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("accepted_at", sa.BigInteger, nullable=False),
     # NULL: nothing to do (settled, or all open recipients are held).

@@ -52,24 +52,30 @@ class Busy(SceauError):
     """A worker holds the message at this moment."""
 
 
-def enqueue(conn: sa.Connection, message: NewMessage) -> None:
-    """Insert the message and its recipients, due at once."""
+def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
+    """Insert messages and their recipients, due at once."""
+    if not new:
+        return
     conn.execute(
         _INSERT_MESSAGE,
-        {
-            "archive_id": message.archive_id,
-            "org": message.org,
-            "kind": message.kind,
-            "sender": message.sender,
-            "author": message.author,
-            "parameters": json.dumps(message.parameters, sort_keys=True),
-            "size": message.size,
-            "accepted_at": message.accepted_at,
-            "due_at": message.accepted_at,
-            "claimed_by": None,
-            "crashes": 0,
-            "settled_at": None,
-        },
+        [
+            {
+                "archive_id": message.archive_id,
+                "org": message.org,
+                "kind": message.kind,
+                "sender": message.sender,
+                "author": message.author,
+                "parameters": json.dumps(message.parameters, sort_keys=True),
+                "sha256": message.sha256,
+                "size": message.size,
+                "accepted_at": message.accepted_at,
+                "due_at": message.accepted_at,
+                "claimed_by": None,
+                "crashes": 0,
+                "settled_at": None,
+            }
+            for message in new
+        ],
     )
     conn.execute(
         _INSERT_RECIPIENTS,
@@ -86,6 +92,7 @@ def enqueue(conn: sa.Connection, message: NewMessage) -> None:
                 "reason": "",
                 "decision": "",
             }
+            for message in new
             for position, address in enumerate(message.recipients)
         ],
     )
@@ -338,6 +345,7 @@ def _job(row: sa.Row[Any]) -> Job:
         sender=row.sender,
         author=row.author,
         parameters=json.loads(row.parameters),
+        sha256=row.sha256,
         size=row.size,
         accepted_at=row.accepted_at,
         recipients=[],

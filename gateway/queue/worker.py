@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -22,8 +22,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
-from archive.errors import Damaged
-from archive.reading import load_sealed_many
+from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
 from gateway.clock import to_micros
@@ -31,8 +30,9 @@ from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcome
 from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work
 from gateway.queue import store
+from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job, SealedGroup, problem_to_json
-from gateway.queue.outcomes import Finished, Outcomes
+from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -66,10 +66,10 @@ class Worker:
     evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
-    _outcomes: Outcomes = field(init=False)
+    _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._outcomes = Outcomes(self.appender, self.now)
+        self._outcomes = outcomes(self.appender, self.now)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
@@ -134,24 +134,25 @@ class Worker:
         moment = self.now()
         findings = self.finder.find_all(self.outbound.addresses_to_find(jobs), moment=moment)
         hit("seal.looked-up")
-        unsealed = [job.archive_id for job in jobs if any(r.group_id is None for r in job.due)]
-        with self.read() as conn:
-            contents = load_sealed_many(conn, unsealed)
+        contents = self._load([job for job in jobs if any(r.group_id is None for r in job.due)])
         works = []
         for job in jobs:
             try:
                 raw = b""
-                if job.archive_id in unsealed:
-                    raw = open_content(_whole(contents, job.archive_id), self.unwrapper)
+                if any(r.group_id is None for r in job.due):
+                    raw = open_content(contents[job.archive_id], self.unwrapper)
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 works.append(_faulty(job))
         return works
 
-    def _content(self, job: Job) -> bytes:
+    def _load(self, jobs: Sequence[Job]) -> dict[str, Sealed]:
+        mails = [InFlight(job.archive_id, job.sha256, job.size) for job in jobs]
         with self.read() as conn:
-            contents = load_sealed_many(conn, [job.archive_id])
-        return open_content(_whole(contents, job.archive_id), self.unwrapper)
+            return load_in_flight(conn, mails)
+
+    def _content(self, job: Job) -> bytes:
+        return open_content(self._load([job])[job.archive_id], self.unwrapper)
 
     # -- commits -------------------------------------------------------------------------------
 
@@ -182,8 +183,7 @@ class Worker:
             kept = self.evidence.keep(conn, used)
             store.add_groups(conn, [group for work in works for group in work.groups])
             store.save_recipients(conn, changed)
-            for notice in notices:
-                store.enqueue(conn, notice.message)
+            store.enqueue(conn, [notice.message for notice in notices])
             hit("seal.rows-written")
             return kept
 
@@ -213,9 +213,9 @@ class Worker:
         if missing:
             with self.read() as conn:
                 groups |= store.load_groups(conn, missing)
-        outcomes = await send(self.deliverer, self.routes, job, groups)
+        results = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
-        drafts, failures = record_outcomes(job, outcomes, groups, now=now)
+        drafts, failures = record_outcomes(job, results, groups, now=now)
         notice = None
         if failures:
             content = partial(self._content, job)
@@ -224,16 +224,7 @@ class Worker:
             )
         await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
-        log_outcomes(job, outcomes)
-
-
-def _whole(contents: Mapping[str, Sealed | Damaged], archive_id: str) -> Sealed:
-    found = contents.get(archive_id)
-    if isinstance(found, Damaged):
-        raise found
-    if found is None:
-        raise KeyError(f"no stored content for {archive_id}")
-    return found
+        log_outcomes(job, results)
 
 
 def _faulty(job: Job) -> Work:

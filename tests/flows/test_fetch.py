@@ -118,7 +118,7 @@ def server() -> Iterator[http.server.ThreadingHTTPServer]:
     found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
     found.daemon_threads = True
     found.block_on_close = False
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield found
     found.shutdown()

@@ -14,13 +14,10 @@ from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient, encrypt
 from gateway.smime.sign import sign, sign_opaque
-from tests.judges.thunderbird.judge import ask, installed
+from tests.judges.thunderbird.judge import ask
 from tests.unit.smime_world import MAIL, NOW, Identity, world
 
-pytestmark = [
-    pytest.mark.flow,
-    pytest.mark.skipif(not installed(), reason="Thunderbird is not installed"),
-]
+pytestmark = pytest.mark.flow
 TEXT = "Bonjour, à demain : éèà. From here on."
 RECEIVED = b"Received: from a (127.0.0.1) by gw.example.org with ESMTP id 1\r\n"
 BARE = (

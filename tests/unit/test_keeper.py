@@ -117,7 +117,7 @@ def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) 
     house.web.pages[URL] = ca.crl(5)
     house.refresh(SOURCE)
     bad = {
-        "garbage": (b"<html>", "revocation.crl"),
+        "garbage": (b"<html>", "structure.crl"),
         "older": (ca.crl(4), "revocation.crl-number"),
         "expired": (ca.crl(9, start=NOW - 3 * DAY, end=NOW - 2 * DAY), "revocation.stale"),
         "future": (ca.crl(9, start=NOW + DAY), "revocation.crl-future"),

@@ -9,7 +9,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.mime.canonical import CannotConvert, to_7bit
@@ -50,7 +50,6 @@ CLEAN = [
     b"\r\nno fields\r\n",
     _leaf(b"=C3=A9\r\n", cte=b"quoted-printable"),
     _leaf(encode_base64(bytes(range(256)) * 40), b"application/pdf", b"base64"),
-    _leaf(b"octets  \r\n", b"application/x-thing"),  # trailing white space of no text
     _multipart(
         _leaf(b"a\r\n"),
         _multipart(_leaf(b"b\r\n"), kind=b"alternative")
@@ -79,6 +78,7 @@ FRAGILE = [
     _leaf(b"a\r\nFrom here on\r\n"),
     _leaf(b"-- \r\nsignature\r\n"),
     _leaf(b"tab\t\r\nend "),
+    _leaf(b"{\r\nFrom \r\n", b"application/json"),
     _leaf(b"a\0b\r\n"),
     _leaf("日本語のメール\r\n".encode("shift_jis") * 5, b"text/plain; charset=shift_jis"),
     _leaf(bytes(range(14, 256)) * 30, b"application/octet-stream", b"binary"),
@@ -198,6 +198,7 @@ def test_hostile_nesting_and_numbers_end_soon() -> None:
     assert time.process_time() - started < 5
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300), st.sampled_from([b"text/plain", b"application/x"]))
 def test_any_leaf_reads_the_same(content: bytes, kind: bytes) -> None:
     body = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
@@ -211,6 +212,7 @@ def test_any_leaf_reads_the_same(content: bytes, kind: bytes) -> None:
     assert decode(after, label[1].decode() if label else "7bit") == body
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(
         st.sampled_from([b"a", b" ", b"\t", b"=", b"\xe9", b"From ", b".", b"\r\n", b"x" * 75])

@@ -27,18 +27,21 @@ def put(database: Database, name: str, *to: str, at: int = T0, size: int = 100) 
     with database.write() as conn:
         store.enqueue(
             conn,
-            NewMessage(
-                archive_id=name,
-                org="o",
-                kind="mail",
-                sender="a@interieur.example",
-                author="a@interieur.example",
-                parameters={"helo": "h"},
-                size=size,
-                accepted_at=at,
-                expires_at=at + 5 * 86400 * SECOND,
-                recipients=to or ("b@justice.example",),
-            ),
+            [
+                NewMessage(
+                    archive_id=name,
+                    org="o",
+                    kind="mail",
+                    sender="a@interieur.example",
+                    author="a@interieur.example",
+                    parameters={"helo": "h"},
+                    sha256="00" * 32,
+                    size=size,
+                    accepted_at=at,
+                    expires_at=at + 5 * 86400 * SECOND,
+                    recipients=to or ("b@justice.example",),
+                )
+            ],
         )
     return name
 

@@ -68,11 +68,6 @@ class JudgeError(Exception):
     """Thunderbird could not be asked."""
 
 
-def installed() -> bool:
-    """Whether Thunderbird and the tools of its key store are on this machine."""
-    return INSTALLED.is_dir() and bool(shutil.which("certutil") and shutil.which("pk12util"))
-
-
 def ask(
     files: Sequence[Path], *, ca: Path, p12: Sequence[Path], password: str, window: bool = False
 ) -> list[dict[str, Any]]:
@@ -83,6 +78,8 @@ def ask(
     A verdict has `signed`, `signedStatus` (0 is good), `signedName`, `encrypted`,
     `encryptionStatus` (0 is opened), `text`; or `error`. Raises JudgeError.
     """
+    if not (INSTALLED / "libxul.so").exists() or not shutil.which("pk12util"):
+        raise JudgeError("apt-get install --no-install-recommends thunderbird libnss3-tools")
     cache = Path(tempfile.gettempdir()) / f"sceau-thunderbird-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     if cache.stat().st_uid != os.getuid():

@@ -1,0 +1,132 @@
+"""The connection under an LDAP session: TCP, StartTLS, TLS, each within a deadline.
+
+Not left to libldap: built with GnuTLS, as on Debian, it ignores every time limit during the TLS
+handshake, so a server that is frozen there would hold a worker for ever, at full CPU. Here Python's
+`ssl` makes the TLS connection, and libldap is given one end of a socket pair behind it.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+
+from pki.der import element
+from pki.fetch import addresses_within, resolve
+
+# ExtendedRequest, message 1, requestName 1.3.6.1.4.1.1466.20037 (RFC 4511 §4.12, §4.14.1)
+_STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
+_EXTENDED_RESPONSE = 0x78
+_LONGEST_ANSWER = 4096
+_BLOCK = 64 * 1024
+
+
+def open_channel(
+    host: str, port: int, *, ca_file: Path | None, starttls: bool, deadline: float
+) -> socket.socket:
+    """A connected, blocking socket that speaks LDAP in clear to this process only.
+
+    ca_file: PEM of the CAs that may certify the server; None: no TLS. deadline: monotonic seconds.
+    Raises OSError (TimeoutError, ssl.SSLError and ConnectionError among it).
+    """
+    address = addresses_within(resolve, host, port, deadline)[0]
+    server = socket.create_connection((address, port), timeout=_left(deadline))
+    try:
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ca_file is None:
+            server.settimeout(None)
+            return server
+        if starttls:
+            _start_tls(server, deadline)
+        context = ssl.create_default_context(cafile=str(ca_file))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        server.settimeout(_left(deadline))
+        tls = context.wrap_socket(server, server_hostname=host)
+    except BaseException:
+        server.close()
+        raise
+    inner, outer = socket.socketpair()
+    threading.Thread(target=_relay, args=(tls, inner), name="ldap-tls", daemon=True).start()
+    return outer
+
+
+def _start_tls(server: socket.socket, deadline: float) -> None:
+    server.settimeout(_left(deadline))
+    server.sendall(_STARTTLS)
+    answer = bytearray()
+    while True:
+        server.settimeout(_left(deadline))
+        block = server.recv(_LONGEST_ANSWER)
+        if not block or len(answer) > _LONGEST_ANSWER:
+            raise ConnectionError("the server did not answer StartTLS")
+        answer += block
+        try:
+            content, end = element(bytes(answer), 0)
+        except ValueError:
+            continue  # more is to come
+        break
+    # What comes in clear after the answer was put there by somebody between us (as in
+    # CVE-2011-0411); it must not be read as if it had come through TLS.
+    if len(answer) != end:
+        raise ConnectionError("the server sent more than its answer to StartTLS")
+    _, operation = element(bytes(answer), content)  # messageID
+    if answer[operation] != _EXTENDED_RESPONSE:
+        raise ConnectionError("the server did not answer StartTLS")
+    start, _ = element(bytes(answer), operation)
+    result, after = element(bytes(answer), start)  # resultCode ENUMERATED
+    if answer[result:after] != b"\0":
+        raise ConnectionError("the server does not offer StartTLS")
+
+
+def _relay(tls: ssl.SSLSocket, inner: socket.socket) -> None:
+    """Carry bytes both ways until one side closes. One thread: an SSL object allows no two."""
+    to_server, to_client = bytearray(), bytearray()
+    with tls, inner:
+        tls.setblocking(False)
+        inner.setblocking(False)
+        try:
+            while True:
+                if not tls.pending():
+                    _wait(tls, inner, bool(to_server), bool(to_client))
+                if not _receive(tls, to_client) or not _receive(inner, to_server):
+                    return
+                _send(tls, to_server)
+                _send(inner, to_client)
+        except (OSError, ValueError):
+            return  # libldap sees that the connection is gone
+
+
+def _wait(tls: socket.socket, inner: socket.socket, server: bool, client: bool) -> None:
+    poll = select.poll()
+    poll.register(tls, select.POLLIN | (select.POLLOUT if server else 0))
+    poll.register(inner, select.POLLIN | (select.POLLOUT if client else 0))
+    poll.poll()
+
+
+def _receive(source: socket.socket, into: bytearray) -> bool:
+    """Read what is there. False: the other side has closed."""
+    try:
+        block = source.recv(_BLOCK)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return True
+    into += block
+    return bool(block)
+
+
+def _send(target: socket.socket, waiting: bytearray) -> None:
+    while waiting:
+        try:
+            sent = target.send(waiting)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        del waiting[:sent]
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the server did not answer in time")
+    return left
