@@ -75,11 +75,13 @@ class Database:
         self._lockfile.close()
 
 
-def open_database(url: str, *, checkpoint: bool = False) -> Database:
+def open_database(url: str, *, checkpoint: bool = False, existing: bool = False) -> Database:
     """Open `sqlite:///path`. Refuses versions and settings that would lose commits.
 
     checkpoint: True for the one process that moves the WAL into the database (the keeper, and
         commands that run alone); the others leave the log to it.
+    existing: refuse to make a new one. On a data disk that is not mounted, an empty database in
+        its place would hide that.
     Raises DatabaseUnsafe, SceauError.
     """
     parsed = sa.make_url(url)
@@ -89,7 +91,14 @@ def open_database(url: str, *, checkpoint: bool = False) -> Database:
             hint='write "sqlite:///data/sceau.db"',
             facts={"url": parsed.render_as_string()},
         )
-    return _open_sqlite(Path(parsed.database), checkpoint=checkpoint)
+    path = Path(parsed.database)
+    if existing and not path.is_file():
+        raise SceauError(
+            "there is no database {path}",
+            hint="sceau init makes the database of a new installation",
+            facts={"path": str(path)},
+        )
+    return _open_sqlite(path, checkpoint=checkpoint)
 
 
 def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:

@@ -33,7 +33,9 @@ class Installation:
     @cached_property
     def database(self) -> Database:
         """The open database, with the tables of this version. Raises DatabaseUnsafe, SceauError."""
-        database = open_database(self.config.database.url, checkpoint=self.checkpoint)
+        database = open_database(
+            self.config.database.url, checkpoint=self.checkpoint, existing=True
+        )
         with database.read() as conn:
             revision = migrations.current(conn)
         if revision != migrations.HEAD:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO
-from gateway.cli.options import add_config, add_json, config_path, moment
+from gateway.cli.options import add_config, add_json, config_path, count, moment
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.i18n import message
 
@@ -34,7 +34,7 @@ def configure(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     search = verbs.add_parser("search", help="find mail by its words (the search is logged)")
     search.add_argument("query", metavar="QUERY", help='words, "phrases", subject: from: to: …')
-    search.add_argument("--limit", type=int, default=20, help="at most so many (20)")
+    search.add_argument("--limit", type=count, default=20, help="at most so many (20)")
     search.add_argument("--since", type=moment, metavar="RFC3339", help="accepted from then on")
     search.add_argument("--until", type=moment, metavar="RFC3339", help="accepted before")
     search.add_argument("--case", required=True, help="file number or request this is for")

@@ -43,6 +43,10 @@ _FILE_TROUBLE = {
 }
 _OTHER_TROUBLE = "{file}: {reason}"
 
+# SQLAlchemy's names for what the database cannot do just now (full, locked, read-only, damaged).
+# Its other errors are mistakes of ours. By name, as above.
+_DATABASE_TROUBLE = frozenset({"OperationalError", "DatabaseError"})
+
 
 def guarded(
     run: Callable[[], int], *, command: str, output: Output, environment: Mapping[str, str]
@@ -80,6 +84,9 @@ def explained(error: BaseException, output: Output) -> tuple[list[str], int]:
         return [line], _code(error)
     if problem := getattr(error, "problem", None):  # PkiError, ArchiveError
         return [output.problem(problem)], _CODES.get(type(error).__name__, USAGE)
+    if type(error).__name__ in _DATABASE_TROUBLE:
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        return [output.text("the database cannot be used: {reason}", reason=reason)], CANNOT_TELL
     if isinstance(error, OSError) and error.filename is not None:
         template = _FILE_TROUBLE.get(error.errno or 0, _OTHER_TROUBLE)
         reason = error.strerror or type(error).__name__

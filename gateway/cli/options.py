@@ -64,6 +64,13 @@ def config_path(args: Namespace, environment: Mapping[str, str]) -> Path:
     )
 
 
+def count(text: str) -> int:
+    """A number of things, at least one. Raises SceauError."""
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise SceauError("{value} is not a number from 1 on", facts={"value": text})
+    return int(text)
+
+
 def moment(text: str) -> datetime:
     """A time as RFC 3339 writes it, with its offset. Raises SceauError."""
     try:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
-from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.options import add_config, add_json, config_path, count
 from gateway.cli.output import Output, output_of, time_json, time_text
 
 HELP = "show and steer the mail that waits"
@@ -23,7 +23,7 @@ def configure(parser: ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="recipients that are queued or held")
     listing.add_argument("--state", action="append", metavar="STATE", help="only this state")
     listing.add_argument("--recipient", default="", metavar="ADDRESS", help="only this recipient")
-    listing.add_argument("--limit", type=int, default=1000, help="at most so many lines")
+    listing.add_argument("--limit", type=count, default=1000, help="at most so many lines")
     show = verbs.add_parser("show", help="all recipients of one message, with the decisions")
     show.add_argument("id", metavar="ID", help="archive id")
     texts = {
@@ -147,6 +147,7 @@ def _act(args: Namespace) -> int:
 
 
 def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Output) -> bool:
+    from gateway.cli.border import explained
     from gateway.cli.queue_acts import perform
     from gateway.errors import SceauError
     from gateway.queue.store import Busy
@@ -157,14 +158,12 @@ def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Out
     while True:
         try:
             perform(wiring, verb, archive_id, by=operator(), reason=reason)
-        except Busy as error:
-            if time.monotonic() < end:
+        except SceauError as error:
+            if isinstance(error, Busy) and time.monotonic() < end:
                 time.sleep(0.2)
                 continue
-            output.note("{message}", message=output.text(error.template, **error.facts))
-            return False
-        except SceauError as error:
-            output.note("{message}", message=output.text(error.template, **error.facts))
+            for line in explained(error, output)[0]:
+                output.note("{command}: {line}", command="sceau queue", line=line)
             return False
         break
     if output.as_json:

@@ -58,6 +58,9 @@ def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[S
         house = made.house(
             rules=RULES, partner_domains=("justice.example", "interieur.example")
         ).make()
+        text = house.config.read_text()
+        text = text.replace('networks = ["127.0.0.0/8"]', 'networks = ["127.0.0.1/32"]')
+        house.config.write_text(text.replace("[[relays]]", 'max_size = "1 MB"\n[[relays]]', 1))
         house.start()
         scene = Scene(made, house)
         yield scene

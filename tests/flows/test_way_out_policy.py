@@ -53,7 +53,7 @@ def test_refused_mail_is_told_to_the_sender_without_its_body(ministry: Scene) ->
     assert line["reason"]["code"] == "path.expired"
     assert line["decision"]["rule"] == "strict"
     # The notice is in the archive as a message of its own.
-    every = ministry.house.json("queue", "list", "--state", "delivered", "--recipient", JEANNE)
+    every = ministry.json("queue", "list", "--state", "delivered", "--recipient", JEANNE)
     histories = [ministry.history(str(one["id"])) for one in every if not one["sender"]]
     about = [h for h in histories if h[0]["fields"].get("about") == archive_id]
     assert [entry["kind"] for entry in about[0]] == ["accepted", "sealed", "delivered"]

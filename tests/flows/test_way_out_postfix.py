@@ -131,7 +131,7 @@ def test_mail_goes_through_both_with_verified_tls(chain: Chain) -> None:
         assert opened.signer == chain.scene.credential(JEANNE).der
         assert b"deux serveurs" not in file.read_bytes()
     assert "Verified TLS connection established to localhost[127.0.0.1]" in chain.front.log
-    (line, *_) = chain.scene.house.json("queue", "list", "--state", "delivered")
+    (line, *_) = chain.scene.json("queue", "list", "--state", "delivered")
     history = chain.scene.history(str(line["id"]))
     delivered = next(entry for entry in history if entry["kind"] == "delivered")
     assert delivered["fields"]["tls"].endswith("verified")

@@ -6,10 +6,13 @@ nothing here looks into the product.
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from gateway.demo.client import Letter, Receipt, send
@@ -19,6 +22,7 @@ from gateway.demo.pki import INTERIEUR, JUSTICE, Credential
 from gateway.demo.run import archive_id_of
 from gateway.demo.sink import Delivery, read_ledger
 from gateway.demo.stage import Stage
+from tests.flows import quick_sceau
 
 JEANNE = f"jeanne.moreau@{INTERIEUR}"  # RSA; key and consent are with the gateway
 HUGO = f"hugo.blanc@{INTERIEUR}"  # EC; the same
@@ -99,11 +103,22 @@ class Scene:
 
     # -- what the gateway says -----------------------------------------------------------------
 
+    def sceau(self, *arguments: str) -> CompletedProcess[bytes]:
+        """A command on this house, quickly; `house.run` starts it as a user would."""
+        return quick_sceau.run(
+            [*arguments, "--config", str(self.house.config)],
+            {**os.environ, "LANG": "C.UTF-8", "LC_ALL": ""},
+        )
+
+    def json(self, *arguments: str) -> list[dict[str, Any]]:
+        """The lines of a command with `--json`."""
+        done = self.sceau(*arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def queue(self, archive_id: str) -> dict[str, dict[str, Any]]:
         """`sceau queue show`: recipient → line."""
-        return {
-            str(line["recipient"]): line for line in self.house.json("queue", "show", archive_id)
-        }
+        return {str(line["recipient"]): line for line in self.json("queue", "show", archive_id)}
 
     def wait_reason(
         self, archive_id: str, recipient: str, code: str, *, seconds: float = 20
@@ -130,7 +145,7 @@ class Scene:
 
     def history(self, archive_id: str) -> list[dict[str, Any]]:
         """`sceau archive history`."""
-        return self.house.json("archive", "history", archive_id)
+        return self.json("archive", "history", archive_id)
 
     def explain(self, archive_id: str) -> Callable[[], str]:
         """For the message of a wait that was in vain."""
