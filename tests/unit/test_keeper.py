@@ -136,6 +136,16 @@ def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) 
     assert house.numbers() == [6]
 
 
+def test_a_crl_of_an_unknown_version_does_not_stop_the_others(house: House, ca: Authority) -> None:
+    """CRLs come over HTTP: whoever is on the way can put any bytes there."""
+    versioned = ca.crl(9)
+    assert b"\x02\x01\x01" in versioned[:12]
+    house.web.pages[URL] = versioned.replace(b"\x02\x01\x01", b"\x02\x01\x03", 1)
+    good = CrlSource("good", "http://crl.example/good")
+    house.web.pages[good.location] = ca.crl(6)
+    assert [one.state for one in house.refresh(SOURCE, good)] == ["failed", "stored"]
+
+
 def test_missing_file(house: House, tmp_path: Path) -> None:
     (report,) = house.refresh(CrlSource("hand", str(tmp_path / "absent.crl")))
     assert report.state == "failed"
