@@ -43,20 +43,26 @@ class Keeper:
     _settle_due: datetime | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. A round that fails is logged and tried again at the next."""
+        """Until `stop`."""
         while not stop.wait(_TICK):
             self.once()
 
     def once(self) -> None:
-        """One round."""
+        """One round. What fails is logged and tried again, and stops nothing else."""
         moment = self.now()
-        self.database.checkpoint()
-        if self._crls_due is None or moment >= self._crls_due:
+        self._attempt(self.database.checkpoint)
+        if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
-            self.refresh_crls(moment)
-        if self._settle_due is None or moment >= self._settle_due:
+            self._attempt(lambda: self.refresh_crls(moment))
+        if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
-            self.end_working_keys(moment)
+            self._attempt(lambda: self.end_working_keys(moment))
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:
+            log.exception("keeper_fault")
 
     def refresh_crls(self, moment: datetime, *, force: bool = False) -> None:
         """Fetch the CRLs that are due and say what came of it."""
@@ -108,3 +114,8 @@ class Keeper:
         except IndexUnusable:
             return 0
         return 0 if found is None else found.size
+
+
+def _is_due(due: datetime | None, moment: datetime, every: timedelta) -> bool:
+    """Whether its time has come, or lies further ahead than it can: then the clock was put back."""
+    return due is None or not due - every <= moment < due
