@@ -177,6 +177,7 @@ def test_a_keeper_goes_on_after_faults_and_when_the_clock_is_put_back(
     done = Times()
     monkeypatch.setattr(pki_database, "checkpoint", lambda: done.task("checkpoint"))
     monkeypatch.setattr(Keeper, "refresh_crls", lambda *_: done.task("crls"))
+    monkeypatch.setattr(Keeper, "mend_plans", lambda *_: done.task("plans"))
     monkeypatch.setattr(Keeper, "end_working_keys", lambda *_: done.task("keys"))
     moments = iter([NOW + 5 * DAY, NOW, NOW + timedelta(seconds=1)])
     keeper = Keeper(
@@ -186,9 +187,10 @@ def test_a_keeper_goes_on_after_faults_and_when_the_clock_is_put_back(
         rules=RULES,
         working_keys=WorkingKeys(tmp_path / "working"),
         index=tmp_path / "index",
+        waits=[HOUR],
         now=lambda: next(moments),
     )
     for _ in range(3):
         keeper.once()
-    everything = ["checkpoint", "crls", "keys"]
+    everything = ["checkpoint", "crls", "plans", "keys"]
     assert done == [*everything, *everything, "checkpoint"]
