@@ -93,10 +93,12 @@ class WorkingKeys:
         Raises WorkingKeyTrouble.
         """
         day = moment.astimezone(UTC).date()
-        known = self._known.get(day.isoformat())
-        if known is not None:
-            return known
         try:
+            # The file is looked for each time: when a clock went back into a day whose key another
+            # process has destroyed, nobody could open what is wrapped to the key remembered here.
+            known = self._known.get(day.isoformat())
+            if known is not None and self._path(day.isoformat()).exists():
+                return known
             key = self._load(day) or self._create(day)
         except OSError as error:
             raise self._trouble("cannot be used: {why}", why=str(error)) from error

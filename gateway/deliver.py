@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from archive.entry import new_archive_id
+from archive.errors import ArchiveError
 from archive.recipients import ArchiveRecipient
 from archive.seal import seal
 from archive.store import Draft
@@ -159,7 +160,9 @@ class Notices:
         """The notice for these failures; None when the mail has the null sender (RFC 5321 §6.1:
         never a notice for a notice).
 
-        original: gives the mail as it came; only called when a notice is written.
+        original: gives the mail as it came; only called when a notice is written. Where it raises
+            ArchiveError or KeyError, the notice comes without a part of the mail: a mail that
+            cannot be opened any more is one whose sender must hear all the more.
         """
         if not failures or not job.sender:
             return None
@@ -178,7 +181,7 @@ class Notices:
         content = failure_notice(
             reporting_mta=self.hostname,
             postmaster=self.postmaster,
-            original=original(),
+            original=_readable(original, job.archive_id),
             original_sender=job.sender,
             failed=failed,
             arrival=from_micros(job.accepted_at),
@@ -212,6 +215,14 @@ class Notices:
                 recipients=(job.sender,),
             ),
         )
+
+
+def _readable(original: Callable[[], bytes], archive_id: str) -> bytes:
+    try:
+        return original()
+    except (ArchiveError, KeyError) as error:
+        log.error("notice_without_original", id=archive_id, reason=str(error))
+        return b""
 
 
 def failed_drafts(job: Job, failures: Sequence[Failure], *, by: str = "") -> list[Draft]:

@@ -243,7 +243,8 @@ def _typed_address(address: str) -> str:
 
 
 def _mailbox(address: str) -> str:
-    if any(c in "\r\n\0<>" for c in address):
+    # "<" and ">" may stand in a quoted local part, which the session has checked.
+    if any(c in "\r\n\0" for c in address):
         raise ValueError("not an address")
     return address
 

@@ -14,6 +14,7 @@ from archive.errors import IndexUnusable
 from archive.fulltext import open_index
 from archive.index import position
 from archive.working import WorkingKeys, erase_wraps, settled_days
+from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.queue import store
 from pki.fetch import FetchRules
@@ -30,7 +31,10 @@ _BATCH = 500
 
 @dataclass(slots=True)
 class Keeper:
-    """CRLs ahead of need, the write-ahead log moved into the database, working keys ended."""
+    """CRLs ahead of need, the write-ahead log moved into the database, working keys ended.
+
+    waits: between attempts, as the workers have them.
+    """
 
     database: Database
     sources: Sequence[CrlSource]
@@ -38,25 +42,33 @@ class Keeper:
     rules: FetchRules
     working_keys: WorkingKeys
     index: Path
+    waits: Sequence[timedelta]
     now: Callable[[], datetime]
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. A round that fails is logged and tried again at the next."""
+        """Until `stop`."""
         while not stop.wait(_TICK):
             self.once()
 
     def once(self) -> None:
-        """One round."""
+        """One round. What fails is logged and tried again, and stops nothing else."""
         moment = self.now()
-        self.database.checkpoint()
-        if self._crls_due is None or moment >= self._crls_due:
+        self._attempt(self.database.checkpoint)
+        if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
-            self.refresh_crls(moment)
-        if self._settle_due is None or moment >= self._settle_due:
+            self._attempt(lambda: self.refresh_crls(moment))
+        if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
-            self.end_working_keys(moment)
+            self._attempt(lambda: self.mend_plans(moment))
+            self._attempt(lambda: self.end_working_keys(moment))
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:
+            log.exception("keeper_fault")
 
     def refresh_crls(self, moment: datetime, *, force: bool = False) -> None:
         """Fetch the CRLs that are due and say what came of it."""
@@ -80,6 +92,17 @@ class Keeper:
                     number=report.number,
                     next_update=str(report.next_update),
                 )
+
+    def mend_plans(self, moment: datetime) -> None:
+        """Try mail now that a clock which ran ahead has planned for a time that is far off."""
+        now = to_micros(moment)
+        with self.database.read() as conn:
+            if not store.planned_too_late(conn, now=now, waits=self.waits):
+                return
+        with self.database.write() as conn:
+            late = store.planned_too_late(conn, now=now, waits=self.waits)
+            store.plan_now(conn, late, now=now)
+        log.warning("clock_was_put_back", recipients=len(late))
 
     def end_working_keys(self, moment: datetime) -> None:
         """Erase the working wraps of mail that is settled and indexed; destroy emptied day keys.
@@ -108,3 +131,8 @@ class Keeper:
         except IndexUnusable:
             return 0
         return 0 if found is None else found.size
+
+
+def _is_due(due: datetime | None, moment: datetime, every: timedelta) -> bool:
+    """Whether its time has come, or lies further ahead than it can: then the clock was put back."""
+    return due is None or not due - every <= moment < due

@@ -356,6 +356,7 @@ class Wiring(Installation):
             rules=self.fetch_rules,
             working_keys=self.working_keys,
             index=self.config.archive.index,
+            waits=self.config.queue.retry,
             now=clock.now,
         )
 

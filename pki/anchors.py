@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.certificate import MAX_OCTETS
+from pki.certificate import MAX_OCTETS, UNREADABLE
 from pki.errors import PkiError, problem
 from pki.models import Purpose
 
@@ -124,11 +124,14 @@ def parse_certificates(data: bytes) -> tuple[bytes, ...]:
 
     Raises ValueError if there is none.
     """
-    if b"-----BEGIN " in data:
-        return tuple(
-            cert.public_bytes(Encoding.DER) for cert in x509.load_pem_x509_certificates(data)
-        )
-    if len(data) > MAX_OCTETS:
-        raise ValueError("too large for one certificate")
-    x509.load_der_x509_certificate(data)
+    try:
+        if b"-----BEGIN " in data:
+            return tuple(
+                cert.public_bytes(Encoding.DER) for cert in x509.load_pem_x509_certificates(data)
+            )
+        if len(data) > MAX_OCTETS:
+            raise ValueError("too large for one certificate")
+        x509.load_der_x509_certificate(data)
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from error
     return (data,)

@@ -44,6 +44,17 @@ _UNDERSTOOD = frozenset(
 
 MAX_OCTETS = 100_000
 
+# What `cryptography` raises for bytes that are not what they should be. Not all of it is a
+# ValueError: InvalidVersion of one certificate in a directory once ended the worker.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -61,9 +72,7 @@ class ParsedCertificate:
         try:
             self.x509 = x509.load_der_x509_certificate(der)
             self._read(self.x509)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _malformed("{detail}", detail=str(error)[:200]) from error
-        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except UNREADABLE as error:
             raise _malformed("{detail}", detail=str(error)[:200]) from error
 
     def _read(self, cert: x509.Certificate) -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.certificate import ParsedCertificate, signature_holds
+from pki.certificate import UNREADABLE, ParsedCertificate, signature_holds
 from pki.der import algorithms_agree, integer
 from pki.errors import CrlRefused, problem
 from pki.models import RevocationEvidence
@@ -49,9 +48,7 @@ class Crl:
         try:
             self.x509 = x509.load_der_x509_crl(der)
             self._read(self.x509)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _unreadable(error) from error
-        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except UNREADABLE as error:
             raise _unreadable(error) from error
         self._signed_by: dict[str, bool] = {}
 
@@ -184,7 +181,7 @@ def read_crl(data: bytes, source: str = "") -> Crl:
     if data.lstrip()[:11] == b"-----BEGIN ":
         try:
             pem = x509.load_pem_x509_crl(data)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise _unreadable(error) from error
         data = pem.public_bytes(Encoding.DER)
     return Crl(data, source)

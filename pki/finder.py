@@ -178,6 +178,9 @@ class CertificateFinder:
         except DirectoryTrouble as error:
             seen.trouble.append(error.problem)
             return
+        except Exception as error:  # noqa: BLE001 - as below: it stops this address, not all mail
+            seen.trouble.append(_fault(error))
+            return
         seen.refused += answer.refused
         self._judge_all(answer.candidates, address, trust, moment, seen)
 
@@ -199,6 +202,10 @@ class CertificateFinder:
             except CannotJudge as error:
                 seen.trouble.append(error.problem)
                 seen.refused.append(_refusal(candidate, cert, error.problem))
+            except Exception as error:  # noqa: BLE001 - a stranger's bytes found a fault of ours
+                reason = _fault(error)
+                seen.trouble.append(reason)
+                seen.refused.append(_refusal(candidate, cert, reason))
 
     def _judge(
         self, cert: ParsedCertificate, source: str, address: str, trust: Trust, moment: datetime
@@ -279,6 +286,15 @@ def _refusal(candidate: Candidate, cert: ParsedCertificate | None, reason: Probl
         subject=cert.subject_text if cert else "",
         source=candidate.source,
         problem=reason,
+    )
+
+
+def _fault(error: Exception) -> Problem:
+    """An error nobody foresaw: "cannot tell", for this address alone (I3)."""
+    return problem(
+        "limits.internal",
+        "an internal fault kept a certificate from being looked at ({kind})",
+        kind=type(error).__name__,
     )
 
 

@@ -85,15 +85,14 @@ def refresh_crls(
                 store.record_fetch(
                     conn, source.location, moment=moment, crl_sha256=crl.sha256, org=org
                 )
-        except PkiError as error:
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes stop no other source
+            reason = error.problem if isinstance(error, PkiError) else _fault(error)
             with write() as conn:
                 store.record_fetch(
-                    conn, source.location, moment=moment, problem=str(error), org=org
+                    conn, source.location, moment=moment, problem=reason.text, org=org
                 )
             known = None if last is None else last.next_update
-            reports.append(
-                SourceReport(source.name, "failed", next_update=known, problem=error.problem)
-            )
+            reports.append(SourceReport(source.name, "failed", next_update=known, problem=reason))
             continue
         state = "stored" if new else "unchanged"
         reports.append(
@@ -145,7 +144,17 @@ def check_crl(crl: Crl, material: Material, moment: datetime) -> Crl:
     return crl
 
 
+def _fault(error: Exception) -> Problem:
+    return problem(
+        "limits.internal",
+        "an internal fault kept the CRL from being read ({kind})",
+        kind=type(error).__name__,
+    )
+
+
 def _due(source: CrlSource, last: store.LastFetch, moment: datetime) -> bool:
+    if last.tried_at > moment:
+        return True  # the clock was put back: waiting until then would let every CRL go stale
     if last.problem:
         return moment >= last.tried_at + min(source.every, _RETRY)
     if moment >= last.tried_at + source.every:

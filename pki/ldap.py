@@ -80,7 +80,8 @@ class DirectoryClient:
             self._fail_fast(may_try=True)  # it may have opened while we waited for a place
             try:
                 found = self._search(address)
-            except (ldap.LDAPError, OSError) as error:
+            except (ldap.LDAPError, OSError, ValueError) as error:
+                # ValueError: libldap's binding decodes names in an answer as UTF-8.
                 raise self._failed(error) from error
         with self._lock:
             self._trouble = None
@@ -109,7 +110,7 @@ class DirectoryClient:
         directory = self.directory
         return (directory.network_timeout + directory.operation_timeout).total_seconds()
 
-    def _failed(self, error: ldap.LDAPError | OSError) -> DirectoryTrouble:
+    def _failed(self, error: ldap.LDAPError | OSError | ValueError) -> DirectoryTrouble:
         reason = _problem(self.directory, error)
         away = reason.code != "directory.answer"
         with self._lock:
@@ -275,7 +276,7 @@ def _garbage(value: bytes, source: str) -> Refusal:
     )
 
 
-def _problem(directory: Directory, error: ldap.LDAPError | OSError) -> Problem:
+def _problem(directory: Directory, error: ldap.LDAPError | OSError | ValueError) -> Problem:
     """What happened, in words. `directory.answer`: the server is there, the search is at fault."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     detail = " ".join(str(details.get(key, "")) for key in ("desc", "info")).strip()
@@ -312,6 +313,12 @@ def _problem(directory: Directory, error: ldap.LDAPError | OSError) -> Problem:
             "directory.answer",
             "the directory {directory} does not have the base {base}",
             base=directory.base,
+            **facts,
+        )
+    if isinstance(error, ValueError):
+        return problem(
+            "directory.answer",
+            "the directory {directory} answered with names not in UTF-8",
             **facts,
         )
     if isinstance(error, ldap.SIZELIMIT_EXCEEDED):

@@ -313,6 +313,41 @@ def release_claims(
     return freed, poisoned
 
 
+def planned_too_late(
+    conn: sa.Connection, *, now: int, waits: Sequence[timedelta]
+) -> list[tuple[str, int]]:
+    """Queued recipients (archive id, position) whose next attempt is further off than any wait.
+
+    They were planned by a clock that ran ahead and was put back; without help they would lie there
+    until that time comes. A first attempt is never planned ahead.
+    """
+    longest = sa.case(
+        {n: wait // MICROSECOND for n, wait in enumerate((timedelta(0), *waits))},
+        value=recipients.c.attempts,
+        else_=waits[-1] // MICROSECOND,
+    )
+    rows = conn.execute(
+        sa.select(recipients.c.archive_id, recipients.c.position).where(
+            recipients.c.state == State.QUEUED, recipients.c.next_attempt_at > now + longest
+        )
+    )
+    return [(row.archive_id, row.position) for row in rows]
+
+
+def plan_now(conn: sa.Connection, late: Sequence[tuple[str, int]], *, now: int) -> None:
+    """Try these recipients at once, unless a worker has them in hand just now."""
+    if not late:
+        return
+    conn.execute(
+        recipients.update().where(_OF_RECIPIENT).values(next_attempt_at=now),
+        [{"id": archive_id, "pos": position} for archive_id, position in late],
+    )
+    conn.execute(
+        messages.update().where(_OF_MESSAGE, messages.c.claimed_by.is_(None)).values(due_at=now),
+        [{"id": archive_id} for archive_id in {archive_id for archive_id, _ in late}],
+    )
+
+
 def settled_with_wraps(conn: sa.Connection, *, indexed: int, limit: int) -> list[str]:
     """Messages that need no opening any more: settled, and accepted before entry `indexed`."""
     rows = conn.execute(

@@ -96,6 +96,13 @@ def trouble(client: DirectoryClient, address: str = "marie@a.example") -> str:
     return found.value.problem.code
 
 
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """A short BER element."""
+    content = b"".join(parts)
+    assert len(content) < 128
+    return bytes((tag, len(content))) + content
+
+
 @pytest.mark.parametrize("way", ["ldaps", "starttls", "loopback", "socket"])
 def test_ways_to_connect(slapd: Slapd, clients: list[DirectoryClient], way: str) -> None:
     options: dict[str, Any] = {
@@ -206,6 +213,37 @@ def test_referrals_are_never_followed(slapd: Slapd, clients: list[DirectoryClien
         assert trouble(inside) == "directory.answer"
         with pytest.raises(TimeoutError):
             trap.accept()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(tlv(0x64, tlv(0x04, b"cn=\xff"), tlv(0x30)), id="name"),
+        pytest.param(tlv(0x73, tlv(0x04, b"ldap://x/cn=\xff")), id="reference"),
+    ],
+)
+def test_names_that_are_no_utf8_are_trouble(clients: list[DirectoryClient], answer: bytes) -> None:
+    """Such an answer once ended the process that had asked, and what it had in hand with it."""
+    success = (b"\x0a\x01\x00", tlv(0x04), tlv(0x04))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(4096)  # message 1: the bind
+                peer.sendall(tlv(0x30, b"\x02\x01\x01", tlv(0x61, *success)))
+                peer.recv(4096)  # message 2: the search
+                peer.sendall(tlv(0x30, b"\x02\x01\x02", answer))
+                peer.sendall(tlv(0x30, b"\x02\x01\x02", tlv(0x65, *success)))
+                peer.recv(4096)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"ldap://127.0.0.1:{server.getsockname()[1]}"
+        client = DirectoryClient(Directory("ministry", url, BASE, ("a.example",)))
+        clients.append(client)
+        assert trouble(client) == "directory.answer"
+        thread.join(5)
 
 
 def test_wrong_ca(tmp_path: Path, slapd: Slapd, clients: list[DirectoryClient]) -> None:

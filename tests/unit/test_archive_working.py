@@ -12,7 +12,7 @@ import pytest
 
 from archive.errors import NotMine, WorkingKeyTrouble
 from archive.seal import open_content
-from archive.working import WorkingKeys, erase_wraps, settled_days
+from archive.working import WorkingKeys, WorkingUnwrapper, erase_wraps, settled_days
 from tests.unit.archive_world import MOMENT, World
 
 
@@ -113,6 +113,17 @@ def test_a_destroyed_key_opens_nothing_in_any_process(tmp_path: Path, world: Wor
         open_content(sealed, world.gateway)
     assert open_content(sealed, world.authority)
     assert list((tmp_path / "working").iterdir()) == []
+
+
+def test_mail_of_a_day_that_comes_back_can_be_opened(tmp_path: Path) -> None:
+    """A clock that ran ahead is put back: the keeper has destroyed the key of the day by then."""
+    intake, keeper = WorkingKeys(tmp_path / "w"), WorkingKeys(tmp_path / "w")
+    destroyed = intake.current(MOMENT)
+    intake.current(MOMENT + timedelta(days=1))
+    assert keeper.destroy(destroyed.id)
+    again = intake.current(MOMENT)
+    wrap = again.wrap("id", bytes(32))
+    assert WorkingUnwrapper(WorkingKeys(tmp_path / "w")).unwrap("id", wrap) == bytes(32)
 
 
 def test_a_kill_while_destroying_is_finished_at_the_next_start(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.dsn import RETURN_LIMIT, FailedRecipient, failure_notice
 from gateway.dsn_texts import LANGUAGES
+from gateway.smtp.syntax import is_mailbox
 
 MOMENT = datetime(2026, 11, 21, 18, 30, 5, tzinfo=UTC)
 ORIGINAL = (
@@ -205,3 +206,12 @@ def test_a_given_boundary_must_not_occur_in_the_mail() -> None:
     assert notice(boundary="b1", message_id="<n@x>") == notice(boundary="b1", message_id="<n@x>")
     with pytest.raises(ValueError):
         notice(boundary="secret body")
+
+
+@pytest.mark.parametrize("sender", ['"a>b"@example.org', '"<"@example.org'])
+def test_a_sender_with_brackets_in_quotes_gets_his_notice_too(sender: str) -> None:
+    """The session takes such a sender (RFC 5321 §4.1.2): his failure once ended the worker."""
+    assert is_mailbox(sender)
+    message, _ = parse(notice(original_sender=sender))
+    (address,) = message["To"].addresses
+    assert address.addr_spec == sender

@@ -151,6 +151,40 @@ def test_trouble_is_never_no_certificate(world: World) -> None:
     assert isinstance(world.find(), Certified)
 
 
+def of_another_version(der: bytes, version: int) -> bytes:
+    """The certificate with another number where v3 stands."""
+    assert der.count(b"\xa0\x03\x02\x01\x02") == 1
+    return der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01" + bytes((version,)))
+
+
+@pytest.mark.parametrize("version", [1, 3, 100])
+def test_a_certificate_of_an_unknown_version_stops_nobody(world: World, version: int) -> None:
+    """Anybody who may write to a partner's directory can put one there."""
+    marie = world.marie()
+    values = (of_another_version(marie.der, version), marie.der)
+    answer = DirectoryAnswer(tuple(Candidate(one, "ministry: cn=x") for one in values), ())
+    world.directory.search = lambda _address: answer  # type: ignore[method-assign]
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert [one.problem.code for one in found.refused] == ["structure.certificate"]
+
+
+def test_a_fault_of_ours_on_one_address_is_no_answer_and_stops_nobody_else(world: World) -> None:
+    paul = "paul@a.example"
+    world.directory.entries[paul] = [world.ca.issue("Paul", emails=(paul,))]
+    search = world.directory.search
+
+    def faulty(address: str) -> DirectoryAnswer:
+        if address == MARIE:
+            raise KeyError("a fault nobody foresaw")
+        return search(address)
+
+    world.directory.search = faulty  # type: ignore[method-assign]
+    found = world.finder.find_all([MARIE, paul], moment=NOW)
+    assert isinstance(found[MARIE], CannotTell)
+    assert isinstance(found[paul], Certified)
+
+
 def test_missing_and_stale_crl_is_cannot_tell(pki_database: Database) -> None:
     world = World(pki_database)
     world.directory.entries[MARIE] = [world.marie()]

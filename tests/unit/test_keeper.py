@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from archive.working import WorkingKeys
 from gateway.database import Database
+from gateway.keeper import Keeper
 from pki import store
 from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules
@@ -136,8 +138,59 @@ def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) 
     assert house.numbers() == [6]
 
 
+def test_a_crl_of_an_unknown_version_does_not_stop_the_others(house: House, ca: Authority) -> None:
+    """CRLs come over HTTP: whoever is on the way can put any bytes there."""
+    versioned = ca.crl(9)
+    assert b"\x02\x01\x01" in versioned[:12]
+    house.web.pages[URL] = versioned.replace(b"\x02\x01\x01", b"\x02\x01\x03", 1)
+    good = CrlSource("good", "http://crl.example/good")
+    house.web.pages[good.location] = ca.crl(6)
+    assert [one.state for one in house.refresh(SOURCE, good)] == ["failed", "stored"]
+
+
 def test_missing_file(house: House, tmp_path: Path) -> None:
     (report,) = house.refresh(CrlSource("hand", str(tmp_path / "absent.crl")))
     assert report.state == "failed"
     assert report.problem is not None
     assert "absent.crl cannot be read: No such file" in report.problem.text
+
+
+def test_a_clock_put_back_does_not_stop_the_fetching(house: House, ca: Authority) -> None:
+    """Fetched in a future that was none: until then every CRL known would have gone stale."""
+    house.web.pages[URL] = ca.crl(5)
+    house.refresh(SOURCE, at=5 * DAY)
+    assert house.refresh(SOURCE)[0].state == "unchanged"
+    assert house.refresh(SOURCE)[0].state == "not-due"
+
+
+class Times(list[str]):
+    """A keeper's crafts that count, and fail."""
+
+    def task(self, name: str) -> None:
+        self.append(name)
+        raise RuntimeError("a fault nobody foresaw")
+
+
+def test_a_keeper_goes_on_after_faults_and_when_the_clock_is_put_back(
+    pki_database: Database, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Times()
+    monkeypatch.setattr(pki_database, "checkpoint", lambda: done.task("checkpoint"))
+    monkeypatch.setattr(Keeper, "refresh_crls", lambda *_: done.task("crls"))
+    monkeypatch.setattr(Keeper, "mend_plans", lambda *_: done.task("plans"))
+    monkeypatch.setattr(Keeper, "end_working_keys", lambda *_: done.task("keys"))
+    moments = iter([NOW + 5 * DAY, NOW, NOW + timedelta(seconds=1)])
+    keeper = Keeper(
+        database=pki_database,
+        sources=[],
+        trust=house.trust,
+        rules=RULES,
+        working_keys=WorkingKeys(tmp_path / "working"),
+        index=tmp_path / "index",
+        waits=[HOUR],
+        now=lambda: next(moments),
+    )
+    for _ in range(3):
+        keeper.once()
+    everything = ["checkpoint", "crls", "plans", "keys"]
+    assert done == [*everything, *everything, "checkpoint"]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from archive.working import WorkingKeys
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.errors import SceauError
+from gateway.keeper import Keeper
 from gateway.queue import acts, store, view
 from gateway.queue.jobs import Job, NewMessage, SealedGroup
 from gateway.queue.models import groups, messages
 from gateway.queue.schedule import wait_after
 from gateway.queue.states import State
+from pki.fetch import FetchRules
+from pki.trust import StoredTrust
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 T0 = to_micros(NOW)
@@ -203,6 +208,36 @@ def test_a_message_that_is_done_is_no_longer_suspect(database: Database) -> None
         with database.write() as conn:
             _, held = store.release_claims(conn, worker=None, now=T0 + 10_000 * SECOND)
         assert held == []
+
+
+def test_mail_planned_by_a_clock_that_ran_ahead_does_not_wait_for_it(
+    database: Database, tmp_path: Path
+) -> None:
+    put(database, "new", at=T0 + 7200 * SECOND)  # taken while the clock was two hours ahead
+    put(database, "tried", at=T0)
+    (job,) = claim(database, now=T0 + SECOND)
+    give_back(database, job)  # rightly planned for T0 + 61 s
+    put(database, "late", at=T0)
+    (job,) = claim(database, now=T0 + 2 * SECOND)
+    job.recipients[0].next_attempt_at = T0 + 9000 * SECOND
+    give_back(database, job)
+    assert claim(database, now=T0 + 3 * SECOND) == []
+
+    keeper(database, tmp_path).mend_plans(NOW + timedelta(seconds=3))
+    assert {job.archive_id for job in claim(database, now=T0 + 3 * SECOND)} == {"new", "late"}
+
+
+def keeper(database: Database, folder: Path) -> Keeper:
+    return Keeper(
+        database=database,
+        sources=[],
+        trust=StoredTrust(database.read, anchors=[]),
+        rules=FetchRules(frozenset()),
+        working_keys=WorkingKeys(folder / "working"),
+        index=folder / "index",
+        waits=WAITS,
+        now=lambda: NOW,
+    )
 
 
 # -- what a person does ------------------------------------------------------------------------

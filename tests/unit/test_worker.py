@@ -1,0 +1,196 @@
+"""The worker: what a fault with one mail does to it, to its sender and to the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from archive.appender import Appender
+from archive.models import log_working_wraps
+from archive.recipients import generate_recipient, load_recipient
+from archive.working import WorkingKeys, WorkingUnwrapper
+from gateway import clock
+from gateway.accept import Intake, Relay
+from gateway.database import Database
+from gateway.deliver import Notices
+from gateway.mail import Peer, Submission
+from gateway.outbound import Outbound, Work
+from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
+from gateway.queue import view
+from gateway.queue.jobs import Job
+from gateway.queue.states import State
+from gateway.queue.worker import Worker
+from gateway.routes import Route, Routes
+from gateway.signers import Signers
+from gateway.smtp.client import NextHop, Outcome, Result
+from pki.evidence import Evidence
+from pki.models import Finding
+from tests.conftest import ORIGIN
+
+ANNA = "anna@interieur.example"
+BOB, CARL = "bob@justice.example", "carl@justice.example"
+CLEAR = Rule(
+    "clear",
+    (Pattern("*"),),
+    (Pattern("*"),),
+    Encryption.NEVER,
+    WithoutCertificate.HOLD,
+    Sign.NONE,
+)
+ROUTES = Routes([Route("border", NextHop("127.0.0.1", 1), (), default=True)])
+
+
+class HalfMade(Outbound):
+    """Seals, and then fails for mails that say so: whatever it did to the job is lost."""
+
+    def seal(
+        self, job: Job, raw: bytes, findings: Mapping[str, Finding], *, moment: datetime
+    ) -> Work:
+        work = super().seal(job, raw, findings, moment=moment)
+        if job.kind == "mail" and b"Subject: fault" in raw:
+            raise RuntimeError("a fault nobody foresaw")
+        return work
+
+
+class Nobody:
+    """No persons, no findings."""
+
+    def signer_for(self, address: str, moment: datetime) -> None:
+        return None
+
+    def find_all(self, addresses: list[str], *, moment: datetime) -> Mapping[str, Finding]:
+        return {}
+
+
+@dataclass
+class Sink:
+    """Takes every mail."""
+
+    got: list[tuple[tuple[str, ...], bytes]] = field(default_factory=list)
+
+    async def deliver(
+        self, hop: NextHop, mail_from: str, recipients: Sequence[str], data: bytes, **_: Any
+    ) -> list[Outcome]:
+        self.got.append((tuple(recipients), data))
+        return [Outcome(to, Result.DELIVERED, 250, "2.0.0", "ok", "sink") for to in recipients]
+
+    async def close(self) -> None:
+        pass
+
+
+class House:
+    """Intake and worker on one database."""
+
+    def __init__(self, database: Database, folder: Path, expire: timedelta) -> None:
+        for name in ("authority", "escrow"):
+            generate_recipient(name, folder / f"{name}.pub", folder / f"{name}.key")
+        keys = WorkingKeys(folder / "working")
+        recipients = tuple(load_recipient(folder / f"{n}.pub") for n in ("authority", "escrow"))
+        self.database = database
+        self.appender = Appender(database.write, origin=ORIGIN, now=clock.now)
+        self.sink = Sink()
+        self.intake = Intake(
+            "interieur", (Relay("mail", (), ("interieur.example",)),), recipients, keys,
+            self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
+        )  # fmt: skip
+        notices = Notices(
+            "interieur", "gw.interieur.example", "postmaster@interieur.example", "en",
+            recipients, keys, 10**12,
+        )  # fmt: skip
+        nobody: Any = Nobody()
+        sink: Any = self.sink
+        self.worker = Worker(
+            name="worker-1",
+            read=database.read,
+            appender=self.appender,
+            unwrapper=WorkingUnwrapper(keys),
+            finder=nobody,
+            outbound=HalfMade("gw.interieur.example", Policy([CLEAR]), ROUTES, Signers({}, nobody)),
+            routes=ROUTES,
+            deliverer=sink,
+            notices=notices,
+            evidence=Evidence(),
+            waits=[timedelta(hours=1)],
+            now=clock.now,
+        )
+
+    async def take(self, subject: str, to: str) -> str:
+        raw = f"From: {ANNA}\r\nTo: {to}\r\nSubject: {subject}\r\n\r\nHello.\r\n".encode()
+        peer = Peer("127.0.0.1", 1, "mail", relay="mail")
+        return await self.intake.accept(Submission(raw, ANNA, (to,), peer, clock.now()))
+
+    async def work_until(self, *deliveries: str) -> None:
+        """Run the worker until these recipients, in any order, have got mail."""
+        stop = asyncio.Event()
+        run = asyncio.create_task(self.worker.run(stop))
+        async with asyncio.timeout(10):
+            while sorted(to for tos, _ in self.sink.got for to in tos) != sorted(deliveries):
+                assert not run.done(), "the worker has ended"
+                await asyncio.sleep(0.01)
+            stop.set()
+            await run
+
+    def line(self, archive_id: str) -> view.Line:
+        with self.database.read() as conn:
+            (line,) = view.lines(conn, archive_id=archive_id)
+        return line
+
+
+@pytest.fixture
+def expire() -> timedelta:
+    return timedelta(days=5)
+
+
+@pytest.fixture
+def house(database: Database, tmp_path: Path, expire: timedelta) -> Iterator[House]:
+    made = House(database, tmp_path, expire)
+    yield made
+    made.appender.close()
+
+
+def test_a_fault_while_sealing_keeps_its_mail_queued_and_the_others_going(house: House) -> None:
+    async def run() -> tuple[str, str]:
+        bad, good = await house.take("fault", BOB), await house.take("fine", CARL)
+        await house.work_until(CARL)
+        return bad, good
+
+    bad, good = asyncio.run(run())
+    assert house.line(good).state is State.DELIVERED
+    line = house.line(bad)
+    assert line.state is State.QUEUED
+    assert line.reason is not None
+    assert line.reason.code == "limits.internal"
+
+
+@pytest.mark.parametrize("expire", [timedelta(0)])
+def test_the_sender_hears_of_a_mail_that_was_never_sealed_when_it_expires(house: House) -> None:
+    async def run() -> str:
+        bad = await house.take("fault", BOB)
+        await house.work_until(ANNA)
+        return bad
+
+    assert house.line(asyncio.run(run())).state is State.FAILED
+    ((_, notice),) = house.sink.got
+    assert b"Status: 5.4.7" in notice
+    assert b"Subject: fault" in notice
+
+
+@pytest.mark.parametrize("expire", [timedelta(0)])
+def test_the_sender_hears_of_a_mail_that_cannot_be_opened_any_more(house: House) -> None:
+    async def run() -> str:
+        bad = await house.take("fine", BOB)
+        with house.database.write() as conn:
+            conn.execute(sa.delete(log_working_wraps))
+        await house.work_until(ANNA)
+        return bad
+
+    assert house.line(asyncio.run(run())).state is State.FAILED
+    ((_, notice),) = house.sink.got
+    assert b"Status: 5.4.7" in notice
