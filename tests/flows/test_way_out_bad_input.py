@@ -296,16 +296,27 @@ def test_a_database_of_another_version(copy: House, revision: str | None) -> Non
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite://", "is not a database"),
-        ("sqlite:///:memory:", ""),
-        ("postgresql://localhost/sceau", "sqlite:///"),
-        ("sqlite:///data/not-there.db", "not-there.db"),
+        ("sqlite://", '"sqlite://" is not a database this version can use'),
+        ("postgresql://localhost/sceau", 'right would be: url = "sqlite:///data/sceau.db"'),
+        ("sqlite:///:memory:", "there is no database "),
+        ("sqlite:///data/not-there.db", "data/not-there.db; sceau init makes the database"),
     ],
 )
-def test_a_database_that_would_lose_commits_or_is_none(copy: House, url: str, words: str) -> None:
+def test_a_database_that_is_none(copy: House, url: str, words: str) -> None:
+    before = sorted(copy.folder.rglob("*"))
     _change(copy, lambda text: text.replace("sqlite:///data/sceau.db", url))
 
     assert words in _refused(copy)
+    assert sorted(copy.folder.rglob("*")) == before, "nothing was made in its place"
+
+
+def test_a_database_that_is_damaged(copy: House) -> None:
+    (copy.folder / "data" / "sceau.db").write_bytes(b"not a database" * 500)
+
+    done = copy.run("serve", check=False)
+
+    assert done.returncode == 3
+    assert done.stderr == b"sceau serve: the database cannot be used: file is not a database\n"
 
 
 def test_the_running_database_keeps_what_it_commits(ministry: Scene) -> None:
