@@ -21,6 +21,7 @@ _CONTEXT.set_forkserver_preload(
         "gateway.cli.queue_acts",
         "gateway.cli.queue",
         "gateway.cli.archive",
+        "gateway.cli.pki",
         "gateway.queue.view",
         "archive.access",
         "archive.fsck",

@@ -6,10 +6,11 @@ import asyncio
 import tarfile
 from pathlib import Path
 
+from archive.errors import Damaged
 from archive.fsck import verify
+from archive.reading import Record, load_sealed_of, read_raw, records
 from archive.recipients import load_private_key
 from archive.seal import open_content
-from archive.store import load_sealed
 from gateway import clock
 from gateway.cli import main
 from gateway.config import load
@@ -57,11 +58,19 @@ def test_a_corpus_is_archived_and_given_back_octet_for_octet(tmp_path: Path) -> 
         assert len(set(ids)) == len(mails)
         authority = load_private_key(base / "authority" / "authority.key")
         escrow = load_private_key(base / "authority" / "escrow.key")
+        given_back: dict[str, bytes] = {}
         with wiring.database.read() as conn:
-            for n, (archive_id, raw) in enumerate(zip(ids, mails, strict=True)):
-                key = authority if n % 2 else escrow  # each of the two keepers alone
-                assert open_content(load_sealed(conn, archive_id), key) == raw
+            entries = [entry for _, _, entry in read_raw(conn)]
+            assert len(entries) == len(mails)
+            for start in range(0, len(entries), AT_ONCE):
+                some = records(conn, entries[start : start + AT_ONCE])
+                assert not [r for r in some if isinstance(r, Damaged)]
+                sealed = load_sealed_of(conn, [r for r in some if isinstance(r, Record)])
+                for n, (archive_id, one) in enumerate(sealed.items()):
+                    key = authority if n % 2 else escrow  # each of the two keepers alone
+                    given_back[archive_id] = open_content(one, key)
             report = verify(conn)
+        assert given_back == dict(zip(ids, mails, strict=True))
         assert (report.status, report.entries) == ("valid", len(mails))
     finally:
         wiring.appender.close()

@@ -68,13 +68,13 @@ def test_held_mail_is_seen_and_goes_when_a_certificate_was_imported(
     assert line["reason"]["code"] == "structure.certificate"
     assert line["next_attempt"] is None
     # Released too early it is held again, for the same reason.
-    ministry.house.run("queue", "release", archive_id)
+    ministry.sceau("queue", "release", archive_id)
     ministry.wait_state(archive_id, UNREADABLE, "held")
     assert not ministry.arrived(archive_id)
 
     certificate, key = _certificate_for(ministry, UNREADABLE, tmp_path)
     ministry.house.run("pki", "cert", "import", str(certificate))
-    ministry.house.run("queue", "release", archive_id, "--reason", "certificate by courier")
+    ministry.sceau("queue", "release", archive_id, "--reason", "certificate by courier")
     ((delivery, file),) = ministry.wait_arrived(archive_id)
 
     assert delivery.rcpt_to == (UNREADABLE,)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from gateway.demo.judge import expected_entity, signed_part
 from gateway.demo.pki import Credential
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, NOBODY, REGISTRY, Scene, mail
-from tests.judges.thunderbird.judge import ask, installed
+from tests.judges.thunderbird.judge import ask
 
 pytestmark = pytest.mark.flow
 
@@ -86,7 +86,6 @@ def test_nss_and_gpgsm(ministry: Scene, sent: list[Sent], tmp_path: Path) -> Non
         subprocess.run(["gpgconf", "--homedir", tmp_path / "gnupg", "--kill", "all"], check=False)
 
 
-@pytest.mark.skipif(not installed(), reason="Thunderbird is not installed")
 def test_thunderbird(ministry: Scene, sent: list[Sent], tmp_path: Path) -> None:
     """Signature good, encryption good, right text: for mail signed by the person.
 

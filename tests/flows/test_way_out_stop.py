@@ -19,12 +19,12 @@ from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail, unti
 
 pytestmark = pytest.mark.flow
 
-MAILS = 200
+MAILS = 1000  # more than there is time for: the stop shall fall into the middle
 
 
 def test_a_stop_under_load_loses_and_doubles_nothing(tmp_path: Path, keys: Keys) -> None:
     with stage(tmp_path, keys=keys) as made:
-        house = made.house(retry='["1s"]').make()
+        house = made.house(retry='["1s"]').make(persons=False)
         house.start()
         scene = Scene(made, house)
         letters = [
@@ -40,18 +40,18 @@ def test_a_stop_under_load_loses_and_doubles_nothing(tmp_path: Path, keys: Keys)
             )
         )
         client.start()
-        until(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") >= 40, 20, lambda: "")
+        until(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") >= 100, 20, lambda: "")
         begin = time.monotonic()
         assert house.stop() == 0
         assert time.monotonic() - begin < 20
         client.join(30)
         promised = {r.archive_id: r.key for r in receipts if r.code == 250}
-        assert 40 <= len(promised) < MAILS, "the stop came before or after the load, not in it"
+        assert 100 <= len(promised) < MAILS, "the stop came before or after the load, not in it"
         # Who was not served was told to come again, or his line was closed: nobody got a 5xx.
         assert {r.code for r in receipts} <= {250, 421, 451, 0}
 
         house.start()
-        assert house.wait_settled(seconds=30)
+        until(lambda: not scene.json("queue", "list"), 30, house.log.read_text)
         assert house.stop() == 0
         assert scene.faults() == []
 
@@ -60,11 +60,13 @@ def test_a_stop_under_load_loses_and_doubles_nothing(tmp_path: Path, keys: Keys)
         assert arrived == Counter(dict.fromkeys(promised, 1))
         by_key = {letter.key: letter for letter in letters}
         trust = write_trust([made.world.interieur, made.world.justice], tmp_path / "trust.pem")
+        seal = made.world.interieur.seal
+        assert seal is not None
         cases = []
         for file in files[:: len(files) // 20]:  # openssl is slow; every one was counted above
             letter = by_key[promised[archive_id_of(file.read_bytes())]]
             reader = scene.credential(letter.rcpt_to[0])
-            cases.append(Case(letter.key, file, letter.content, reader, scene.credential(JEANNE)))
+            cases.append(Case(letter.key, file, letter.content, reader, seal))
         assert not [(v.case.name, v.problem) for v in judge(cases, trust) if v.problem]
-        (report,) = house.json("archive", "verify")
+        (report,) = scene.json("archive", "verify")
         assert report["status"] == "valid"
