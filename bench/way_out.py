@@ -33,6 +33,7 @@ from gateway.demo.stage import SinkProcess, stage
 _COUNTS = {("sceau", "4k"): 2000, ("sceau", "75k"): 1000}
 _PEER_COUNT = 120
 _WARM_UP = 20
+_KEEP_EVERY = 10  # of the delivered mails; at least one of each warm-up is opened
 _CONNECTIONS = 20
 _PATIENCE = 60.0  # seconds without the last delivery, then the round has failed
 
@@ -88,7 +89,8 @@ def measure(
     system.start()
     try:
         _run(system, sink, letter, _WARM_UP)
-        delivered = sink.folder / read_ledger(sink.folder)[-1].file
+        kept = [one.file for one in read_ledger(sink.folder) if one.file]
+        delivered = sink.folder / kept[-1]
         try:  # speed of something that does not work is no speed
             open_mail(delivered, proof.reader, proof.trust)
         except NotProvedError as error:
@@ -159,7 +161,7 @@ def _measure_all(options: argparse.Namespace) -> list[Round]:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir)
         )
-        around = stack.enter_context(stage(Path(folder)))
+        around = stack.enter_context(stage(Path(folder), keep_every=_KEEP_EVERY))
         writer, reader = around.world.interieur.person(), around.world.justice.person()
         assert writer.credential is not None
         assert reader.credential is not None
@@ -167,7 +169,7 @@ def _measure_all(options: argparse.Namespace) -> list[Round]:
         if options.only != "peer":
             systems.append((Sceau(around), around.sink))
         if options.only != "sceau":
-            sink = SinkProcess.start(Path(folder) / "peer-sink")
+            sink = SinkProcess.start(Path(folder) / "peer-sink", keep_every=_KEEP_EVERY)
             stack.callback(sink.stop)
             peer = Diy(
                 Path(folder) / "peer",

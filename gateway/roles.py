@@ -18,11 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import sqlalchemy as sa
 import structlog
 
+from archive.errors import AppenderBroken
 from gateway import clock, failpoints, maillog
 from gateway.config import LogFormat
 from gateway.errors import SceauError
+from gateway.serve import PARENT_GONE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
 from gateway.wiring import Wiring
 from pki.errors import PkiError
@@ -59,6 +62,11 @@ def main(argv: list[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)
     try:
         _ROLES[args.role](wiring, args)
+    except (AppenderBroken, sa.exc.OperationalError) as error:
+        # A full disk, a locked database: no mail is to blame for it, and none may be held for it.
+        reason = error.orig if isinstance(error, sa.exc.OperationalError) else error
+        log.error("storage_fault", role=args.role, reason=str(reason))
+        return STORAGE_FAILED
     except (SceauError, PkiError) as error:
         log.error("cannot_run", role=args.role, reason=str(error))
         return 1
@@ -78,7 +86,7 @@ def _watch_parent() -> None:
         # os.read, not sys.stdin: nothing is ever written, the end is all that matters.
         while os.read(0, 512):
             pass
-        os._exit(3)
+        os._exit(PARENT_GONE)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
@@ -94,7 +102,7 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
             if wiring.appender.broken is not None:
                 # What the last commit left behind is unknown: clients got 451; start afresh.
                 log.error("appender_broken", reason=str(wiring.appender.broken))
-                os._exit(4)
+                os._exit(STORAGE_FAILED)
         await listener.stop(_GRACE)
         wiring.appender.close()
 

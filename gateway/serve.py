@@ -29,6 +29,9 @@ ROLES = ("intake", "worker", "keeper", "index")
 
 log = structlog.get_logger()
 
+# Exit codes of a child that was not ended by a mail: its parent is gone, or the storage failed.
+PARENT_GONE, STORAGE_FAILED = 3, 4
+
 # A child that dies at once is not started again at once: 0.1 s, 0.2 s, … up to 10 s.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
@@ -62,17 +65,20 @@ class Supervisor:
     """Runs the plan until SIGTERM or SIGINT.
 
     on_start: called once the lock is held: frees what an earlier run had claimed.
-    on_death: called with the name of a child that died, before it is replaced: frees its claims.
+    on_death: called with the name of a child that died, and whether what it had in hand may have
+        been the reason: frees its claims. When it raises, it is called again later: the database
+        may be what the child died of, and somebody must be there when that is over.
     on_ready: called once, when every child has said that it is ready.
     """
 
     plan: Plan
     on_start: Callable[[], None]
-    on_death: Callable[[str], None]
+    on_death: Callable[[str, bool], None]
     on_ready: Callable[[], None]
     _children: list[Child] = field(default_factory=list)
     _pauses: dict[str, float] = field(default_factory=dict)
     _due: list[tuple[float, str]] = field(default_factory=list)
+    _unfreed: list[tuple[str, bool]] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stopping: bool = False
     _announced: bool = False
@@ -89,6 +95,7 @@ class Supervisor:
             while not self._stopping:
                 self._wait(0.5)
                 self._replace_the_dead()
+                self._free_claims()
                 self._start_what_is_due()
             self._stop_all()
 
@@ -116,12 +123,7 @@ class Supervisor:
 
     def _start(self, role: str) -> None:
         name = f"{role}-{secrets.token_hex(4)}"
-        command = [sys.executable, "-m", "gateway.roles", role]
-        command += ["--config", str(self.plan.config), "--name", name]
-        fds: Sequence[int] = ()
-        if role == "intake" and self.plan.listen is not None:
-            fds = (self.plan.listen.fileno(),)
-            command += ["--listen-fd", str(fds[0])]
+        command, fds = self._command(role, name)
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
             command,
             stdin=subprocess.PIPE,
@@ -135,6 +137,15 @@ class Supervisor:
         self._selector.register(
             process.stdout, selectors.EVENT_READ, lambda: self._heard_from(child)
         )
+
+    def _command(self, role: str, name: str) -> tuple[list[str], Sequence[int]]:
+        """What to run, and the file descriptors that it inherits."""
+        command = [sys.executable, "-m", "gateway.roles", role]
+        command += ["--config", str(self.plan.config), "--name", name]
+        if role != "intake" or self.plan.listen is None:
+            return command, ()
+        fd = self.plan.listen.fileno()
+        return [*command, "--listen-fd", str(fd)], (fd,)
 
     def _wait(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
@@ -165,12 +176,22 @@ class Supervisor:
                 exit=child.process.returncode,
                 seconds=round(lived, 3),
             )
-            self.on_death(child.name)
+            blame = child.process.returncode not in (PARENT_GONE, STORAGE_FAILED)
+            self._unfreed.append((child.name, blame))
             pause = (
                 _FIRST_PAUSE if lived > _STEADY_AFTER else self._pauses.get(child.role, 0.05) * 2
             )
             self._pauses[child.role] = min(pause, _LONGEST_PAUSE)
             self._due.append((time.monotonic() + self._pauses[child.role], child.role))
+
+    def _free_claims(self) -> None:
+        for one in tuple(self._unfreed):
+            try:
+                self.on_death(*one)
+            except Exception as error:  # noqa: BLE001 - tried again at the next turn
+                log.error("claims_not_freed", name=one[0], reason=type(error).__name__)
+                return
+            self._unfreed.remove(one)
 
     def _start_what_is_due(self) -> None:
         now = time.monotonic()
@@ -200,7 +221,8 @@ class Supervisor:
                 log.error("process_killed", role=child.role, name=child.name)
                 child.process.kill()
                 child.process.wait()
-                self.on_death(child.name)
+                self._unfreed.append((child.name, False))
             self._forget(child)
         self._children.clear()
+        self._free_claims()
         log.info("stopped")

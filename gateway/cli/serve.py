@@ -44,12 +44,13 @@ def _run(args: Namespace) -> int:
     counts = {role: count for role, count in wiring.process_counts.items() if role in roles}
     sockets = bind(wiring.listen_settings) if "intake" in counts else None
 
-    def on_death(name: str | None) -> None:
+    def free(worker: str | None, *, blame: bool) -> None:
         free_claims(
             wiring.database,
             origin=wiring.config.archive.origin,
             org=wiring.config.gateway.organisation,
-            worker=name,
+            worker=worker,
+            blame=blame,
         )
 
     def on_ready() -> None:
@@ -65,5 +66,10 @@ def _run(args: Namespace) -> int:
         listen=sockets,
         lock=wiring.database.path.with_name(wiring.database.path.name + ".serve"),
     )
-    Supervisor(plan, on_start=lambda: on_death(None), on_death=on_death, on_ready=on_ready).run()
+    Supervisor(
+        plan,
+        on_start=lambda: free(None, blame=True),
+        on_death=lambda name, blame: free(name, blame=blame),
+        on_ready=on_ready,
+    ).run()
     return DONE

@@ -30,11 +30,13 @@ class SinkProcess:
     port: int
 
     @classmethod
-    def start(cls, folder: Path, *, world: World | None = None, port: int = 0) -> SinkProcess:
-        """world: offer STARTTLS with its server certificate."""
+    def start(
+        cls, folder: Path, *, world: World | None = None, port: int = 0, keep_every: int = 1
+    ) -> SinkProcess:
+        """world: offer STARTTLS with its server certificate. keep_every: see `Sink`."""
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "gateway.demo.sink", "--dir", str(folder)]
-        command += ["--port", str(port)]
+        command += ["--port", str(port), "--keep-every", str(keep_every)]
         if world is not None:
             command += ["--cert", str(world.tls_server.certificate_file)]
             command += ["--key", str(world.tls_server.key_file)]
@@ -80,8 +82,13 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, *, keys: Keys | None = None, tls: bool = False) -> Iterator[Stage]:
-    """Set it up below `folder`, stop everything at the end. tls: the sink offers STARTTLS."""
+def stage(
+    folder: Path, *, keys: Keys | None = None, tls: bool = False, keep_every: int = 1
+) -> Iterator[Stage]:
+    """Set it up below `folder`, stop everything at the end.
+
+    tls: the sink offers STARTTLS. keep_every: it keeps one mail of so many (see `Sink`).
+    """
     with ExitStack() as stack:
         crl_server = CrlServer(folder / "world" / "crl")
         world = make_world(
@@ -90,7 +97,9 @@ def stage(folder: Path, *, keys: Keys | None = None, tls: bool = False) -> Itera
         stack.enter_context(crl_server)
         directory = Directory(world, folder / "slapd")
         stack.enter_context(directory)
-        sink = SinkProcess.start(folder / "sink", world=world if tls else None)
+        sink = SinkProcess.start(
+            folder / "sink", world=world if tls else None, keep_every=keep_every
+        )
         made = Stage(folder, world, crl_server, directory, sink)
         stack.callback(lambda: made.sink.stop())  # whichever it is by then
         yield made

@@ -14,11 +14,16 @@ from gateway.queue.jobs import problem_to_json
 log = structlog.get_logger()
 
 
-def free_claims(database: Database, *, origin: str, org: str, worker: str | None) -> None:
-    """Hand out again what `worker` held (None: what anybody held, at the start of a run)."""
+def free_claims(
+    database: Database, *, origin: str, org: str, worker: str | None, blame: bool = True
+) -> None:
+    """Hand out again what `worker` held (None: what anybody held, at the start of a run).
+
+    blame: see `store.release_claims`.
+    """
     now = clock.now()
     with database.write() as conn:
-        freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now))
+        freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
         drafts = [
             Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
             for archive_id in poisoned

@@ -270,23 +270,27 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
 
 
 def release_claims(
-    conn: sa.Connection, *, worker: str | None, now: int
+    conn: sa.Connection, *, worker: str | None, now: int, blame: bool = True
 ) -> tuple[list[str], list[str]]:
     """Free the messages of a worker that died (None: of all): (ids freed, ids held).
 
     They are due at once; the attempt that died stays counted. After `POISON_AFTER` deaths a
     message is held for a person: the caller writes that into the log.
+
+    blame: whether a message may have been the reason; False where the death is known to have
+        another, such as a full disk or our own signal.
     """
     whose = (
         messages.c.claimed_by.is_not(None) if worker is None else messages.c.claimed_by == worker
     )
     rows = conn.execute(sa.select(messages.c.archive_id, messages.c.crashes).where(whose)).all()
-    poisoned = [row.archive_id for row in rows if row.crashes + 1 >= POISON_AFTER]
-    freed = [row.archive_id for row in rows if row.crashes + 1 < POISON_AFTER]
+    death = int(blame)
+    poisoned = [row.archive_id for row in rows if row.crashes + death >= POISON_AFTER]
+    freed = [row.archive_id for row in rows if row.crashes + death < POISON_AFTER]
     update = messages.update().where(messages.c.archive_id == sa.bindparam("id"))
     if freed:
         conn.execute(
-            update.values(claimed_by=None, crashes=messages.c.crashes + 1, due_at=now),
+            update.values(claimed_by=None, crashes=messages.c.crashes + death, due_at=now),
             [{"id": archive_id} for archive_id in freed],
         )
         conn.execute(

@@ -41,6 +41,7 @@ def keeper(world: World) -> Keeper:
         rules=FetchRules(frozenset()),
         working_keys=world.working,
         index=world.folder / "index",
+        waits=[timedelta(minutes=5)],
         now=lambda: MOMENT,
     )
 

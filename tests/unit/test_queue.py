@@ -196,6 +196,15 @@ def test_poison_is_held_after_three_deaths_and_takes_nobody_with_it(database: Da
     assert [job.archive_id for job in claim(database, now=T0 + 1)] == ["innocent"]
 
 
+def test_deaths_that_no_message_is_to_blame_for_hold_none(database: Database) -> None:
+    put(database, "m1")
+    for _ in range(5):
+        claim(database)
+        with database.write() as conn:
+            freed, held = store.release_claims(conn, worker="w", now=T0, blame=False)
+        assert (freed, held) == (["m1"], [])
+
+
 def test_a_message_that_is_done_is_no_longer_suspect(database: Database) -> None:
     put(database, "m1")
     claim(database)
