@@ -222,7 +222,7 @@ def _validity(subject: str, der: bytes, moment: datetime) -> Finding:
 def _directories(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
     for directory, client in zip(wiring.config.pki.directories, wiring.directories, strict=True):
         subject = f"directory {directory.name}"
-        domain = directory.domains[0].removeprefix("*.")
+        domain = directory.domains[0].removeprefix(".")  # ".b.example": all below it
         try:
             client.search(f"{_PROBE}@{domain}")
         except DirectoryTrouble as error:

@@ -7,7 +7,7 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from gateway.config.reader import Finding, KeyPath
@@ -56,6 +56,31 @@ def _relays(config: Config) -> Iterator[Finding]:
     if not config.relays:
         yield _wrong(("relays",), "nobody may hand in mail: there is no [[relays]]", "[[relays]]")
     yield from _twice("relays", "name", [relay.name for relay in config.relays])
+
+
+def _networks(config: Config) -> Iterator[Finding]:
+    """The first relay whose network holds a client's address decides what it may vouch for: a
+    narrower network behind a wider one would be taken for the other relay, with its domains.
+    """
+    before: list[tuple[IPv4Network | IPv6Network, str]] = []
+    for number, relay in enumerate(config.relays):
+        for network in relay.networks:
+            wider = next((name for other, name in before if _covers(other, network)), None)
+            if wider is not None:
+                yield _wrong(
+                    ("relays", number, "networks"),
+                    "{network} is never looked at: the relay {name} stands before it and has it "
+                    "in its networks",
+                    network=str(network),
+                    name=wider,
+                )
+        before += [(network, relay.name) for network in relay.networks]
+
+
+def _covers(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and other.subnet_of(one)
+    return isinstance(other, IPv6Network) and other.subnet_of(one)
 
 
 def _vouched(config: Config) -> Iterator[Finding]:
@@ -332,6 +357,7 @@ def _repeated(domains: Iterable[tuple[int, str]], table: KeyPath) -> Iterator[Fi
 _SUBJECTS: tuple[Check, ...] = (
     _listen,
     _relays,
+    _networks,
     _vouched,
     _archive,
     _anchors,

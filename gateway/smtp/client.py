@@ -17,7 +17,12 @@ class _Pool:
 
     def __init__(self, size: int) -> None:
         self.turn = asyncio.Semaphore(size)
+        self.moved = 0.0  # when a delivery began or the peer gave a sign of life (loop time)
         self.idle: list[tuple[Greeted, asyncio.TimerHandle]] = []  # the last used is taken first
+
+    def move(self) -> None:
+        """Something has moved."""
+        self.moved = asyncio.get_running_loop().time()
 
 
 class Deliverer:
@@ -25,10 +30,19 @@ class Deliverer:
 
     max_connections_per_hop: further deliveries to that hop wait for their turn.
     idle_seconds: an unused connection gets QUIT after this time.
+    patience_seconds: when a hop has been silent for so long on all its connections, those who
+        wait for a turn are told to try later. Otherwise one hop that takes connections and says
+        nothing would gather all deliveries of a worker, and mail to everybody else stood still.
     """
 
-    def __init__(self, max_connections_per_hop: int = 20, idle_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        max_connections_per_hop: int = 20,
+        idle_seconds: float = 30.0,
+        patience_seconds: float = 30.0,
+    ) -> None:
         self._size = max_connections_per_hop
+        self._patience = patience_seconds
         self._idle_seconds = idle_seconds
         self._pools: dict[NextHop, _Pool] = {}
         self._closed = False
@@ -59,7 +73,12 @@ class Deliverer:
         pool = self._pools.get(hop)
         if pool is None:
             pool = self._pools[hop] = _Pool(self._size)
-        async with pool.turn:
+        if not await self._turn(pool):
+            name = f"{hop.host}:{hop.port}"
+            error = WireError(f"{name}: silent on all connections, so none was tried for this mail")
+            return [_temporary(address, error, name) for address in mail.recipients]
+        try:
+            pool.move()
             wire = self._take_idle(pool)
             if wire is not None:
                 try:
@@ -67,10 +86,26 @@ class Deliverer:
                 except Stale:
                     pass  # closed while it lay idle, and nothing of this mail was taken
             try:
-                wire = await _open(hop)
+                wire = await _open(hop, pool.move)
             except WireError as error:
                 return [_temporary(a, error, f"{hop.host}:{hop.port}") for a in mail.recipients]
             return await self._transact(pool, wire, mail, reused=False)
+        finally:
+            pool.turn.release()
+
+    async def _turn(self, pool: _Pool) -> bool:
+        """Wait for a turn; False where the peer is silent and nobody's turn comes."""
+        loop = asyncio.get_running_loop()
+        while pool.turn.locked():
+            left = pool.moved + self._patience - loop.time()
+            if left <= 0:
+                return False
+            try:
+                async with asyncio.timeout(left):
+                    return await pool.turn.acquire()
+            except TimeoutError:
+                continue  # unless something has moved meanwhile
+        return await pool.turn.acquire()
 
     async def close(self) -> None:
         """Say QUIT on idle connections; running deliveries end by themselves."""
@@ -113,15 +148,15 @@ class Deliverer:
         wire.quit()
 
 
-async def _open(hop: NextHop) -> Greeted:
+async def _open(hop: NextHop, progress: Callable[[], None]) -> Greeted:
     """A connection that was greeted, and is encrypted if demanded or possible."""
     try:
-        return await greet(hop, allow_tls=True)
+        return await greet(hop, progress, allow_tls=True)
     except TlsError:
         if hop.tls is TlsDemand.VERIFIED:
             raise
         # RFC 7435: what promises nothing must not stop the mail.
-        return await greet(hop, allow_tls=False)
+        return await greet(hop, progress, allow_tls=False)
 
 
 def _temporary(address: str, error: WireError, host: str) -> Outcome:

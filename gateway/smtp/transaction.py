@@ -41,12 +41,13 @@ class Greeted(Wire):
     extensions: dict[str, str]
 
 
-async def greet(hop: NextHop, *, allow_tls: bool) -> Greeted:
+async def greet(hop: NextHop, progress: Callable[[], None], *, allow_tls: bool) -> Greeted:
     """Connect, hear the greeting, say EHLO, and STARTTLS as the hop demands.
 
-    allow_tls: False leaves STARTTLS out (never for VERIFIED). Raises WireError, TlsError.
+    progress: see `Wire`. allow_tls: False leaves STARTTLS out (never for VERIFIED).
+    Raises WireError, TlsError.
     """
-    wire = Greeted(hop, asyncio.get_running_loop())
+    wire = Greeted(hop, asyncio.get_running_loop(), progress)
     try:
         await wire.connect()
         greeting = await wire.reply(hop.timeouts.greeting)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,10 +58,16 @@ class Reply:
 
 
 class Wire(asyncio.Protocol):
-    """One connection to a next hop. `connect` first."""
+    """One connection to a next hop. `connect` first.
 
-    def __init__(self, hop: NextHop, loop: asyncio.AbstractEventLoop) -> None:
+    progress: called whenever the peer has said or taken something.
+    """
+
+    def __init__(
+        self, hop: NextHop, loop: asyncio.AbstractEventLoop, progress: Callable[[], None]
+    ) -> None:
         self.hop = hop
+        self._progress = progress
         self.inbox = Inbox(loop)
         self.tls = ""
         self.name = f"{hop.host}:{hop.port}"
@@ -78,6 +85,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The peer speaks."""
+        self._progress()
         self.inbox.feed(data)
 
     def eof_received(self) -> None:
@@ -95,6 +103,7 @@ class Wire(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The peer takes more."""
+        self._progress()
         self._room.set()
 
     # --- for the client ----------------------------------------------------------------------

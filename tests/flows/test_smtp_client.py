@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -460,3 +461,34 @@ def test_our_client_and_our_server_understand_each_other(pki: Any) -> None:
                 assert intake.accepted[-1].raw == data
 
     asyncio.run(flow())
+
+
+def test_mail_does_not_gather_before_a_hop_that_says_nothing() -> None:
+    """It answers nobody; those without a connection hear so long before its time limits end."""
+
+    slow = Timeouts(connect=2, greeting=3, command=3, data=3, dot=3)
+
+    async def flow(port: int) -> list[list[Outcome]]:
+        async with delivering(max_connections_per_hop=2, patience_seconds=0.3) as deliverer:
+            tasks = [asyncio.create_task(send(deliverer, port, timeouts=slow)) for _ in range(20)]
+            _, waiting = await asyncio.wait(tasks, timeout=1.5)
+            assert len(waiting) == 2  # those who have a connection
+            return [await task for task in tasks]
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes the connections
+        outcomes = asyncio.run(flow(silent.getsockname()[1]))
+    assert {(one.result, one.status) for (one,) in outcomes} == {(Result.TEMPORARY, "4.4.2")}
+
+
+def test_mail_waits_for_its_turn_at_a_hop_that_is_slow_but_answers() -> None:
+    slow = NotingIntake()
+    slow.accept_seconds = 0.2
+
+    async def flow() -> list[list[Outcome]]:
+        async with (
+            listening(slow) as listener,
+            delivering(max_connections_per_hop=1, patience_seconds=0.4) as deliverer,
+        ):
+            return await asyncio.gather(*(send(deliverer, listener.port) for _ in range(6)))
+
+    assert [one.result for (one,) in asyncio.run(flow())] == [Result.DELIVERED] * 6

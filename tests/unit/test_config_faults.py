@@ -321,6 +321,21 @@ def test_all_faults_are_told_at_once_also_those_between_tables(tmp_path: Path) -
     ]
 
 
+def test_a_network_behind_a_wider_one_of_another_relay_is_told(tmp_path: Path) -> None:
+    """Its clients would be taken for the other relay, and could have its domains signed."""
+    narrow = '[[relays]]\nname = "police"\nnetworks = ["10.1.2.3/32"]\ndomains = '
+    narrow += '["police.interior.example"]\n\n'
+    wide = GOOD.replace('networks = ["10.1.2.3/32", ', 'networks = ["10.0.0.0/8", ')
+    file = write_good(tmp_path, wide.replace("[[relays]]", narrow + "[[relays]]"))
+    load(file)
+    file.write_text(wide.replace("[archive]", narrow + "[archive]"))
+    with pytest.raises(ConfigFaults) as caught:
+        load(file)
+    (fault,) = caught.value.faults
+    assert fault.key == "relays[2].networks"
+    assert "10.1.2.3/32 is never looked at: the relay postfix stands before it" in str(fault)
+
+
 def test_an_empty_file_asks_for_everything_that_is_needed(tmp_path: Path) -> None:
     with pytest.raises(ConfigFaults) as caught:
         load(write_good(tmp_path, ""))
