@@ -64,7 +64,8 @@ class Plan:
 class Supervisor:
     """Runs the plan until SIGTERM or SIGINT.
 
-    on_start: called once the lock is held: frees what an earlier run had claimed.
+    on_start: called once the lock is held: frees what an earlier run had claimed, and binds the
+        port (`plan.listen`).
     on_death: called with the name of a child that died, and whether what it had in hand may have
         been the reason: frees its claims. When it raises, it is called again later: the database
         may be what the child died of, and somebody must be there when that is over.

@@ -42,7 +42,6 @@ def _run(args: Namespace) -> int:
     wiring.try_out()
     roles = args.role or list(wiring.process_counts)
     counts = {role: count for role, count in wiring.process_counts.items() if role in roles}
-    sockets = bind(wiring.listen_settings) if "intake" in counts else None
 
     def free(worker: str | None, *, blame: bool) -> None:
         free_claims(
@@ -53,22 +52,25 @@ def _run(args: Namespace) -> int:
             blame=blame,
         )
 
+    def on_start() -> None:
+        # Not before the lock is held: who starts a second one is told that, not "port in use".
+        free(None, blame=True)
+        if "intake" in counts:
+            plan.listen = bind(wiring.listen_settings)
+
     def on_ready() -> None:
-        log.info(
-            "ready",
-            listen=None if sockets is None else sockets.getsockname()[:2],
-            processes=counts,
-        )
+        listen = None if plan.listen is None else plan.listen.getsockname()[:2]
+        log.info("ready", listen=listen, processes=counts)
 
     plan = Plan(
         config=path,
         counts=counts,
-        listen=sockets,
+        listen=None,
         lock=wiring.database.path.with_name(wiring.database.path.name + ".serve"),
     )
     Supervisor(
         plan,
-        on_start=lambda: free(None, blame=True),
+        on_start=on_start,
         on_death=lambda name, blame: free(name, blame=blame),
         on_ready=on_ready,
     ).run()
