@@ -63,7 +63,7 @@ class Gateway:
     """[gateway]: who runs this gateway."""
 
     organisation: str = setting(kinds.slug, example='"interior"')
-    hostname: str = setting(kinds.host, example='"sceau.interior.example"')
+    hostname: str = setting(kinds.host_name, example='"sceau.interior.example"')
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
     )

@@ -6,6 +6,7 @@ dialled: a crash in the middle cannot hammer the peer (I1, and design "way out" 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -208,7 +209,9 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
 
 
 def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGroup]:
-    """Sealed groups by id; those whose octets are gone are left out."""
+    """Sealed groups by id. Left out: those whose octets are gone, or are not those that the
+    `sealed` entry in the log names by their hash: nothing else may leave (I4).
+    """
     wanted = list(ids)
     if not wanted:
         return {}
@@ -218,7 +221,7 @@ def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGrou
             row.id, row.archive_id, row.treatment, row.route, row.sha256, row.size, row.emitted
         )
         for row in rows
-        if row.emitted is not None
+        if row.emitted is not None and hashlib.sha256(row.emitted).hexdigest() == row.sha256
     }
 
 

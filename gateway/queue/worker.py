@@ -217,6 +217,11 @@ class Worker:
         if missing:
             with self.read() as conn:
                 groups |= store.load_groups(conn, missing)
+            for recipient in job.due:
+                if recipient.group_id is not None and recipient.group_id not in groups:
+                    # Nothing can leave for him from there: he is sealed anew at his next attempt.
+                    log.error("sealed_octets_unusable", id=job.archive_id, group=recipient.group_id)
+                    recipient.group_id = None
         results = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
         drafts, failures = record_outcomes(job, results, groups, now=now)

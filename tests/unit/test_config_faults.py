@@ -43,10 +43,14 @@ ROWS = [
      'gateway.organisation: "Ministère de l’Intérieur" is not a name: small letters, digits and '
      '- . _ only, at most 64 (right would be: organisation = "interior")'),
     ('hostname = "sceau.interior.example"', 'hostname = "https://sceau"',
-     'gateway.hostname: "https://sceau" is neither a host name nor an IP address '
+     'gateway.hostname: "https://sceau" is not a host name '
      '(right would be: hostname = "sceau.interior.example")'),
     ('hostname = "sceau.interior.example"', 'hostname = "10.0.0.256"',
-     'gateway.hostname: "10.0.0.256" is neither a host name nor an IP address '
+     'gateway.hostname: "10.0.0.256" is not a host name '
+     '(right would be: hostname = "sceau.interior.example")'),
+    # No mail could be given a Received field: it was taken, and never left.
+    ('hostname = "sceau.interior.example"', 'hostname = "2001:db8::1"',
+     'gateway.hostname: "2001:db8::1" is not a host name '
      '(right would be: hostname = "sceau.interior.example")'),
     ('postmaster = "postmaster@interior.example"', 'postmaster = "postmaster"',
      'gateway.postmaster: "postmaster" is not an address '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from pki.trust import StoredTrust
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 T0 = to_micros(NOW)
 SECOND = 1_000_000
+XYZ = hashlib.sha256(b"xyz").hexdigest()
 WAITS = [timedelta(seconds=60), timedelta(seconds=300)]
 
 
@@ -141,7 +143,7 @@ def test_octets_go_when_all_recipients_of_a_group_are_settled(database: Database
     put(database, "m1", "a@x.example", "b@x.example")
     (job,) = claim(database)
     with database.write() as conn:
-        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", "ab", 3, b"xyz")])
+        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
     for recipient in job.recipients:
         recipient.group_id = "g"
     job.recipients[0].state = State.DELIVERED
@@ -153,7 +155,7 @@ def test_octets_go_when_all_recipients_of_a_group_are_settled(database: Database
     give_back(database, job, now=T0 + 61 * SECOND)
     with database.read() as conn:
         assert store.load_groups(conn, ["g"]) == {}
-        assert conn.execute(sa.select(groups.c.sha256)).scalar() == "ab"
+        assert conn.execute(sa.select(groups.c.sha256)).scalar() == XYZ
         assert conn.execute(sa.select(messages.c.settled_at)).scalar() == T0 + 61 * SECOND
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from gateway.outbound import Outbound, Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue import view
 from gateway.queue.jobs import Job
+from gateway.queue.models import groups, messages, recipients
 from gateway.queue.states import State
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
@@ -71,13 +73,17 @@ class Nobody:
 
 @dataclass
 class Sink:
-    """Takes every mail."""
+    """Takes every mail, but for the first ones if it is told so."""
 
+    refusals: int = 0
     got: list[tuple[tuple[str, ...], bytes]] = field(default_factory=list)
 
     async def deliver(
         self, hop: NextHop, mail_from: str, recipients: Sequence[str], data: bytes, **_: Any
     ) -> list[Outcome]:
+        if self.refusals:
+            self.refusals -= 1
+            return [Outcome(to, Result.TEMPORARY, 451, "4.3.0", "no", "sink") for to in recipients]
         self.got.append((tuple(recipients), data))
         return [Outcome(to, Result.DELIVERED, 250, "2.0.0", "ok", "sink") for to in recipients]
 
@@ -194,3 +200,32 @@ def test_the_sender_hears_of_a_mail_that_cannot_be_opened_any_more(house: House)
     assert house.line(asyncio.run(run())).state is State.FAILED
     ((_, notice),) = house.sink.got
     assert b"Status: 5.4.7" in notice
+
+
+@pytest.mark.parametrize("damage", [b"From: mallory@justice.example\r\n\r\n", None])
+def test_only_the_octets_that_the_log_names_ever_leave(house: House, damage: bytes | None) -> None:
+    """Changed or lost in the queue between two attempts: sealed anew, neither sent nor stuck."""
+    house.sink.refusals = 1
+
+    async def run() -> str:
+        mail = await house.take("fine", BOB)
+        stop = asyncio.Event()
+        first = asyncio.create_task(house.worker.run(stop))
+        async with asyncio.timeout(10):
+            while house.sink.refusals:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await first
+        with house.database.write() as conn:
+            conn.execute(sa.update(groups).values(emitted=damage))
+            conn.execute(sa.update(recipients).values(next_attempt_at=0))
+            conn.execute(sa.update(messages).values(due_at=0))
+        house.worker.waits = [timedelta(0)]
+        await house.work_until(BOB)
+        return mail
+
+    mail = asyncio.run(run())
+    ((_, octets),) = house.sink.got
+    assert b"Subject: fine" in octets
+    assert house.line(mail).state is State.DELIVERED
+    assert house.line(mail).emitted_sha256 == hashlib.sha256(octets).hexdigest()

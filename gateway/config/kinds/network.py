@@ -82,15 +82,26 @@ def network(value: str, _folder: Path) -> IPNetwork:
 
 
 @kind_of
-def host(value: str, _folder: Path) -> str:
+def host(value: str, folder: Path) -> str:
     """A host name or an IP address."""
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
         pass
+    try:
+        return host_name.read(value, folder)
+    except Wrong:
+        raise Wrong(
+            "{value} is neither a host name nor an IP address", value=shown(value)
+        ) from None
+
+
+@kind_of
+def host_name(value: str, _folder: Path) -> str:
+    """A host name, and no IP address: that cannot stand in EHLO or a Received field as it is."""
     lower = value.lower()
     if not _DOMAIN.match(lower) or lower.rpartition(".")[2].isdigit():
-        raise Wrong("{value} is neither a host name nor an IP address", value=shown(value))
+        raise Wrong("{value} is not a host name", value=shown(value))
     return lower
 
 
