@@ -23,7 +23,9 @@ from archive.store import head
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.wiring import Wiring
+from pki.addresses import certificate_addresses, in_domain
 from pki.errors import DirectoryTrouble, PkiError
+from pki.models import Signer
 from pki.store import list_crls
 
 _SOON = timedelta(days=30)
@@ -144,7 +146,6 @@ def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             {"folder": str(folder), "mode": f"{mode:o}"},
             "take the rights of others away from it (chmod 700)",
         )
-    wiring.working_keys.current(moment)
     try:
         with wiring.database.read() as conn:
             behind = lag(wiring.config.archive.index, conn, moment=moment)
@@ -192,6 +193,7 @@ def _seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             )
             continue
         yield _validity(f"seal {domain}", signer.certificate, moment)
+        yield from _seal_of(wiring, domain, signer)
         certificate = x509.load_der_x509_certificate(signer.certificate)
         if certificate.issuer == certificate.subject:
             yield Finding(
@@ -201,6 +203,29 @@ def _seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 advice="put the certificate of your PKI in its place",
             )
     _ = wiring.kek
+
+
+def _seal_of(wiring: Wiring, domain: str, signer: Signer) -> Iterator[Finding]:
+    """Whether the certificate speaks for the domain, and nobody else can take the key."""
+    certificate = x509.load_der_x509_certificate(signer.certificate)
+    addresses = certificate_addresses(certificate)
+    if not any(in_domain(address, domain) for address in addresses):
+        yield Finding(
+            f"seal {domain}",
+            Grade.WARNING,
+            "the certificate is for {addresses}, not for an address of {domain}",
+            {"addresses": ", ".join(addresses) or "-", "domain": domain},
+            "readers see a signature that does not fit the sender",
+        )
+    for seal in wiring.config.seals:
+        if domain in seal.domains and seal.key.stat().st_mode & 0o077:
+            yield Finding(
+                f"seal {domain}",
+                Grade.BAD,
+                "{file} can be read by other users",
+                {"file": str(seal.key)},
+                "take the rights of others away from it (chmod 600)",
+            )
 
 
 def _validity(subject: str, der: bytes, moment: datetime) -> Finding:

@@ -31,16 +31,18 @@ class Hopeless:
         self._read = read
         self._stored: dict[str, tuple[float, bool]] = {}
 
-    def __call__(self, sender: str, recipient: str) -> bool:
-        """Both canonical. True: refuse."""
-        decision = self._policy.decide(sender, recipient)
-        return (
-            never_encryptable(
-                decision,
-                directory=any(in_domain(recipient, d) for d in self._directory_domains),
-                stored_certificate=self._has_stored(domain_of(recipient)),
-            )
-            is not None
+    def __call__(self, recipient: str) -> bool:
+        """recipient: canonical. True: refuse.
+
+        Which rule decides hangs on From too, which nobody knows at RCPT: refused is only what every
+        rule for this recipient demands to encrypt.
+        """
+        decisions = self._policy.for_recipient(recipient)
+        directory = any(in_domain(recipient, domain) for domain in self._directory_domains)
+        stored = self._has_stored(domain_of(recipient))
+        return all(
+            never_encryptable(decision, directory=directory, stored_certificate=stored) is not None
+            for decision in decisions
         )
 
     def _has_stored(self, domain: str) -> bool:

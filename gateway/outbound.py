@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import structlog
 
 from archive.store import Draft
 from gateway.accept import recipient_fields
@@ -47,6 +49,8 @@ from gateway.smime.sign import Signed, sign
 from pki.addresses import canonical
 from pki.errors import AddressError, Problem
 from pki.models import Finding
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,14 @@ class Outbound:
         ]
         signed: dict[str, _Inside] = {}
         for members in _treated_alike(candidates, _visible(message)):
-            self._seal_group(work, message, members, signed)
+            before = [replace(member.recipient) for member in members]
+            try:
+                self._seal_group(work, message, members, signed)
+            except Exception:  # noqa: BLE001 - one group's fault is not that of the others
+                for member, old in zip(members, before, strict=True):
+                    member.recipient.group_id = old.group_id
+                    member.recipient.decision = old.decision
+                note_fault(work, [member.recipient for member in members], moment)
         return work
 
     def _candidate(
@@ -395,6 +406,26 @@ class Outbound:
             moment=from_micros(job.accepted_at),
             tls=job.parameters.get("tls", ""),
         )
+
+
+def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) -> None:
+    """A fault of ours while sealing: nothing leaves for these recipients, the log says where.
+
+    They stay queued until the mail expires: then the sender hears of it as of any other failure.
+    """
+    incident = secrets.token_hex(6)
+    log.exception("seal_fault", id=work.job.archive_id, incident=incident)
+    problem = Problem(
+        "limits.internal",
+        "an internal fault kept the message from being sealed (incident {incident})",
+        {"incident": incident},
+    )
+    for recipient in recipients:
+        if recipient.group_id is not None:
+            continue  # sealed by an earlier attempt: it goes out from the stored octets
+        recipient.reason = problem_to_json(problem)
+        if to_micros(moment) >= recipient.expires_at:
+            work.failures.append(Failure(recipient, problem, "5.4.7", encrypted=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from gateway.policy import Sign
 from pki.addresses import domain_of
-from pki.errors import Problem
+from pki.errors import PkiError, Problem
 from pki.models import Signer
 
 
@@ -49,7 +49,10 @@ class Signers:
         if wanted is Sign.NONE:
             return None
         if wanted is Sign.PERSON:
-            person = self.persons.signer_for(author, moment)
+            try:
+                person = self.persons.signer_for(author, moment)
+            except PkiError as error:
+                return error.problem  # the key is there and cannot be used: somebody must look
             if person is not None:
                 return Chosen(person, "person", _sha256(person.certificate))
         domain = domain_of(author)

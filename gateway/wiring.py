@@ -160,6 +160,7 @@ class Wiring(Installation):
                     network_timeout=each.network_timeout,
                     operation_timeout=each.operation_timeout,
                     unsafe_plain=each.unsafe_plain,
+                    ignore_references=each.ignore_references,
                 )
             )
             for each in self.config.pki.directories

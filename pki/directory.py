@@ -18,6 +18,9 @@ class Directory:
     domains: address domains it is asked for (S20: no other look-up leaves); see
     `pki.addresses.in_domain`. ca_file: PEM; needed for ldaps:// and StartTLS, the system's CAs are
     not used. unsafe_plain: allow ldap:// without StartTLS to another machine.
+    ignore_references: an answer that only refers to other servers means "nothing here", and not
+        "cannot tell". For servers that add references to every answer (Active Directory, asked at
+        its root).
     """
 
     name: str
@@ -33,6 +36,7 @@ class Directory:
     attributes: tuple[str, ...] = ("userCertificate;binary", "userCertificate")
     mail_attributes: tuple[str, ...] = ("mail",)
     unsafe_plain: bool = False
+    ignore_references: bool = False
 
 
 def check_settings(directory: Directory) -> None:

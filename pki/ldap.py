@@ -174,9 +174,11 @@ class DirectoryClient:
         wanted |= {name.partition(";")[0] for name in wanted}
         candidates: dict[bytes, Candidate] = {}
         refused: list[Refusal] = []
+        referred = False
         for dn, attributes in found:
             if dn is None:
-                continue  # a search reference (RFC 4511 §4.5.3): never followed
+                referred = True  # a search reference (RFC 4511 §4.5.3): never followed
+                continue
             source = f"{self.directory.name}: {ascii(dn)[1:-1][:300]}"
             values = [
                 value
@@ -199,6 +201,15 @@ class DirectoryClient:
                         limit=str(MAX_VALUES),
                     )
                 )
+        if referred and not candidates and not self.directory.ignore_references:
+            # What is asked for may lie there: nobody may conclude that it does not exist (I3).
+            raise DirectoryTrouble(
+                problem(
+                    "directory.answer",
+                    "the directory {directory} refers to another server, which is not followed",
+                    directory=self.directory.name,
+                )
+            )
         return DirectoryAnswer(tuple(candidates.values()), tuple(refused))
 
 

@@ -30,8 +30,11 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
             if notice is not None:
                 store.enqueue(conn, [notice.message])
                 drafts.append(notice.draft)
+        elif verb == "release":
+            expire = wiring.config.queue.expire
+            drafts = acts.release(conn, job, by=by, reason=reason, now=now, expire=expire)
         else:
-            act = {"retry": acts.retry, "hold": acts.hold, "release": acts.release}[verb]
+            act = {"retry": acts.retry, "hold": acts.hold}[verb]
             drafts = act(conn, job, by=by, reason=reason, now=now)
         append(conn, drafts, origin=wiring.config.archive.origin, now=now)
 

@@ -170,6 +170,7 @@ class Directory:
         kinds.duration, example='"5s"', default=timedelta(seconds=5)
     )
     unsafe_plain: bool = setting(kinds.boolean, example="true", default=False)
+    ignore_references: bool = setting(kinds.boolean, example="true", default=False)
 
 
 @section

@@ -6,7 +6,7 @@ returns the entries to be appended in the same transaction.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -35,12 +35,20 @@ def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) 
     return _save(conn, job, members, now, "held", by, reason)
 
 
-def release(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
-    """Let held recipients be decided anew, at once. Raises SceauError if none is held."""
+def release(
+    conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime, expire: timedelta
+) -> list[Draft]:
+    """Let held recipients be decided anew, at once. Raises SceauError if none is held.
+
+    They are sealed anew (a certificate may have been revoked since), and have as long to be
+    delivered as a mail that has just come (`expire`).
+    """
     members = _in_state(job, State.HELD)
     for recipient in members:
         recipient.state = State.QUEUED
+        recipient.group_id = None
         recipient.next_attempt_at = to_micros(now)
+        recipient.expires_at = to_micros(now + expire)
     return _save(conn, job, members, now, "released", by, reason)
 
 

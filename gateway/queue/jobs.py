@@ -59,6 +59,7 @@ class Job:
     sha256: str
     size: int
     accepted_at: int
+    suspect: bool  # a worker died while it had this message in hand
     recipients: list[Recipient]
 
     @property

@@ -238,6 +238,7 @@ def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]
                     "group_id": r.group_id,
                     "attempts": r.attempts,
                     "next_attempt_at": r.next_attempt_at,
+                    "expires_at": r.expires_at,
                     "reason": r.reason,
                     "decision": r.decision,
                 }
@@ -390,6 +391,7 @@ def _job(row: sa.Row[Any]) -> Job:
         sha256=row.sha256,
         size=row.size,
         accepted_at=row.accepted_at,
+        suspect=row.crashes > 0,
         recipients=[],
     )
 

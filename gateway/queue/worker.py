@@ -10,8 +10,7 @@ The commits of one message, in order, and what a crash after each leaves behind:
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
@@ -28,17 +27,16 @@ from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
-from gateway.outbound import Failure, Outbound, Work
+from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup, problem_to_json
+from gateway.queue.jobs import Job, SealedGroup
 from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
-from pki.errors import Problem
 from pki.evidence import Evidence
-from pki.models import Finder
+from pki.models import Finder, Finding
 
 log = structlog.get_logger()
 
@@ -47,6 +45,10 @@ _CLAIM = 16
 _CLAIM_BYTES = 8_000_000
 # Messages on their way at the same time: a next hop that stalls holds up this many, no more.
 _IN_FLIGHT = 128
+# Claims that are looked up and sealed side by side.
+_ROUNDS = 4
+# Seconds to wait for other mail before one that killed a worker is tried again.
+_ALONE = 60.0
 _IDLE = 0.05
 
 
@@ -73,41 +75,59 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
-        in_flight: set[asyncio.Task[None]] = set()
-        faults: list[BaseException] = []
-
-        def ended(task: asyncio.Task[None]) -> None:
-            in_flight.discard(task)
-            fault = task.exception()
-            if fault is not None:
-                faults.append(fault)
-
-        with ThreadPoolExecutor(1, thread_name_prefix="seal") as sealing:
+        rounds = _Tasks()
+        deliveries = _Tasks()
+        # Looking up may wait for a slow directory: it has threads of its own, so that other
+        # rounds are sealed meanwhile.
+        with (
+            ThreadPoolExecutor(_ROUNDS, thread_name_prefix="look-up") as looking,
+            ThreadPoolExecutor(1, thread_name_prefix="seal") as sealing,
+        ):
             while not stop.is_set():
-                if faults:
-                    raise faults[0]
-                if len(in_flight) >= _IN_FLIGHT:
-                    await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+                rounds.raise_fault()
+                deliveries.raise_fault()
+                if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT:
+                    await _first_of(rounds, deliveries)
                     continue
                 jobs = await self._claim()
                 if not jobs:
                     await _pause(stop)
                     continue
                 hit("claim.committed")
-                works = await asyncio.get_running_loop().run_in_executor(
-                    sealing, self._seal_all, jobs
-                )
-                await self._commit_sealed(works)
-                hit("seal.committed")
-                for work in works:
-                    task = asyncio.create_task(self._deliver(work))
-                    in_flight.add(task)
-                    task.add_done_callback(ended)
-            if in_flight:
-                await asyncio.wait(in_flight)
+                if jobs[0].suspect:
+                    # It may kill again: what else is in hand is brought to an end first, so that
+                    # no other mail is blamed for it.
+                    await rounds.wait(_ALONE)
+                    await deliveries.wait(_ALONE)
+                    await self._round(jobs, looking, sealing, deliveries)
+                else:
+                    rounds.start(self._round(jobs, looking, sealing, deliveries))
+            await rounds.wait()
+            await deliveries.wait()
         await self.deliverer.close()
-        if faults:
-            raise faults[0]
+        rounds.raise_fault()
+        deliveries.raise_fault()
+
+    async def _round(
+        self,
+        jobs: Sequence[Job],
+        looking: ThreadPoolExecutor,
+        sealing: ThreadPoolExecutor,
+        deliveries: _Tasks,
+    ) -> None:
+        """Steps 4 to 6 for mails claimed together; step 7 begins for each."""
+        loop = asyncio.get_running_loop()
+        moment = self.now()
+        findings: Mapping[str, Finding] = {}
+        if wanted := self.outbound.addresses_to_find(jobs):
+            look_up = partial(self.finder.find_all, wanted, moment=moment)
+            findings = await loop.run_in_executor(looking, look_up)
+        hit("seal.looked-up")
+        works = await loop.run_in_executor(sealing, self._seal_all, jobs, findings, moment)
+        await self._commit_sealed(works)
+        hit("seal.committed")
+        for work in works:
+            deliveries.start(self._deliver(work))
 
     async def _claim(self) -> list[Job]:
         now = to_micros(self.now())
@@ -130,10 +150,9 @@ class Worker:
 
     # -- seal (in the sealing thread) ----------------------------------------------------------
 
-    def _seal_all(self, jobs: Sequence[Job]) -> list[Work]:
-        moment = self.now()
-        findings = self.finder.find_all(self.outbound.addresses_to_find(jobs), moment=moment)
-        hit("seal.looked-up")
+    def _seal_all(
+        self, jobs: Sequence[Job], findings: Mapping[str, Finding], moment: datetime
+    ) -> list[Work]:
         contents = self._load([job for job in jobs if any(r.group_id is None for r in job.due)])
         works = []
         for job in jobs:
@@ -147,7 +166,9 @@ class Worker:
                 # What was half made is not kept: a group whose octets are lost with the fault, a
                 # state that no entry explains. Stored, they would break the commit of all others.
                 job.recipients = before
-                works.append(_faulty(job, moment))
+                work = Work(job)
+                note_fault(work, job.due, moment)
+                works.append(work)
         return works
 
     def _load(self, jobs: Sequence[Job]) -> dict[str, Sealed]:
@@ -217,6 +238,8 @@ class Worker:
         if missing:
             with self.read() as conn:
                 groups |= store.load_groups(conn, missing)
+            # A route that is no longer configured: the mail goes where the policy says today.
+            groups = {key: one for key, one in groups.items() if self.routes.get(one.route)}
             for recipient in job.due:
                 if recipient.group_id is not None and recipient.group_id not in groups:
                     # Nothing can leave for him from there: he is sealed anew at his next attempt.
@@ -236,27 +259,40 @@ class Worker:
         log_outcomes(job, results)
 
 
-def _faulty(job: Job, moment: datetime) -> Work:
-    """A fault of ours while sealing: nothing leaves, the log says where.
+class _Tasks:
+    """Tasks on their way, and the first fault of one."""
 
-    Recipients stay queued until the mail expires: then the sender hears of it as of any other
-    failure.
-    """
-    incident = secrets.token_hex(6)
-    log.exception("seal_fault", id=job.archive_id, incident=incident)
-    problem = Problem(
-        "limits.internal",
-        "an internal fault kept the message from being sealed (incident {incident})",
-        {"incident": incident},
-    )
-    work = Work(job)
-    for recipient in job.due:
-        if recipient.group_id is not None:
-            continue  # sealed by an earlier attempt: it goes out from the stored octets
-        recipient.reason = problem_to_json(problem)
-        if to_micros(moment) >= recipient.expires_at:
-            work.failures.append(Failure(recipient, problem, "5.4.7", encrypted=True))
-    return work
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self.running)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Run it; what it raises comes out of `raise_fault`."""
+        task = asyncio.create_task(work)
+        self.running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.running.discard(task)
+        self._fault = self._fault or task.exception()
+
+    def raise_fault(self) -> None:
+        """Raise the first fault, if there was one: the process gives up."""
+        if self._fault is not None:
+            raise self._fault
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Until all have ended, or the time is over."""
+        if self.running:
+            await asyncio.wait(self.running, timeout=seconds)
+
+
+async def _first_of(*groups: _Tasks) -> None:
+    running = [task for group in groups for task in group.running]
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _pause(stop: asyncio.Event) -> None:

@@ -78,6 +78,7 @@ def connect(
         "base": BASE,
         "domains": ("a.example",),
         "ca_file": slapd.ca_file,
+        "ignore_references": True,  # the tree has one, and slapd adds it to every answer
     }
     client = DirectoryClient(
         Directory(**(settings | options)), retry_after=timedelta(seconds=retry)
@@ -213,6 +214,17 @@ def test_referrals_are_never_followed(slapd: Slapd, clients: list[DirectoryClien
         assert trouble(inside) == "directory.answer"
         with pytest.raises(TimeoutError):
             trap.accept()
+
+
+def test_an_answer_that_only_refers_elsewhere_is_cannot_tell(
+    slapd: Slapd, clients: list[DirectoryClient]
+) -> None:
+    """What is asked for may lie there: "no certificate" would let mail leave in clear."""
+    client = connect(clients, slapd, ignore_references=False)
+    assert ders(client, "marie@a.example") == [MARIE.der]
+    with pytest.raises(DirectoryTrouble, match="refers to another server"):
+        client.search("nobody@a.example")
+    assert connect(clients, slapd).search("nobody@a.example").candidates == ()
 
 
 @pytest.mark.parametrize(

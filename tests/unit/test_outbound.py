@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,9 @@ from gateway.queue.jobs import Job, Recipient
 from gateway.queue.states import State
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
+from gateway.smime.algorithms import Cipher
+from gateway.smime.encrypt import Recipient as Envelope
+from gateway.smime.encrypt import encrypt
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from pki.errors import Problem
 from pki.models import CannotTell, Certified, Finding, NoCertificate
@@ -72,6 +75,7 @@ def job(*addresses: str, expired: bool = False) -> Job:
         sha256="",
         size=1,
         accepted_at=now,
+        suspect=False,
         recipients=[
             Recipient(n, a, State.QUEUED, None, 1, now + 1, now - 1 if expired else now + 10**16,
                       "", "", due=True)
@@ -216,3 +220,26 @@ def test_the_record_explains_the_recipient_info(bob: Identity) -> None:
     assert record["signer"]["role"] == "domain"
     assert draft.fields["emitted.sha256"].decode() == work.groups[0].sha256
     assert bob.der in work.certificates
+
+
+def test_a_fault_in_one_group_is_not_that_of_the_others(
+    bob: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = Identity("hidden@example.net", bob.key, bob.certificate, bob.chain)
+    findings = {bob.address: found(bob), hidden.address: found(hidden)}
+
+    def fails_for_the_hidden(
+        entity: bytes, recipients: Sequence[Envelope], cipher: Cipher
+    ) -> bytes:
+        if recipients[0].certificate.address == hidden.address:
+            raise RuntimeError("nobody foresaw this")
+        return encrypt(entity, recipients, cipher)
+
+    monkeypatch.setattr("gateway.outbound.encrypt", fails_for_the_hidden)
+    work = to_seal([bob.address, hidden.address], findings, to=bob.address)
+    first, second = work.job.recipients
+    assert [group.id for group in work.groups] == [first.group_id]
+    assert second.group_id is None
+    assert second.state is State.QUEUED
+    assert json.loads(second.reason)["code"] == "limits.internal"
+    assert len(work.drafts) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -255,7 +256,8 @@ def keeper(database: Database, folder: Path) -> Keeper:
 
 
 def act(database: Database, name: str, archive_id: str = "m1") -> object:
-    verbs = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "bounce": acts.bounce}
+    release = partial(acts.release, expire=timedelta(days=5))
+    verbs = {"hold": acts.hold, "release": release, "retry": acts.retry, "bounce": acts.bounce}
     with database.write() as conn:
         job = store.take(conn, archive_id)
         return verbs[name](conn, job, by="anne", reason="asked", now=NOW + timedelta(seconds=5))
@@ -274,6 +276,20 @@ def test_hold_and_release(database: Database) -> None:
     act(database, "release")
     assert states(database) == ["queued"]
     assert len(claim(database, now=T0 + 5 * SECOND)) == 1
+
+
+def test_released_mail_is_decided_anew_and_has_its_full_time(database: Database) -> None:
+    put(database, "m1")
+    (job,) = claim(database)
+    with database.write() as conn:
+        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", "ab", 3, b"xyz")])
+    job.recipients[0].group_id = "g"
+    give_back(database, job)
+    act(database, "hold")
+    act(database, "release")
+    (again,) = claim(database, now=T0 + 5 * SECOND)
+    assert again.recipients[0].group_id is None
+    assert again.recipients[0].expires_at == T0 + (5 + 5 * 86400) * SECOND
 
 
 def test_retry_brings_the_next_attempt_forward(database: Database) -> None:

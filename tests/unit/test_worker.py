@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
 from gateway.smtp.client import NextHop, Outcome, Result
+from pki.errors import Problem
 from pki.evidence import Evidence
-from pki.models import Finding
+from pki.models import Finding, NoCertificate
 from tests.conftest import ORIGIN
 
 ANNA = "anna@interieur.example"
@@ -91,6 +93,19 @@ class Sink:
         pass
 
 
+class SlowForBob(Nobody):
+    """Answers for everyone but Bob's directory, which takes its time."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+
+    def find_all(self, addresses: list[str], *, moment: datetime) -> Mapping[str, Finding]:
+        if BOB in addresses:
+            assert self.answer.wait(10)
+        none = Problem("directory.none", "none")
+        return {address: NoCertificate(("d",), (), none) for address in addresses}
+
+
 class House:
     """Intake and worker on one database."""
 
@@ -104,7 +119,7 @@ class House:
         self.sink = Sink()
         self.intake = Intake(
             "interieur", (Relay("mail", (), ("interieur.example",)),), recipients, keys,
-            self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
+            self.appender, lambda _recipient: False, expire, folder, 1000,
         )  # fmt: skip
         notices = Notices(
             "interieur", "gw.interieur.example", "postmaster@interieur.example", "en",
@@ -229,3 +244,32 @@ def test_only_the_octets_that_the_log_names_ever_leave(house: House, damage: byt
     assert b"Subject: fine" in octets
     assert house.line(mail).state is State.DELIVERED
     assert house.line(mail).emitted_sha256 == hashlib.sha256(octets).hexdigest()
+
+
+def test_a_slow_directory_holds_up_its_own_mail_only(
+    house: House,
+) -> None:
+    slow: Any = SlowForBob()
+    house.worker.finder = slow
+    signed = replace(CLEAR, encryption=Encryption.IF_POSSIBLE,
+                     without_certificate=WithoutCertificate.SEND_SIGNED)  # fmt: skip
+    object.__setattr__(house.worker.outbound, "policy", Policy([signed]))
+
+    async def run() -> None:
+        await house.take("to the slow one", BOB)
+        stop = asyncio.Event()
+        task = asyncio.create_task(house.worker.run(stop))
+        await asyncio.sleep(0.3)  # Bob's mail is claimed and waits for his directory
+        await house.take("to the others", CARL)
+        async with asyncio.timeout(5):
+            while not house.sink.got:
+                await asyncio.sleep(0.01)
+        assert [to for to, _ in house.sink.got] == [(CARL,)]
+        slow.answer.set()
+        async with asyncio.timeout(5):
+            while len(house.sink.got) < 2:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+
+    asyncio.run(run())
