@@ -49,7 +49,9 @@ _IN_FLIGHT = 128
 _ROUNDS = 4
 # Seconds to wait for other mail before one that killed a worker is tried again.
 _ALONE = 60.0
+# Seconds between two looks at an empty queue: soon after some work, seldom in a quiet night.
 _IDLE = 0.05
+_IDLE_LONG = 0.25
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ class Worker:
             ThreadPoolExecutor(_ROUNDS, thread_name_prefix="look-up") as looking,
             ThreadPoolExecutor(1, thread_name_prefix="seal") as sealing,
         ):
+            idle = _IDLE
             while not stop.is_set():
                 rounds.raise_fault()
                 deliveries.raise_fault()
@@ -91,8 +94,10 @@ class Worker:
                     continue
                 jobs = await self._claim()
                 if not jobs:
-                    await _pause(stop)
+                    await _pause(stop, idle)
+                    idle = min(idle * 1.1, _IDLE_LONG)
                     continue
+                idle = _IDLE
                 hit("claim.committed")
                 if jobs[0].suspect:
                     # It may kill again: what else is in hand is brought to an end first, so that
@@ -295,6 +300,6 @@ async def _first_of(*groups: _Tasks) -> None:
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _pause(stop: asyncio.Event) -> None:
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), _IDLE)
+        await asyncio.wait_for(stop.wait(), seconds)
