@@ -204,15 +204,15 @@ class Wiring(Installation):
     def seals(self) -> dict[str, Signer]:
         """The organisation's signers by domain."""
         seals: dict[str, Signer] = {}
-        for each in self.config.seals:
+        for number, each in enumerate(self.config.seals, 1):
             password = secret(each.password_file) if each.password_file else None
             try:
                 signer = load_signer(each.key, each.certificate, password)
             except PkiError as error:
                 raise SceauError(
-                    "seals: {file}: {reason}",
-                    hint="see seals.key, seals.certificate and seals.password_file",
-                    facts={"file": str(each.key), "reason": error.problem.text},
+                    "seals[{number}]: " + error.problem.template,
+                    hint="see key, certificate and password_file there",
+                    facts={**error.problem.facts, "number": str(number)},
                 ) from error
             seals.update(dict.fromkeys(each.domains, signer))
         return seals
