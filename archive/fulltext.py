@@ -41,7 +41,13 @@ def open_index(index_dir: Path, *, create: bool = False) -> tantivy.Index:
             index_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             index = tantivy.Index(_schema(), path=str(index_dir))
         elif not index_dir.is_dir() or not tantivy.Index.exists(str(index_dir)):
-            raise unusable(index_dir, "there is none")
+            raise IndexUnusable(
+                Problem(
+                    "index.none",
+                    "there is no full-text index in {folder} yet",
+                    {"folder": str(index_dir)},
+                )
+            )
         else:
             index = tantivy.Index.open(str(index_dir))
     except (ValueError, OSError) as error:

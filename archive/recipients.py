@@ -96,8 +96,12 @@ class PrivateKeyUnwrapper:
             raise NotMine(
                 Problem(
                     "seal.not-mine",
-                    "the key of {id} is not wrapped to {holder}",
-                    {"id": archive_id, "holder": self.recipient.name},
+                    "{id} was not sealed to this key: {holder}, public key {key}",
+                    {
+                        "id": archive_id,
+                        "holder": self.recipient.name,
+                        "key": self.recipient.id,
+                    },
                 )
             )
         info = bound("archive", archive_id, self.recipient.id)

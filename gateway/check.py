@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from pathlib import Path
 
 from cryptography import x509
 
@@ -146,6 +147,15 @@ def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             {"folder": str(folder), "mode": f"{mode:o}"},
             "take the rights of others away from it (chmod 700)",
         )
+    left = _private_keys(wiring)
+    if left:
+        yield Finding(
+            "archive",
+            Grade.WARNING,
+            "{files}: private keys that open the whole archive lie on this machine",
+            {"files": ", ".join(map(str, left))},
+            "move each to its own keeper, then delete it here",
+        )
     try:
         with wiring.database.read() as conn:
             behind = lag(wiring.config.archive.index, conn, moment=moment)
@@ -166,6 +176,12 @@ def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         {"entries": str(behind.entries), "seconds": f"{behind.seconds:.0f}"},
         "is sceau serve running?" if late else "",
     )
+
+
+def _private_keys(wiring: Wiring) -> list[Path]:
+    """Those that `sceau init` made and that were to go elsewhere."""
+    folders = {path.parent.parent for path in wiring.config.archive.recipients}
+    return sorted(file for folder in folders for file in folder.glob("authority/*.key"))
 
 
 def _anchors(wiring: Wiring, moment: datetime) -> Iterator[Finding]:

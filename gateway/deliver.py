@@ -7,7 +7,6 @@ did not say, and what is recorded is committed by the worker in one transaction.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -257,6 +256,6 @@ def log_outcomes(job: Job, outcomes: Sequence[tuple[Recipient, Outcome]]) -> Non
             recipient=recipient.address,
             host=outcome.host,
             tls=outcome.tls,
-            reply=json.dumps(f"{outcome.code} {outcome.status} {outcome.text}"),
+            reply=f"{outcome.code} {outcome.status} {outcome.text}",
             attempt=recipient.attempts,
         )

@@ -22,6 +22,14 @@ def _json(line: Any, **_options: Any) -> str:
     return _ENCODE(line)
 
 
+def _printable(_logger: Any, _level: str, line: Any) -> Any:
+    """For the text format: what strangers say (a reply, a subject DN) may begin no new line."""
+    for name, value in line.items():
+        if isinstance(value, str) and not value.isprintable() and name != "exception":
+            line[name] = value.encode("unicode_escape").decode("ascii")
+    return line
+
+
 def _stamp(_logger: Any, level: str, line: Any) -> Any:
     line["level"] = level
     line["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -40,6 +48,7 @@ def configure(*, json: bool, level: str) -> None:
             structlog.contextvars.merge_contextvars,
             _stamp,
             structlog.processors.format_exc_info,
+            *([] if json else [_printable]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(

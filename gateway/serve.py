@@ -62,7 +62,7 @@ class Plan:
 
 @dataclass
 class Supervisor:
-    """Runs the plan until SIGTERM or SIGINT.
+    """Runs the plan until SIGTERM, SIGINT or SIGHUP.
 
     on_start: called once the lock is held: frees what an earlier run had claimed, and binds the
         port (`plan.listen`).
@@ -121,6 +121,8 @@ class Supervisor:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        # Nothing is read anew; but an unhandled one would end this process and leave mail claimed.
+        signal.signal(signal.SIGHUP, stop)
 
     def _start(self, role: str) -> None:
         name = f"{role}-{secrets.token_hex(4)}"

@@ -205,15 +205,15 @@ class Wiring(Installation):
     def seals(self) -> dict[str, Signer]:
         """The organisation's signers by domain."""
         seals: dict[str, Signer] = {}
-        for each in self.config.seals:
+        for number, each in enumerate(self.config.seals, 1):
             password = secret(each.password_file) if each.password_file else None
             try:
                 signer = load_signer(each.key, each.certificate, password)
             except PkiError as error:
                 raise SceauError(
-                    "seals: {file}: {reason}",
-                    hint="see seals.key, seals.certificate and seals.password_file",
-                    facts={"file": str(each.key), "reason": error.problem.text},
+                    "seals[{number}]: " + error.problem.template,
+                    hint="see key, certificate and password_file there",
+                    facts={**error.problem.facts, "number": str(number)},
                 ) from error
             seals.update(dict.fromkeys(each.domains, signer))
         return seals
@@ -364,11 +364,14 @@ class Wiring(Installation):
     @property
     def process_counts(self) -> dict[str, int]:
         """How many processes of each role this configuration asks for."""
-        cores = os.cpu_count() or 1
+        # Taking a mail costs about half of sealing and delivering it; the index and what else
+        # runs on the machine want something too. More processes than that get in each other's
+        # way: measured on two cores, a second worker costs a third of the throughput.
+        half = max(1, (os.cpu_count() or 1) // 2)
         intake, seal = self.config.workers.intake, self.config.workers.seal
         return {
-            "intake": cores if intake == "auto" else intake,
-            "worker": cores if seal == "auto" else seal,
+            "intake": half if intake == "auto" else intake,
+            "worker": half if seal == "auto" else seal,
             "keeper": 1,
             "index": 1,
         }

@@ -76,13 +76,20 @@ def load_anchor(
         raise PkiError(
             problem(
                 "path.anchor-fingerprint",
-                "{file} is not the certificate of the trust anchor {name}: its SHA-256 is {found}",
+                "{file} is not the certificate of the trust anchor {name}: its SHA-256 is "
+                "{found}, not {wanted} as configured; ask the CA which is right",
                 file=str(path),
                 name=name,
-                found=found,
+                found=_colons(found),
+                wanted=_colons(typed),
             )
         )
     return Anchor(name, certificates[0], found, purposes, domains, grace, comment)
+
+
+def _colons(fingerprint: str) -> str:
+    """As openssl prints it and CAs publish it."""
+    return ":".join(fingerprint[i : i + 2] for i in range(0, len(fingerprint), 2)).upper()
 
 
 def load_certificates(path: Path) -> tuple[bytes, ...]:

@@ -128,7 +128,8 @@ def _checked_address(
         if not _may_reach(ip_address(address.partition("%")[0]), rules):
             raise _trouble(
                 url,
-                "{host} has the address {address}, which is not public and not allowed",
+                "{host} has the address {address}, which is not public; networks inside the house "
+                "are named in pki.fetch.allow_private",
                 host=host,
                 address=address,
             )

@@ -246,7 +246,7 @@ def _read(path: Path) -> bytes:
 
 def _wrong_password(name: str, password: bytes | None) -> PrivateKeyError:
     if password is None:
-        return _bad(name, "it is protected by a password; give it")
+        return _bad(name, "it is protected by a password, and none is given")
     return PrivateKeyError(
         problem("decrypt.password", "the password for {file} is wrong", file=name)
     )

@@ -287,11 +287,17 @@ def _garbage(value: bytes, source: str) -> Refusal:
     )
 
 
+def _plain(error: Exception) -> str:
+    """Without the brackets and class names of Python: "Connection refused"."""
+    words = error.strerror if isinstance(error, OSError) else ""
+    return ascii(words or str(error) or type(error).__name__)[1:-1][:300]
+
+
 def _problem(directory: Directory, error: ldap.LDAPError | OSError | ValueError) -> Problem:
     """What happened, in words. `directory.answer`: the server is there, the search is at fault."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     detail = " ".join(str(details.get(key, "")) for key in ("desc", "info")).strip()
-    facts = {"directory": directory.name, "detail": ascii(detail)[1:-1][:300] or repr(error)[:300]}
+    facts = {"directory": directory.name, "detail": ascii(detail)[1:-1][:300] or _plain(error)}
     if isinstance(error, ldap.TIMEOUT | ldap.TIMELIMIT_EXCEEDED | TimeoutError):
         return problem(
             "directory.timeout", "the directory {directory} did not answer in time", **facts

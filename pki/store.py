@@ -187,10 +187,6 @@ def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "")
     Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
     """
     table = crls.c
-    if conn.execute(
-        sa.select(table.id).where(table.org == org, table.sha256 == crl.sha256)
-    ).first():
-        return False
     series = _series(crl)
     newest = conn.execute(
         sa.select(table.der)
@@ -198,8 +194,16 @@ def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "")
         .order_by(table.this_update.desc(), table.id.desc())
         .limit(1)
     ).scalar()
+    if newest == crl.der:
+        return False
+    # An older one that we had ourselves is as old as any other: "unchanged" would hide that
+    # the source serves what was replaced.
     if newest is not None:
         check_successor(crl, Crl(newest))
+    if conn.execute(
+        sa.select(table.id).where(table.org == org, table.sha256 == crl.sha256)
+    ).first():
+        return False
     conn.execute(
         crls.insert().values(
             org=org,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO
+from gateway.cli.nested import field_lines
 from gateway.cli.options import add_config, add_json, config_path, count, moment
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.i18n import message
@@ -26,7 +27,6 @@ _STATUS_WORDS = {
     "indeterminate": message("cannot tell"),
 }
 _STATUS_CODES = {"valid": DONE, "invalid": NO, "indeterminate": CANNOT_TELL}
-_SHOWN = 200  # characters of a value in the table for people
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -74,6 +74,8 @@ def _search(args: Namespace) -> int:
     output = output_of(args)
     installation = Installation.from_file(config_path(args, os.environ))
     index = installation.config.archive.index
+    with installation.database.read() as conn:
+        behind = lag(index, conn, moment=clock.now())  # before the entry of this search itself
     hits = find(
         installation.append,
         index,
@@ -109,9 +111,9 @@ def _search(args: Namespace) -> int:
                 for hit in hits
             ],
         )
+        if not hits:
+            output.note("Nothing was found.")
     try:
-        with installation.database.read() as conn:
-            behind = lag(index, conn, moment=clock.now())
         dark = unreadable(index)
     except IndexUnusable:
         return DONE  # `find` has already raised for a missing index: it went away just now
@@ -224,11 +226,14 @@ def _as_json(record: Record) -> dict[str, object]:
 
 
 def _print(record: Record, output: Output) -> None:
+    from archive.fields import NAMES
+
     entry = record.entry
     output.line(f"{entry.index}  {time_text(entry.time)}  {entry.kind}")
     for name, value in _fields(record).items():
-        shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-        output.line(f"    {name}: {shown}")
+        if name != NAMES:  # it lists the others, for verifiers
+            for line in field_lines(name, value, output):
+                output.line(f"    {line}")
 
 
 def _verify(args: Namespace) -> int:

@@ -34,25 +34,46 @@ class _Report:
 
 def run_import(args: Namespace, installation: Installation) -> int:
     """Store the certificates of all files; a bad one does not stop the others."""
-    from gateway.cli.pki_input import inputs
+    from gateway.cli.pki_input import code_of, inputs
     from pki.addresses import canonical
 
     output = output_of(args)
     addresses = (canonical(args.address),) if args.address else ()
     files = inputs(args.files)
-    codes = []
+    reports = []
     with output.progress("importing", len(files)) as bar:
         for file in files:
             source = args.source or file.path.name
-            codes.append(_import(file, addresses, source, installation, output))
+            report = _import(file, addresses, source, installation)
+            _print(report, output)
+            reports.append(report)
             bar.step()
-    return worst(codes)
+    if not output.as_json:
+        _tell_of_held(
+            {a for r in reports for _, one, _ in r.imported for a in one}, installation, output
+        )
+    return worst([code_of(report.problems) for report in reports])
+
+
+def _tell_of_held(addresses: set[str], installation: Installation, output: Output) -> None:
+    """Held mail waits for a person, also where this certificate is what it lacked."""
+    from gateway.queue import view
+    from gateway.queue.states import State
+
+    with installation.database.read() as conn:
+        held = view.lines(conn, states=(State.HELD,))
+    ids = dict.fromkeys(line.archive_id for line in held if line.recipient in addresses)
+    if ids:
+        output.note(
+            "Mail is held for these addresses; to have it decided anew: sceau queue release {ids}",
+            ids=" ".join(ids),
+        )
 
 
 def _import(
-    file: Input, addresses: tuple[str, ...], source: str, installation: Installation, output: Output
-) -> int:
-    from gateway.cli.pki_input import certificates_in, code_of
+    file: Input, addresses: tuple[str, ...], source: str, installation: Installation
+) -> _Report:
+    from gateway.cli.pki_input import certificates_in
     from pki.errors import problem
 
     report = _Report(str(file.path))
@@ -70,8 +91,7 @@ def _import(
                 subject=report.passed_over[0].subject_text,
             )
         )
-    _print(report, output)
-    return code_of(report.problems)
+    return report
 
 
 def _store(

@@ -70,7 +70,11 @@ def _print_source(report: SourceReport, output: Output) -> int:
             until=time_text(report.next_update) if report.next_update else "-",
         )
     else:
-        output.note("{file}: {reason}", file=report.source, reason=output.problem(report.problem))
+        reason = output.problem(report.problem)
+        if reason.startswith(report.source):
+            output.note("{reason}", reason=reason)
+        else:
+            output.note("{file}: {reason}", file=report.source, reason=reason)
         # The old one stays in use: say for how long mail still flows.
         if report.next_update is not None:
             output.note(

@@ -8,12 +8,20 @@ from argparse import ArgumentParser, Namespace
 
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
+from gateway.cli.nested import block
 from gateway.cli.options import add_config, add_json, config_path, count
 from gateway.cli.output import Output, output_of, time_json, time_text
+from gateway.i18n import message
 
 HELP = "show and steer the mail that waits"
 
 _ACTS = ("retry", "hold", "release", "bounce")
+_DONE = {
+    "retry": message("{id}: will be tried at once"),
+    "hold": message("{id}: held until sceau queue release"),
+    "release": message("{id}: released, and decided anew at once"),
+    "bounce": message("{id}: given up"),
+}
 _PATIENCE = 10.0  # seconds to wait for a worker that holds the message
 
 
@@ -83,8 +91,8 @@ def _show(args: Namespace) -> int:
             if line.decision:
                 output.line("")
                 output.say("Decision for {recipient}:", recipient=line.recipient)
-                for key, value in line.decision.items():
-                    output.line(f"  {key}: {value}")
+                for text in block(line.decision, output):
+                    output.line(f"  {text}")
     return DONE
 
 
@@ -169,5 +177,5 @@ def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Out
     if output.as_json:
         output.record({"id": archive_id, "done": verb})
     else:
-        output.say("{id}: done ({verb})", id=archive_id, verb=verb)
+        output.say(_DONE[verb], id=archive_id)
     return True

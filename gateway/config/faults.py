@@ -49,8 +49,19 @@ class ConfigFaults(SceauError):
 
 
 class Wrong(Exception):
-    """Raised by a kind of value: this is not one. Has one or more (template, facts)."""
+    """Raised by a kind of value: this is not one. Has one or more (template, facts).
+
+    example: whether it helps to see what a right value looks like.
+    """
+
+    example = True
 
     def __init__(self, template: str, **facts: str) -> None:
         super().__init__(template)
         self.reasons: list[tuple[str, dict[str, str]]] = [(template, facts)]
+
+
+class Elsewhere(Wrong):
+    """The value is written as it should be; what it names is not there, or closed to this user."""
+
+    example = False

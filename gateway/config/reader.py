@@ -120,7 +120,8 @@ def _read_table(
             else:
                 raise Wrong("this key is missing")
         except Wrong as wrong:
-            example = f"{name} = {spec.example}" if isinstance(spec, KeySpec) else ""
+            shown = isinstance(spec, KeySpec) and wrong.example
+            example = f"{name} = {spec.example}" if shown else ""
             findings += [
                 Finding(here, template, facts, example) for template, facts in wrong.reasons
             ]

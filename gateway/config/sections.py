@@ -324,7 +324,7 @@ class Queue:
 
 @section
 class Workers:
-    """[workers]: processes per role; "auto" is one a core."""
+    """[workers]: processes per role; "auto" is one for two cores."""
 
     intake: int | Literal["auto"] = setting(kinds.auto_or_count, example='"auto"', default="auto")
     seal: int | Literal["auto"] = setting(kinds.auto_or_count, example='"auto"', default="auto")

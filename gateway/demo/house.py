@@ -46,8 +46,8 @@ class House:
     rules: str = DEFAULT_RULES
     retry: str = '["1s", "1s", "2s", "5s"]'
     expire: str = "5d"
-    intake: int = 1
-    workers: int = 2
+    intake: int | str = "auto"
+    workers: int | str = "auto"
     sink_tls: str = "none"
     tls: bool = False
     language: str = "en"
@@ -272,8 +272,8 @@ retry = {self.retry}
 expire = "{self.expire}"
 
 [workers]
-intake = {self.intake}
-seal = {self.workers}
+intake = {json.dumps(self.intake)}
+seal = {json.dumps(self.workers)}
 
 [log]
 format = "json"

@@ -15,18 +15,25 @@ from gateway.accept import recipient_fields
 from gateway.clock import to_micros
 from gateway.deliver import failed_drafts
 from gateway.errors import SceauError
+from gateway.i18n import message
 from gateway.outbound import Failure
 from gateway.queue import store
-from gateway.queue.jobs import Job, Recipient, problem_to_json
+from gateway.queue.jobs import Job, Recipient, problem_from_json, problem_to_json
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
+
+_HELD = message("it is held: sceau queue release {id} lets it be decided anew")
+_SETTLED = message("sceau queue show {id} tells what became of them")
 
 
 def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
     """Keep queued recipients until a person releases them. Raises SceauError if none is queued."""
-    problem = Problem(
-        "policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason}
-    )
+    if reason:
+        problem = Problem(
+            "policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason}
+        )
+    else:
+        problem = Problem("policy.held-by-person", "held by {by}", {"by": by})
     members = _in_state(job, State.QUEUED)
     for recipient in members:
         recipient.state = State.HELD
@@ -68,28 +75,42 @@ def bounce(
     A message with the null sender has nobody to be told: its recipients are cancelled.
     Raises SceauError if no recipient is open.
     """
-    problem = Problem("policy.bounced", "given up by {by}: {reason}", {"by": by, "reason": reason})
     members = _in_state(job, *OPEN)
     if not job.sender:
         for member in members:
             member.state = State.CANCELLED
             member.next_attempt_at = None
-            member.reason = problem_to_json(problem)
+            member.reason = problem_to_json(_given_up(member, by, reason))
         return _save(conn, job, members, now, "cancelled", by, reason), []
-    failures = [Failure(member, problem, "5.7.0", encrypted=True) for member in members]
+    failures = [
+        Failure(member, _given_up(member, by, reason), "5.7.0", encrypted=True)
+        for member in members
+    ]
     drafts = failed_drafts(job, failures, by=by)
     store.save_recipients(conn, [(job.archive_id, member) for member in members])
     store.give_back(conn, [job], now=to_micros(now))
     return drafts, failures
 
 
+def _given_up(member: Recipient, by: str, reason: str) -> Problem:
+    """Why: what the person says, else what the mail was waiting for. The sender reads it."""
+    code = "policy.bounced"
+    if reason:
+        return Problem(code, "given up by {by}: {reason}", {"by": by, "reason": reason})
+    if (before := problem_from_json(member.reason)) is not None and before.code != code:
+        facts = {**before.facts, "who": by}
+        return Problem(code, "given up by {who}; it waited because: " + before.template, facts)
+    return Problem(code, "given up by {by}", {"by": by})
+
+
 def _in_state(job: Job, *states: State) -> list[Recipient]:
     members = [recipient for recipient in job.recipients if recipient.state in states]
     if not members:
+        held = any(recipient.state is State.HELD for recipient in job.recipients)
         raise SceauError(
-            "{id}: no recipient is {states}",
-            hint="sceau queue show {id}",
-            facts={"id": job.archive_id, "states": " / ".join(states)},
+            "{id}: no recipient is in the state {states}",
+            hint=_HELD if held else _SETTLED,
+            facts={"id": job.archive_id, "states": ", ".join(states)},
         )
     return members
 

@@ -30,7 +30,7 @@ from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup
+from gateway.queue.jobs import Job, SealedGroup, problem_from_json
 from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
 from gateway.routes import Routes
@@ -228,12 +228,13 @@ class Worker:
                     size=group.size,
                 )
             for recipient in work.job.worked_on:
-                if recipient.reason:
+                if (reason := problem_from_json(recipient.reason)) is not None:
                     log.warning(
                         "held" if recipient.state is State.HELD else "deferred",
                         id=work.job.archive_id,
                         recipient=recipient.address,
-                        reason=recipient.reason,
+                        code=reason.code,
+                        reason=reason.text,
                     )
 
     async def _deliver(self, work: Work) -> None:

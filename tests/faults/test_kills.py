@@ -34,7 +34,7 @@ ELSEWHERE = {"notice.written"}
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, House]]:
     folder = tmp_path_factory.mktemp("kills")
     with stage(folder) as made:
-        house = made.house(retry='["1s"]').make()
+        house = made.house(retry='["1s"]', workers=2).make()
         yield made, house
 
 

@@ -236,7 +236,7 @@ def test_only_listed_hosts(server: http.server.ThreadingHTTPServer, url: str) ->
 def test_no_inside_addresses(server: http.server.ThreadingHTTPServer, address: str) -> None:
     port = server.server_port
     for found in ([address], ["192.0.43.8", address]):
-        with pytest.raises(FetchTrouble, match="not public and not allowed"):
+        with pytest.raises(FetchTrouble, match="which is not public"):
             fetch(
                 f"http://crl.example:{port}/good",
                 rules(port, private=()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -87,12 +88,13 @@ def test_bounced_mail_is_told_to_the_sender(ministry: Scene) -> None:
     for verb in ("retry", "hold"):
         _, err = _text(ministry, "queue", verb, archive_id, code=1)
         assert err == (
-            f"sceau queue: {archive_id}: no recipient is queued; sceau queue show {archive_id}\n"
+            f"sceau queue: {archive_id}: no recipient is in the state queued; it is held: "
+            f"sceau queue release {archive_id} lets it be decided anew\n"
         )
 
     out, err = _text(ministry, "queue", "bounce", ABSENT, archive_id, "--reason", "partie", code=1)
 
-    assert out == f"{archive_id}: done (bounce)\n", "one that is not there stops no other"
+    assert out == f"{archive_id}: given up\n", "one that is not there stops no other"
     assert err == f"sceau queue: there is no message {ABSENT} in the queue\n"
     delivery, notice = ministry.wait_notice(archive_id)
     assert delivery.rcpt_to == (JEANNE,)
@@ -102,7 +104,7 @@ def test_bounced_mail_is_told_to_the_sender(ministry: Scene) -> None:
     assert (failed["kind"], failed["fields"]["by"]) == ("failed", getpass.getuser())
     assert "partie" in failed["fields"]["reason"]
     _, err = _text(ministry, "queue", "release", archive_id, code=1)
-    assert "no recipient is held" in err
+    assert "no recipient is in the state held" in err
 
 
 def test_queued_mail_is_held_let_go_and_tried_again(ministry: Scene) -> None:
@@ -230,6 +232,9 @@ def test_the_history_tells_what_was_done(ministry: Scene, held: str) -> None:
     out, _ = _text(ministry, "archive", "history", held)
     assert "accepted" in out
     assert f"envelope.to.000000: {REVOKED}" in out
+    # What the README promises: which rule decided, with which certificate, trusted by what.
+    assert re.search(r"outcome: encrypted\n +rule: \S+", out)
+    assert re.search(r"certificate:\n +anchor: justice", out)
     history = ministry.history(held)
     assert [entry["kind"] for entry in history][:3] == ["accepted", "held", "sealed"]
     accepted = history[0]["fields"]

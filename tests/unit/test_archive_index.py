@@ -220,7 +220,7 @@ def test_a_second_indexer_and_a_foreign_or_rolled_back_log_are_refused(
     world.change("UPDATE log_head SET origin = 'other/log'")
     with pytest.raises(IndexUnusable, match="belongs to the log"):
         indexed.indexer.step()
-    with pytest.raises(IndexUnusable, match="there is none"):
+    with pytest.raises(IndexUnusable, match="there is no full-text index"):
         search(tmp_path / "nowhere", "a")
 
 

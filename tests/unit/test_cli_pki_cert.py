@@ -7,9 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from gateway.installation import Installation
+from gateway.queue import store
+from gateway.queue.jobs import NewMessage
+from gateway.queue.models import recipients
+from gateway.queue.states import State
 from tests.pki_maker import DAY, root
 from tests.unit.cli_pki_house import House, sceau
 
@@ -26,6 +32,22 @@ def ready(house: House) -> House:
     done = house.run("crl", "refresh")
     assert done.code == 0, done.err
     return house
+
+
+def _held(archive_id: str, address: str) -> NewMessage:
+    return NewMessage(
+        archive_id=archive_id,
+        org="interior",
+        kind="mail",
+        sender="anna@interior.example",
+        author="anna@interior.example",
+        parameters={},
+        sha256="00" * 32,
+        size=1,
+        accepted_at=0,
+        expires_at=1,
+        recipients=(address,),
+    )
 
 
 # -- import, list, remove ------------------------------------------------------------------------
@@ -46,6 +68,21 @@ def test_a_pem_file_goes_into_the_store_and_is_used(house: House) -> None:
     (found,) = house.run("cert", "find", PAUL, "--json").json
     assert found["status"] == "found"
     assert found["certificate"]["sha256"] == paul.sha256
+
+
+def test_held_mail_that_lacked_a_certificate_is_named_at_the_import(house: House) -> None:
+    ready(house)
+    database = Installation.from_file(house.config).database
+    with database.write() as conn:
+        store.enqueue(conn, [_held("aa" * 16, PAUL), _held("bb" * 16, "other@justice.example")])
+        conn.execute(sa.update(recipients).values(state=str(State.HELD)))
+    database.close()
+    paul = house.issue("Paul", PAUL)
+
+    done = house.run("cert", "import", house.write("paul.pem", paul.pem))
+
+    assert done.code == 0
+    assert done.err.endswith(f"sceau queue release {'aa' * 16}\n")
 
 
 def test_a_second_import_changes_nothing(house: House) -> None:
@@ -372,3 +409,7 @@ def test_an_anchor_whose_fingerprint_is_another_one_is_not_shown_as_trusted(hous
 
     assert (done.code, done.out) == (2, "")
     assert "is not the certificate of the trust anchor house" in done.err
+    # Both, as openssl prints them: which of the two is right is for a person to find out.
+    typed, found = house.root.sha256, root("Somebody Else").sha256
+    for each in (typed, found):
+        assert ":".join(each[i : i + 2] for i in range(0, 64, 2)).upper() in done.err

@@ -177,7 +177,7 @@ def test_no_password_file_where_one_is_needed(house: House) -> None:
     done = house.run("key", "import", file, "--address", MARIE)
 
     assert done.code == 2
-    assert "it is protected by a password; give it" in done.err
+    assert "it is protected by a password, and none is given" in done.err
 
 
 def test_a_file_that_is_no_pkcs12(house: House) -> None:

@@ -63,6 +63,9 @@ def test_crls_are_kept_and_never_go_back(pki_database: Database) -> None:
         with pytest.raises(CrlRefused, match=r"no\. 4 of .* is older than no\. 5"):
             store.store_crl(conn, Crl(ca.crl(4)), moment=NOW)
         assert store.store_crl(conn, Crl(ca.crl(6)), moment=NOW + DAY)
+        # One that we had and that was replaced: a source that still serves it is behind.
+        with pytest.raises(CrlRefused, match=r"no\. 5 of .* is older than no\. 6"):
+            store.store_crl(conn, Crl(five), moment=NOW + DAY)
     with pki_database.read() as conn:
         assert [row.number for row in store.list_crls(conn)].count(6) == 1
         assert {row.number for row in store.list_crls(conn)} == {5, 6}

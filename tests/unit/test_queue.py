@@ -17,10 +17,11 @@ from gateway.database import Database
 from gateway.errors import SceauError
 from gateway.keeper import Keeper
 from gateway.queue import acts, store, view
-from gateway.queue.jobs import Job, NewMessage, SealedGroup
+from gateway.queue.jobs import Job, NewMessage, SealedGroup, problem_to_json
 from gateway.queue.models import groups, messages
 from gateway.queue.schedule import wait_after
 from gateway.queue.states import State
+from pki.errors import Problem
 from pki.fetch import FetchRules
 from pki.trust import StoredTrust
 
@@ -255,12 +256,12 @@ def keeper(database: Database, folder: Path) -> Keeper:
 # -- what a person does ------------------------------------------------------------------------
 
 
-def act(database: Database, name: str, archive_id: str = "m1") -> object:
+def act(database: Database, name: str, archive_id: str = "m1", *, reason: str = "asked") -> object:
     release = partial(acts.release, expire=timedelta(days=5))
     verbs = {"hold": acts.hold, "release": release, "retry": acts.retry, "bounce": acts.bounce}
     with database.write() as conn:
         job = store.take(conn, archive_id)
-        return verbs[name](conn, job, by="anne", reason="asked", now=NOW + timedelta(seconds=5))
+        return verbs[name](conn, job, by="anne", reason=reason, now=NOW + timedelta(seconds=5))
 
 
 def states(database: Database) -> list[str]:
@@ -310,6 +311,25 @@ def test_bounce_fails_all_open_recipients_and_asks_for_a_notice(database: Databa
     assert states(database) == ["delivered", "failed"]
     assert [f.recipient.address for f in failures] == ["b@x.example"]
     assert [(d.kind, d.fields["by"]) for d in drafts] == [("failed", b"anne")]
+
+
+def test_a_bounce_without_a_reason_tells_the_sender_what_the_mail_waited_for(
+    database: Database,
+) -> None:
+    put(database, "m1")
+    (job,) = claim(database)
+    words = "the certificate of {subject} was revoked"
+    revoked = Problem("revocation.revoked", words, {"subject": "B"})
+    job.recipients[0].reason = problem_to_json(revoked)
+    give_back(database, job)
+    _, failures = act(database, "bounce", reason="")  # type: ignore[misc]
+    (failure,) = failures
+    assert failure.problem.text == (
+        "given up by anne; it waited because: the certificate of B was revoked"
+    )
+    put(database, "m2")
+    _, failures = act(database, "bounce", "m2", reason="")  # type: ignore[misc]
+    assert failures[0].problem.text == "given up by anne"
 
 
 @pytest.mark.parametrize("verb", ["release", "hold", "retry", "bounce"])

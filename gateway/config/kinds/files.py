@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gateway.config.faults import Wrong
-from gateway.config.kinds.plain import kind_of, shown
+from gateway.config.faults import Elsewhere, Wrong
+from gateway.config.kinds.plain import closed, kind_of, shown
 
 
 @kind_of
@@ -16,7 +16,7 @@ def file(value: str, folder: Path) -> Path:
     if path.is_dir():
         raise Wrong("{path} is a folder, not a file", path=str(path))
     if not path.exists():
-        raise Wrong("there is no file {path}", path=str(path))
+        raise Elsewhere("there is no file {path}", path=str(path))
     _readable(path)
     return path
 
@@ -26,7 +26,7 @@ def file_or_folder(value: str, folder: Path) -> Path:
     """A file, or a folder all of whose files are meant."""
     path = folder / value
     if not path.exists():
-        raise Wrong("there is no file or folder {path}", path=str(path))
+        raise Elsewhere("there is no file or folder {path}", path=str(path))
     _readable(path)
     return path
 
@@ -56,9 +56,9 @@ def database_url(value: str, folder: Path) -> str:
 
 def _parent(path: Path) -> None:
     if not path.parent.is_dir():
-        raise Wrong("there is no folder {path}", path=str(path.parent))
+        raise Elsewhere("there is no folder {path}", path=str(path.parent))
 
 
 def _readable(path: Path) -> None:
     if not os.access(path, os.R_OK):
-        raise Wrong("{path} may not be read by this user", path=str(path))
+        raise closed(str(path))

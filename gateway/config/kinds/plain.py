@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from gateway.config.faults import Wrong
+from gateway.config.faults import Elsewhere, Wrong
 from gateway.config.reader import Kind
 
 T = TypeVar("T")
@@ -45,11 +47,22 @@ def kind_of(read: Callable[[str, Path], T]) -> Kind[T]:
     def checked(value: object, folder: Path) -> T:
         try:
             return read(_string(value), folder)
-        except OSError as error:  # a folder on the way is closed, a name is too long
+        except PermissionError:  # a folder on the way
+            raise closed(shown(value)) from None
+        except OSError as error:  # a name is too long
             why = error.strerror or type(error).__name__
             raise Wrong("{value} cannot be read: {why}", value=shown(value), why=why) from None
 
     return Kind(checked)
+
+
+def closed(path: str) -> Elsewhere:
+    """This user may not read it. Named, for it is often not the one who is meant to run this."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's number without a name
+        user = str(os.geteuid())
+    return Elsewhere("{path} may not be read by the user {user}", path=path, user=user)
 
 
 @kind_of

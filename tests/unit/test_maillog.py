@@ -1,0 +1,34 @@
+"""What the gateway says of itself: whole sentences, one line each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+_SAY = """
+import structlog
+from gateway import maillog
+maillog.configure(json={json}, level="info")
+structlog.get_logger().info("delivered", id="ab", reply="250 2.0.0 Ok\\nfake: line \\x1b[2J")
+"""
+
+
+def _said(*, as_json: bool) -> str:
+    code = _SAY.format(json=as_json)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stderr
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_a_stranger_said_begins_no_line_and_steers_no_terminal(as_json: bool) -> None:
+    (line,) = _said(as_json=as_json).splitlines()
+    assert "\x1b" not in line
+    assert "nfake: line" in line
+
+
+def test_json_is_quoted_once() -> None:
+    assert json.loads(_said(as_json=True))["reply"] == "250 2.0.0 Ok\nfake: line \x1b[2J"
