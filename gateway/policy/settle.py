@@ -56,7 +56,7 @@ class Hold:
     """Keep the mail, visibly.
 
     temporary: True when nobody could tell whether there is a certificate: the queue asks again
-        by its own schedule. False when there is none: a person, or a new certificate, ends it.
+        by its own schedule. False when there is none: a person ends it.
     """
 
     reason: Problem
