@@ -25,6 +25,8 @@ from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.wiring import Wiring
 from pki.addresses import certificate_addresses, in_domain
+from pki.anchors import load_certificates
+from pki.certificate import ParsedCertificate
 from pki.errors import DirectoryTrouble, PkiError
 from pki.models import Signer
 from pki.store import list_crls
@@ -272,16 +274,29 @@ def _directories(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
         yield Finding(subject, Grade.GOOD, "{url} answers", {"url": directory.url})
 
 
+def _crl_issuers(wiring: Wiring) -> list[str]:
+    """Who must have a CRL: anchors, and the authorities between them and people."""
+    ders = [anchor.certificate for anchor in wiring.anchors]
+    for path in wiring.config.pki.intermediates if wiring.anchors else ():
+        ders += load_certificates(path)
+    found = [ParsedCertificate(der) for der in ders]
+    return list(dict.fromkeys(cert.subject_text for cert in found if cert.is_ca))
+
+
 def _crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     with wiring.database.read() as conn:
-        known = list_crls(conn)
-    if not known and wiring.anchors:
-        yield Finding(
-            "crls",
-            Grade.BAD,
-            "no CRL is known: every certificate is «cannot tell», and mail waits",
-            advice="name sources under [[pki.crls]]; sceau pki crl refresh fetches them",
-        )
+        known = [crl for crl in list_crls(conn) if crl.newest]
+    issuers = {crl.issuer for crl in known}
+    for name in _crl_issuers(wiring):
+        if name not in issuers:
+            yield Finding(
+                "crls",
+                Grade.BAD,
+                "no CRL of {issuer} is known: whether its certificates are revoked cannot be "
+                "told, and mail waits",
+                {"issuer": name},
+                "name its source under [[pki.crls]], then sceau pki crl refresh",
+            )
     for crl in known:
         facts = {
             "issuer": crl.issuer,

@@ -80,7 +80,8 @@ def explained(error: BaseException, output: Output) -> tuple[list[str], int]:
     if isinstance(error, SceauError):
         line = output.text(error.template, **error.facts)
         if error.hint:
-            line += "; " + output.text(error.hint_template, **error.facts)
+            hint = output.text(error.hint_template, **error.facts)
+            line = output.text("{what}; {hint}", what=line, hint=hint)
         return [line], _code(error)
     if problem := getattr(error, "problem", None):  # PkiError, ArchiveError
         return [output.problem(problem)], _CODES.get(type(error).__name__, USAGE)

@@ -21,7 +21,7 @@ class WithoutCertificate(Enum):
     """What happens when every directory answered and there is no usable certificate."""
 
     REFUSE = "refuse"  # the sender gets a notice, the mail does not leave
-    HOLD = "hold"  # the mail waits, visibly, for a certificate or a person
+    HOLD = "hold"  # the mail waits, visibly, for a person
     SEND_SIGNED = "send-signed"  # it leaves signed, in clear text
 
 

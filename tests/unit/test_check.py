@@ -1,16 +1,66 @@
-"""`sceau check`: what it asks, and that it does not cry wolf."""
+"""`sceau check`: it complains of what is wrong now, and of nothing else."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway import check
-from gateway.check import Grade
+from gateway import check as checks
+from gateway.check import Grade, run_checks
+from gateway.wiring import Wiring
 from pki.addresses import canonical
 from tests.pki_maker import NOW
+from tests.unit.cli_pki_house import House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def check(house: House, subject: str) -> list[tuple[Grade, str]]:
+    """Grade and text of all findings on a subject."""
+    wiring = Wiring.from_file(house.config)
+    try:
+        found = list(run_checks(wiring, moment=house.now))
+    finally:
+        wiring.database.close()
+    return [(each.grade, each.text) for each in found if each.subject == subject]
+
+
+def test_every_authority_whose_crl_was_forgotten_is_named(house: House) -> None:
+    house.run("crl", "import", house.folder / "root.crl")
+
+    (missing, good) = check(house, "crls")
+
+    name = house.ca.cert.subject.rfc4514_string()
+    assert missing[0] is Grade.BAD
+    assert missing[1].startswith(f"no CRL of {name} is known: ")
+    assert good[0] is Grade.GOOD
+
+
+def test_a_crl_that_was_replaced_is_nobodys_trouble_any_more(house: House) -> None:
+    for number in (1, 2):
+        house.publish(number)
+        house.run("crl", "refresh")
+
+    found = check(house, "crls")
+
+    assert [grade for grade, _ in found] == [Grade.GOOD, Grade.GOOD]
+    assert all(text.startswith("CRL no. 2 of ") for _, text in found)
+
+
+def test_private_keys_of_the_archive_that_were_left_here_are_named(house: House) -> None:
+    (text,) = [text for grade, text in check(house, "archive") if grade is Grade.WARNING]
+    assert str(house.base / "authority" / "escrow.key") in text
+
+    for key in (house.base / "authority").iterdir():
+        key.unlink()
+
+    assert [grade for grade, _ in check(house, "archive")] == [Grade.GOOD]
 
 
 @pytest.mark.parametrize("domain", ["justice.example", ".justice.example"])
@@ -24,8 +74,8 @@ def test_a_directory_for_all_domains_below_one_can_be_tried(
         config=SimpleNamespace(pki=SimpleNamespace(directories=[directory])),
         directories=[SimpleNamespace(search=lambda address: asked.append(canonical(address)))],
     )
-    only = [one for one in check._CHECKS if one[0] == "directories"]
-    monkeypatch.setattr(check, "_CHECKS", only)
-    (finding,) = check.run_checks(wiring, moment=NOW)
+    only = [one for one in checks._CHECKS if one[0] == "directories"]
+    monkeypatch.setattr(checks, "_CHECKS", only)
+    (finding,) = run_checks(wiring, moment=NOW)
     assert finding.grade is Grade.GOOD
     assert asked == ["sceau-check@justice.example"]
