@@ -34,11 +34,14 @@ class Batches(Generic[P]):
         rows: Callable[[sa.Connection, Sequence[P]], None],
         *,
         most: int = 64,
+        gather: float = 0.0,
     ) -> None:
+        """gather: seconds to wait for more before a commit, where nobody waits for its end."""
         self._appender = appender
         self._drafts = drafts
         self._rows = rows
         self._most = most
+        self._gather = gather
         self._waiting: list[tuple[P, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -55,6 +58,8 @@ class Batches(Generic[P]):
 
     async def _drain(self) -> None:
         while self._waiting:
+            if self._gather:
+                await asyncio.sleep(self._gather)
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             try:
                 await self._write([piece for piece, _ in batch])

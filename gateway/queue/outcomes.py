@@ -17,6 +17,9 @@ from gateway.queue import store
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job
 
+# Deliveries of mails that were sealed together end within milliseconds of each other.
+_GATHER = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -46,4 +49,4 @@ def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finishe
             hit("notice.written")
         hit("outcome.rows-written")
 
-    return Batches(appender, lambda one: one.entries, rows)
+    return Batches(appender, lambda one: one.entries, rows, gather=_GATHER)

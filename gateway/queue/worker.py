@@ -41,7 +41,7 @@ from pki.models import Finder, Finding
 log = structlog.get_logger()
 
 # How many messages, and octets of them, one claim takes; their commits are shared.
-_CLAIM = 16
+_CLAIM = 32
 _CLAIM_BYTES = 8_000_000
 # Messages on their way at the same time: a next hop that stalls holds up this many, no more.
 _IN_FLIGHT = 128
