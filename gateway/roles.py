@@ -33,7 +33,7 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
-_INDEX_PAUSE = 1.0
+_INDEX_PAUSE = 3.0
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
