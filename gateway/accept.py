@@ -82,7 +82,7 @@ class Intake:
     recipients: tuple[ArchiveRecipient, ...]
     working_keys: WorkingKeys
     appender: Appender
-    hopeless: Callable[[str], bool]
+    hopeless: Callable[[str, str], bool]
     expire: timedelta
     data_folder: Path
     max_size: int
@@ -115,7 +115,7 @@ class Intake:
             address = canonical(rcpt_to)
         except AddressError as error:
             raise Refusal(553, "5.1.3", "recipient address is not valid") from error
-        if mail_from and self.hopeless(address):
+        if mail_from and self.hopeless(canonical(mail_from), address):
             raise Refusal(
                 550, "5.7.1", "mail to this address must be encrypted and no certificate is known"
             )

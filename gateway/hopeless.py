@@ -31,19 +31,18 @@ class Hopeless:
         self._read = read
         self._stored: dict[str, tuple[float, bool]] = {}
 
-    def __call__(self, recipient: str) -> bool:
-        """recipient: canonical. True: refuse.
+    def __call__(self, sender: str, recipient: str) -> bool:
+        """Both canonical. True: refuse.
 
-        Which rule decides hangs on From too, which nobody knows at RCPT: refused is only what every
-        rule for this recipient demands to encrypt.
+        The rule that decides in the end goes by From, which nobody knows at RCPT; the envelope
+        sender stands for it here. Where the two differ and have different rules, a mail may be
+        refused here that From's rule would let leave: its sender hears of it at once.
         """
-        decisions = self._policy.for_recipient(recipient)
+        decision = self._policy.decide(sender, recipient)
         directory = any(in_domain(recipient, domain) for domain in self._directory_domains)
         stored = self._has_stored(domain_of(recipient))
-        return all(
-            never_encryptable(decision, directory=directory, stored_certificate=stored) is not None
-            for decision in decisions
-        )
+        reason = never_encryptable(decision, directory=directory, stored_certificate=stored)
+        return reason is not None
 
     def _has_stored(self, domain: str) -> bool:
         now = time.monotonic()

@@ -122,17 +122,6 @@ class Policy:
         recipient: the envelope's. Both canonical (`pki.addresses.canonical`).
         """
         rule = next(rule for rule in self.rules if rule.matches(sender, recipient))
-        return self._decision(rule, sender, recipient)
-
-    def for_recipient(self, recipient: str) -> list[Decision]:
-        """What could be decided for this recipient, whoever the sender is; never empty."""
-        return [
-            self._decision(rule, "", recipient)
-            for rule in self.rules
-            if any(pattern.matches(recipient) for pattern in rule.recipient)
-        ]
-
-    def _decision(self, rule: Rule, sender: str, recipient: str) -> Decision:
         return Decision(
             rule=rule.name,
             sender=sender,

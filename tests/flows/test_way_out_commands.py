@@ -118,7 +118,7 @@ def test_queued_mail_is_held_let_go_and_tried_again(ministry: Scene) -> None:
         line = ministry.queue(archive_id)[busy]
         assert (line["state"], line["next_attempt"]) == ("held", None)
         assert line["reason"]["text"] == f"held by {getpass.getuser()}: sur ordre"
-        # Released, it is tried again, and waits for its next time.
+        # Released, it is decided and sealed anew, tried again, and waits for its next time.
         assert ministry.json("queue", "release", archive_id) == [
             {"id": archive_id, "done": "release"}
         ]
@@ -132,7 +132,7 @@ def test_queued_mail_is_held_let_go_and_tried_again(ministry: Scene) -> None:
     ministry.wait_state(archive_id, busy, "delivered")
     kinds = [entry["kind"] for entry in ministry.history(archive_id)]
     assert [kind for kind in kinds if kind != "deferred"] == [
-        "accepted", "sealed", "held", "released", "retried", "delivered",
+        "accepted", "sealed", "held", "released", "sealed", "retried", "delivered",
     ]  # fmt: skip
 
 

@@ -317,21 +317,3 @@ def test_nobody_but_settle_makes_the_proof_that_clear_text_is_allowed() -> None:
                     makers.add(str(source.relative_to(ROOT)))
 
     assert makers == {"gateway/policy/settle.py"}
-
-
-def test_what_could_be_decided_for_a_recipient_whoever_writes() -> None:
-    strict = Rule(
-        "strict", (Pattern("@a.example"),), (Pattern("@b.example"),),
-        Encryption.REQUIRED, WithoutCertificate.REFUSE, Sign.SEAL,
-    )  # fmt: skip
-    open_ = Rule(
-        "open", (Pattern("press@c.example"),), (Pattern("*"),),
-        Encryption.NEVER, WithoutCertificate.HOLD, Sign.SEAL,
-    )  # fmt: skip
-    policy = Policy([strict, open_])
-    assert [one.rule for one in policy.for_recipient("x@b.example")] == [
-        "strict",
-        "open",
-        "default",
-    ]
-    assert [one.rule for one in policy.for_recipient("x@d.example")] == ["open", "default"]

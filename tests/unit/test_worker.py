@@ -119,7 +119,7 @@ class House:
         self.sink = Sink()
         self.intake = Intake(
             "interieur", (Relay("mail", (), ("interieur.example",)),), recipients, keys,
-            self.appender, lambda _recipient: False, expire, folder, 1000,
+            self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
         )  # fmt: skip
         notices = Notices(
             "interieur", "gw.interieur.example", "postmaster@interieur.example", "en",
