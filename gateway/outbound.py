@@ -278,7 +278,8 @@ class Outbound:
             "group": group.id.encode(),
             "treatment": outcome.encode(),
             "route": group.route.encode(),
-            "plaintext.sha256": inside.plaintext_sha256.encode(),
+            # Opening the content has compared it with this hash, which accept has committed.
+            "plaintext.sha256": job.sha256.encode(),
             "entity.sha256": inside.entity_sha256.encode(),
             "emitted.sha256": group.sha256.encode(),
             "emitted.size": str(group.size).encode(),
@@ -430,10 +431,9 @@ def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) ->
 
 @dataclass(frozen=True, slots=True)
 class _Inside:
-    """What is inside the envelope (or is the clear-signed body), and its hashes."""
+    """What is inside the envelope (or is the clear-signed body), and its hash before signing."""
 
     entity: bytes
-    plaintext_sha256: str
     entity_sha256: str
     transformations: tuple[Transformation, ...]
 
@@ -453,7 +453,7 @@ def _inside(message: Message, member: _Candidate, done: dict[str, _Inside]) -> _
         made: Signed = sign(entity, member.signer.signer)
         hit("seal.signed")
         entity = made.entity
-    done[key] = _Inside(entity, hashlib.sha256(message.raw).hexdigest(), digest, transformations)
+    done[key] = _Inside(entity, digest, transformations)
     return done[key]
 
 

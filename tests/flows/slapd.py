@@ -17,17 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.demo.process import free_port
 from tests.pki_maker import Authority, Issued, dn, key
 
 BASE = "dc=a,dc=example"
 SLAPD = "/usr/sbin/slapd"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def server_certificate(ca: Authority, name: str) -> x509.Certificate:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.database import Database
+from gateway.demo.process import free_port
 from pki import store
 from pki.crl import Crl
 from pki.errors import AddressError, DirectoryTrouble
@@ -20,7 +21,7 @@ from pki.finder import CertificateFinder
 from pki.ldap import Directory, DirectoryClient, search_filter
 from pki.models import CannotTell, Certified, NoCertificate
 from pki.trust import StoredTrust
-from tests.flows.slapd import BASE, Slapd, free_port
+from tests.flows.slapd import BASE, Slapd
 from tests.pki_maker import DAY, NOW, Authority, root
 
 pytestmark = pytest.mark.flow

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.demo.process import free_port
 from gateway.smtp.client import Deliverer, NextHop, Result, TlsDemand
 from tests.services.certificates import make_server_certificate
-from tests.services.postfix import Postfix, free_port
+from tests.services.postfix import Postfix
 from tests.services.smtp_listener import NotingIntake, listening
 
 pytestmark = pytest.mark.flow

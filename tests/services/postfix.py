@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.demo.process import free_port
+
 # pickup is here because postqueue takes its absence for "mail system is down".
 _MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd{options}
@@ -41,14 +43,6 @@ tlsmgr unix - - n 1000? 1 tlsmgr
 showq unix n - n - - showq
 postlog unix-dgram n - n - 1 postlogd
 """
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Postfix:
