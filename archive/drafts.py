@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from archive.entry import check_subject
 from archive.errors import PayloadMalformed, Problem
-from archive.fields import NAMES, Field, Withheld, commitment, encode_payload, list_names, salted
+from archive.fields import NAMES, Withheld, commit, list_names
 from archive.seal import Sealed
 from archive.wrap import wraps_hash
 
@@ -76,8 +76,7 @@ def prepare(draft: Draft) -> Prepared:
     if NAMES in values or NAMES in withheld:
         raise _clash(f'"{NAMES}" is written with every payload')
     values[NAMES] = list_names((*values, *withheld))
-    payload: dict[str, Field] = {**salted(values), **withheld}
-    return Prepared(draft, commitment(payload), encode_payload(payload))
+    return Prepared(draft, *commit(values, withheld))
 
 
 def _sealed_values(sealed: Sealed) -> dict[str, bytes]:

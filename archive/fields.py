@@ -121,6 +121,33 @@ def commitment(payload: Payload) -> str:
     return tree_hash([digest_of(name, payload[name]) for name in sorted(payload)]).hex()
 
 
+def commit(values: Mapping[str, bytes], withheld: Mapping[str, Withheld]) -> tuple[str, bytes]:
+    """Salt the values: (commitment, encoded payload) of these fields and those withheld.
+
+    The same as `commitment` and `encode_payload` over `salted`, in one pass: every mail comes
+    through here three times. Raises PayloadMalformed for a bad name.
+    """
+    for name in values:
+        check_name(name)
+    pool = os.urandom(SALT_SIZE * len(values))
+    at = 0
+    level: list[bytes] = []
+    parts: list[str] = []
+    for name in sorted([*values, *withheld]):
+        value = values.get(name)
+        if value is None:
+            digest = withheld[name].digest
+            parts.append(f'"{name}":{{"digest":"{digest.hex()}"}}')
+        else:
+            salt = pool[at : at + SALT_SIZE]
+            at += SALT_SIZE
+            digest = sha256(_begin(name) + salt + len(value).to_bytes(8, "big") + value).digest()
+            text = b2a_base64(value, newline=False).decode("ascii")
+            parts.append(f'"{name}":{{"salt":"{salt.hex()}","value":"{text}"}}')
+        level.append(digest)
+    return tree_hash(level).hex(), f"{{{','.join(parts)}}}".encode("ascii")
+
+
 def list_names(names: Iterable[str]) -> bytes:
     """Value of the field `names`: all names but `names`, in order, joined by LF.
 

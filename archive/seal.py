@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -65,6 +67,26 @@ _FIELDS_NONCE = (2).to_bytes(12, "big")
 _PLAIN, _ZSTD = b"\x00", b"\x01"
 _LEVEL = 1
 _WINDOW = 1 << 27  # 128 MiB: what a Zstandard frame may ask for at most
+
+
+T = TypeVar("T")
+
+
+class _PerThread(threading.local, Generic[T]):
+    """One object a thread: these must not be shared, and making one costs more than its use."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._object: T | None = None
+
+    def mine(self) -> T:
+        if self._object is None:
+            self._object = self._make()
+        return self._object
+
+
+_COMPRESSORS = _PerThread(lambda: zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True))
+_DECOMPRESSORS = _PerThread(lambda: zstandard.ZstdDecompressor(max_window_size=_WINDOW))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +140,7 @@ def seal(
     check_recipients(recipients)
     key = os.urandom(KEY_SIZE)
     aead = AESGCM(key)
-    # A compressor per call: the object must not be shared by threads, and it is cheap.
-    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(content)
+    packed = _COMPRESSORS.mine().compress(content)
     plain = _ZSTD + packed if len(packed) < len(content) else _PLAIN + content
     opened = salted(sealed_fields)
     return Sealed(
@@ -193,11 +214,12 @@ def _unpack(plain: bytes, sealed: Sealed) -> bytes:
     if kind == _PLAIN:
         content = body
     elif kind == _ZSTD:
-        # Never more than the log says plus one byte, whatever the frame claims: a few kilobytes
-        # can ask for gigabytes.
-        reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(body)
+        # Never more than the log says, whatever the frame claims: a few kilobytes can ask for
+        # gigabytes, and what is asked for is allocated before the first byte is looked at.
         try:
-            content = reader.read(sealed.content_size + 1)
+            if zstandard.frame_content_size(body) != sealed.content_size:
+                raise _other_content(sealed)
+            content = _DECOMPRESSORS.mine().decompress(body)
         except zstandard.ZstdError:
             raise _other_content(sealed) from None
     else:

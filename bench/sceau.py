@@ -26,8 +26,8 @@ class Sceau:
 
     name = "sceau"
 
-    def __init__(self, stage: Stage) -> None:
-        self._house: House = stage.house(rules=_RULES)
+    def __init__(self, stage: Stage, sink_port: int) -> None:
+        self._house: House = stage.house(rules=_RULES, sink_port=sink_port)
         self._house.make(persons=False)
         self.port = self._house.listen_port
 

@@ -1,8 +1,8 @@
 """`./dev bench way-out`: mails a second from the first connection to the last delivery.
 
-Sceau and the peer take turns on the same machine, with the same client, the same receiving
-server, the same mails, keys and algorithms. Only one of them runs at a time. The figure is the
-median of the rounds; what counts is the ratio.
+Sceau and the peer take turns on the same machine, with the same client and receiving server
+(Postfix's smtp-source and smtp-sink), the same mails, keys and algorithms. Only one of them runs
+at a time. The figure is the median of the rounds; what counts is the ratio.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.diy import Diy
+from bench.ends import Receiver, send
 from bench.load import SIZES, mail
 from bench.sceau import Sceau
-from gateway.demo.client import Letter, send, spread
+from gateway.demo import client
+from gateway.demo.client import Letter, spread
 from gateway.demo.judge import NotProvedError, open_mail, write_trust
 from gateway.demo.pki import Credential
 from gateway.demo.process import NotStartedError
-from gateway.demo.sink import LEDGER, read_ledger
-from gateway.demo.stage import SinkProcess, stage
+from gateway.demo.sink import read_ledger
+from gateway.demo.stage import stage
 
 # Mails a round: enough for some seconds of each.
 _COUNTS = {("sceau", "4k"): 2000, ("sceau", "75k"): 1000}
 _PEER_COUNT = 120
 _WARM_UP = 20
-_KEEP_EVERY = 10  # of the delivered mails; at least one of each warm-up is opened
 _CONNECTIONS = 20
 _PATIENCE = 60.0  # seconds without the last delivery, then the round has failed
 
@@ -82,58 +83,76 @@ class Proof:
     trust: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent: a mail as octets, and as smtp-source reads it."""
+
+    content: bytes
+    file: Path
+    sender: str
+    recipient: str
+
+
 def measure(
-    system: System, sink: SinkProcess, letter: Letter, proof: Proof, size: str, count: int
+    system: System, receiver: Receiver, load: Load, proof: Proof, size: str, count: int
 ) -> Round:
     """One round. Raises NotStartedError when a mail is refused, or does not arrive or open."""
     system.start()
     try:
-        _run(system, sink, letter, _WARM_UP)
-        kept = [one.file for one in read_ledger(sink.folder) if one.file]
-        delivered = sink.folder / kept[-1]
-        try:  # speed of something that does not work is no speed
-            open_mail(delivered, proof.reader, proof.trust)
-        except NotProvedError as error:
-            raise NotStartedError(f"{system.name} delivers what does not open: {error}") from error
-        begin, accepted, end = _run(system, sink, letter, count)
-        settled = system.settle()
+        _prove(system, receiver, load, proof)
+        with receiver.counting() as sink:
+            begin = time.monotonic()
+            send(
+                system.port,
+                load.file,
+                load.sender,
+                load.recipient,
+                count,
+                connections=_CONNECTIONS,
+            )
+            accepted = time.monotonic()
+            if not sink.wait(count, _PATIENCE):
+                raise NotStartedError(
+                    f"{system.name}: {sink.mails} of {count} mails arrived\n{system.complaints()}"
+                )
+            settled = system.settle()
     finally:
         system.stop()
     return Round(
         system.name,
         size,
         count,
-        round(end - begin, 3),
-        round(count / (end - begin), 1),
+        round(sink.last - begin, 3),
+        round(count / (sink.last - begin), 1),
         round(count / (accepted - begin), 1),
         round(settled, 1),
     )
 
 
-def _run(
-    system: System, sink: SinkProcess, letter: Letter, count: int
-) -> tuple[float, float, float]:
-    ledger = sink.folder / LEDGER
-    before = ledger.stat().st_size
-    begin = time.monotonic()
-    receipts = send(spread([letter], count), system.port, connections=_CONNECTIONS)
-    accepted = max(receipt.at for receipt in receipts)
-    refused = [receipt for receipt in receipts if receipt.code != 250]
-    if refused:
-        raise NotStartedError(
-            f"{system.name} answered {refused[0].code} {refused[0].text}\n{system.complaints()}"
-        )
-    with ledger.open("rb") as file:
-        file.seek(before)
-        arrived = file.read().count(b"\n")
-        while arrived < count:
-            if time.monotonic() - accepted > _PATIENCE:
-                raise NotStartedError(
-                    f"{system.name}: {arrived} of {count} mails arrived\n{system.complaints()}"
-                )
+def _prove(system: System, receiver: Receiver, load: Load, proof: Proof) -> None:
+    """Warm it up, and have openssl open what it delivers: speed of what does not work is none."""
+    letter = Letter("", load.sender, (load.recipient,), load.content)
+    with receiver.keeping() as sink:
+        before = sink.deliveries()
+        receipts = client.send(spread([letter], _WARM_UP), system.port, connections=_CONNECTIONS)
+        refused = [receipt for receipt in receipts if receipt.code != 250]
+        if refused:
+            raise NotStartedError(
+                f"{system.name} answered {refused[0].code} {refused[0].text}\n"
+                + system.complaints()
+            )
+        end = time.monotonic() + _PATIENCE
+        while sink.deliveries() < before + _WARM_UP:
+            if time.monotonic() > end:
+                raise NotStartedError(f"{system.name} delivers nothing\n{system.complaints()}")
             time.sleep(0.02)
-            arrived += file.read().count(b"\n")
-    return begin, accepted, read_ledger(sink.folder)[-1].at
+        for one in read_ledger(sink.folder)[before:]:
+            try:
+                open_mail(sink.folder / one.file, proof.reader, proof.trust)
+            except NotProvedError as error:
+                raise NotStartedError(
+                    f"{system.name} delivers what does not open: {error}"
+                ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,35 +180,37 @@ def _measure_all(options: argparse.Namespace) -> list[Round]:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir)
         )
-        around = stack.enter_context(stage(Path(folder), keep_every=_KEEP_EVERY))
+        around = stack.enter_context(stage(Path(folder)))
+        around.sink.stop()
         writer, reader = around.world.interieur.person(), around.world.justice.person()
         assert writer.credential is not None
         assert reader.credential is not None
-        systems: list[tuple[System, SinkProcess]] = []
+        receiver = Receiver(Path(folder) / "received")
+        systems: list[System] = []
         if options.only != "peer":
-            systems.append((Sceau(around), around.sink))
+            systems.append(Sceau(around, receiver.port))
         if options.only != "sceau":
-            sink = SinkProcess.start(Path(folder) / "peer-sink", keep_every=_KEEP_EVERY)
-            stack.callback(sink.stop)
             peer = Diy(
                 Path(folder) / "peer",
-                sink.port,
+                receiver.port,
                 signer=writer.credential,
                 issuer=around.world.interieur.issuing.credential,
                 reader=reader.credential,
             )
-            systems.append((peer, sink))
+            systems.append(peer)
         ministries = [around.world.interieur, around.world.justice]
         proof = Proof(reader.credential, write_trust(ministries, Path(folder) / "trust.pem"))
         for size in options.size or SIZES:
             content = mail(size, writer.address, reader.address)
-            letter = Letter("", writer.address, (reader.address,), content)
+            file = Path(folder) / f"{size}.eml"
+            file.write_bytes(content.replace(b"\r\n", b"\n"))
+            load = Load(content, file, writer.address, reader.address)
             for number in range(options.rounds):
-                for system, sink in systems:
+                for system in systems:
                     count = _COUNTS.get((system.name, size), _PEER_COUNT)
                     if options.mails and system.name == Sceau.name:
                         count = options.mails
-                    one = measure(system, sink, letter, proof, size, count)
+                    one = measure(system, receiver, load, proof, size, count)
                     print(
                         f"{size} round {number + 1}: {one.system}: {one.rate:.1f}/s",
                         file=sys.stderr,

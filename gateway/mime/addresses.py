@@ -21,6 +21,13 @@ _TOKEN = re.compile(
       | (?P<literal>\[[^\[\]\\]*+\])""",
     re.VERBOSE,
 )
+# What most fields hold: words, and one plain address in angle brackets or alone. Whatever matches
+# is read the same way by the parser below; it only costs a tenth.
+_PLAIN = re.compile(
+    rb"(?:(?:[A-Za-z0-9_-]++[ ]?+)*<)?+"
+    rb"(?P<local>[A-Za-z0-9_+-]++(?:\.[A-Za-z0-9_+-]++)*+)"
+    rb"@(?P<domain>[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+)(?P<angle>>)?+"
+)
 _COMMENT = re.compile(r"\\.|[()]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DOT_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\].\x00-\x20]+(?:\.[^\s\"(),:;<>@\[\\\].\x00-\x20]+)*")
@@ -51,6 +58,14 @@ def parse(value: bytes) -> list[str]:
     A quoted local part that needs no quotes loses them; everything else is as it came. Empty list
     members and dots in display names are allowed (RFC 5322 §4.1, §4.4): they have one reading.
     """
+    plain = _PLAIN.fullmatch(value)
+    if (
+        plain is not None
+        and len(plain["local"]) <= _LOCAL_OCTETS
+        and len(plain["domain"]) <= _DOMAIN_OCTETS
+        and (plain["angle"] is not None) == (b"<" in value)
+    ):
+        return [value[plain.start("local") : plain.end("domain")].decode("ascii")]
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:

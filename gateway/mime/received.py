@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import datetime
+from functools import lru_cache
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -37,8 +38,7 @@ def received_field(
     ):
         if not pattern.fullmatch(value):
             raise ValueError(f"Received: {name} {value!r} is not allowed there")
-    address = ipaddress.ip_address(ip.partition("%")[0])
-    literal = f"[{'IPv6:' if address.version == 6 else ''}{address}]"
+    literal = _literal(ip)
     peer = helo if _DOMAIN.fullmatch(helo) or _LITERAL.fullmatch(helo) else "unknown"
     secured = f" ({tls})" if _TLS.fullmatch(tls) else ""
     return (
@@ -46,6 +46,13 @@ def received_field(
         f"\tby {by} with {protocol}{secured}\r\n"
         f"\tid {identity}; {date_time(moment)}\r\n"
     ).encode("ascii")
+
+
+@lru_cache(maxsize=1024)  # few hosts hand in many mails
+def _literal(ip: str) -> str:
+    """RFC 5321 §4.1.3. Raises ValueError."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    return f"[{'IPv6:' if address.version == 6 else ''}{address}]"
 
 
 def date_time(moment: datetime) -> str:

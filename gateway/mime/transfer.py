@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import binascii
 import re
+import struct
+
+import pybase64
 
 Octets = bytes | bytearray | memoryview
 
 _ESCAPES = tuple(b"=%02X" % octet for octet in range(256))
 _ESCAPED = re.compile(rb"[^\t\x20-\x3c\x3e-\x7e]")
 _LINE = 76  # RFC 2045 §6.7 (5), §6.8
+_CUT = struct.Struct(f"{_LINE}s" * 128)  # cuts many lines in one call
 
 
 def encode_base64(data: Octets) -> bytes:
     """Base64 in lines of 76 that each end in CRLF; empty for nothing."""
-    text = binascii.b2a_base64(data, newline=False)
+    text = pybase64.b64encode(data)
     if not text:
         return b""
-    lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
+    lines: list[bytes] = []
+    cut = len(text) // _CUT.size * _CUT.size
+    for at in range(0, cut, _CUT.size):
+        lines += _CUT.unpack_from(text, at)
+    lines += [text[at : at + _LINE] for at in range(cut, len(text), _LINE)]
     lines.append(b"")
     return b"\r\n".join(lines)
 

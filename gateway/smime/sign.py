@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from gateway.mime.lines import all_crlf
 from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher
 from gateway.smime.names import issuer_and_serial, issuer_serial_general
@@ -94,8 +95,7 @@ def sign_opaque(
 
 def _check_line_ends(entity: bytes) -> None:
     """RFC 8551 §3.1.1: a relay would repair bare CR and LF, and the signature would be gone."""
-    pairs = entity.count(b"\r\n")
-    if entity.count(b"\n") != pairs or entity.count(b"\r") != pairs:
+    if not all_crlf(entity):
         raise ValueError("the entity to sign has a CR or LF that is not part of a CRLF")
 
 

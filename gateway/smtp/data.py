@@ -6,6 +6,7 @@ whole buffer makes the same checks at the speed of memory.
 
 from __future__ import annotations
 
+from gateway.mime.lines import first_fault, piece_end
 from gateway.smtp import replies
 
 # The only thing that ends a mail. Taking LF.LF, CR.CR or a mix for it is how mail is smuggled
@@ -14,9 +15,6 @@ END = b"\r\n.\r\n"
 
 # RFC 5321 §6.3 asks for at least 100 in general; Postfix and others stop at 50.
 HOP_LIMIT = 50
-
-# Checked at a time: copies of so much are cheap, copies of a mail of 50 MB are not.
-_STEP = 64 * 1024
 
 
 class DataScanner:
@@ -108,19 +106,11 @@ def unsafe_octets(data: bytes) -> str:
     """
     if b"\0" in data:
         return replies.NUL
-    start = 0
-    while start < len(data):
-        end = start + _STEP
-        if data[end - 1 : end] == b"\r":
-            end += 1
-        piece = data[start:end]
-        # Equal to itself with every CR taken out and one put before every LF: all are in pairs.
-        # Replacing single octets is several times as fast as looking for pairs.
-        if piece.replace(b"\r", b"").replace(b"\n", b"\r\n") != piece:
-            bare_lf = piece.count(b"\n") > piece.count(b"\r\n")
-            return replies.BARE_LF if bare_lf else replies.BARE_CR
-        start = end
-    return ""
+    start = first_fault(data)
+    if start < 0:
+        return ""
+    piece = data[start : piece_end(data, start)]
+    return replies.BARE_LF if piece.count(b"\n") > piece.count(b"\r\n") else replies.BARE_CR
 
 
 def has_line_over(data: bytes, limit: int) -> bool:

@@ -13,6 +13,7 @@ from archive.errors import PayloadMalformed
 from archive.fields import (
     Open,
     Withheld,
+    commit,
     commitment,
     decode_payload,
     encode_payload,
@@ -125,3 +126,19 @@ def test_another_form_of_a_payload_is_refused(data: bytes) -> None:
 def test_names_that_could_be_misread_are_refused(name: str) -> None:
     with pytest.raises(PayloadMalformed):
         salted({name: b""})
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b.c", "d-1", "e"]), st.binary(max_size=80)),
+    st.dictionaries(st.sampled_from(["w.1", "c"]), st.binary(min_size=32, max_size=32)),
+)
+def test_what_is_committed_in_one_pass_is_what_the_parts_say(values, digests) -> None:
+    withheld = {name: Withheld(digest) for name, digest in digests.items()}
+    committed, encoded = commit(values, withheld)
+    payload = decode_payload(encoded)
+    assert payload == {**payload, **withheld}
+    assert {name: one.value for name, one in payload.items() if isinstance(one, Open)} == values
+    assert commitment(payload) == committed
+    assert encode_payload(payload) == encoded
+    salts = [one.salt for one in payload.values() if isinstance(one, Open)]
+    assert len(set(salts)) == len(salts)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from unittest import mock
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.mime import addresses as parser
 from gateway.mime.entity import split
 from gateway.mime.headers import (
     HeaderAmbiguous,
@@ -207,3 +213,23 @@ def test_words(value: bytes, text: str) -> None:
     decoded = decode_words(value)
 
     assert decoded == (text if text != "=?x?" else value.decode())
+
+
+@given(st.text(alphabet='ab.-_+@<> ",;:()=?é1', max_size=24))
+@example("Ada Lovelace <ada.l+x@a-b.example>")
+@example("ada@b.example")
+@example("<ada@b.example")
+@example("ada@b.example>")
+@example("Ada  L<ada@b.example>")
+def test_the_short_way_of_plain_addresses_reads_what_the_parser_reads(text: str) -> None:
+    value = text.encode()
+    try:
+        with mock.patch.object(parser, "_PLAIN", re.compile(rb"(?!)")):
+            expected: object = parser.parse(value)
+    except parser.Malformed as error:
+        expected = error.template
+    try:
+        found: object = parser.parse(value)
+    except parser.Malformed as error:
+        found = error.template
+    assert found == expected

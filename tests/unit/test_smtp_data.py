@@ -155,7 +155,7 @@ def test_unsafe_octets_are_found_wherever_the_pieces_are_cut(
 ) -> None:
     data = b"".join(pieces)
     rest = data.replace(b"\r\n", b"")
-    with mock.patch("gateway.smtp.data._STEP", step):
+    with mock.patch("gateway.mime.lines._STEP", step):
         assert bool(unsafe_octets(data)) == any(c in rest for c in b"\r\n\0")
 
 
