@@ -33,6 +33,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import (
     AEAD,
     KDF,
@@ -53,6 +54,8 @@ _SUITES = {
     P256: Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
 }
 _MLKEM_PUBLIC_SIZE = 1184
+NONCE_SIZE = 12
+_TAIL = NONCE_SIZE + KEY_SIZE + 16  # nonce, content key and tag, after the wrapped batch key
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RECIPIENT = "SCEAU ARCHIVE RECIPIENT"
 _PRIVATE = "SCEAU ARCHIVE PRIVATE KEY"
@@ -77,10 +80,9 @@ class ArchiveRecipient:
     public: bytes = field(repr=False)
     _key: _PublicKey = field(repr=False, compare=False)
 
-    def wrap(self, archive_id: str, key: bytes) -> Wrap:
-        """The content key, readable by this recipient for this archive id only."""
-        info = bound("archive", archive_id, self.id)
-        return Wrap(self.id, _SUITES[self.kind].encrypt(key, self._key, info=info))
+    def encapsulate(self, batch_key: bytes) -> bytes:
+        """HPKE (RFC 9180 §6.1, base mode): a batch key (`archive.batch`) for this recipient."""
+        return _SUITES[self.kind].encrypt(batch_key, self._key, info=bound("batch", self.id))
 
 
 class PrivateKeyUnwrapper:
@@ -104,12 +106,22 @@ class PrivateKeyUnwrapper:
                     },
                 )
             )
-        info = bound("archive", archive_id, self.recipient.id)
+        encapsulated, nonce, wrapped = (
+            wrap.wrapped[:-_TAIL],
+            wrap.wrapped[-_TAIL : NONCE_SIZE - _TAIL],
+            wrap.wrapped[NONCE_SIZE - _TAIL :],
+        )
         try:
-            key = _SUITES[self.recipient.kind].decrypt(wrap.wrapped, self._key, info=info)
+            batch_key = _SUITES[self.recipient.kind].decrypt(
+                encapsulated, self._key, info=bound("batch", self.recipient.id)
+            )
+            # A key of another length would be taken for another cipher: the age "multi-key" lesson.
+            if len(batch_key) != KEY_SIZE:
+                raise InvalidTag
+            about = bound("archive", archive_id, self.recipient.id)
+            key = AESGCM(batch_key).decrypt(nonce, wrapped, about)
         except (InvalidTag, ValueError):
             raise does_not_open("the wrapped key", archive_id, self.recipient.name) from None
-        # A key of another length would be taken for another cipher: the age "multi-key" lesson.
         if len(key) != KEY_SIZE:
             raise does_not_open("the wrapped key", archive_id, self.recipient.name)
         return key

@@ -26,7 +26,8 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from archive.errors import Damaged, NotMine, PayloadMalformed, Problem, RecipientRefused
+from archive.batch import BatchKey, batch_key
+from archive.errors import Damaged, NotMine, PayloadMalformed, Problem
 from archive.fields import (
     Open,
     Withheld,
@@ -53,7 +54,6 @@ __all__ = [
     "WorkingKey",
     "WorkingUnwrapper",
     "Wrap",
-    "check_recipients",
     "generate_recipient",
     "load_private_key",
     "load_recipient",
@@ -108,36 +108,19 @@ class Sealed:
     withheld: Mapping[str, Withheld]
 
 
-def check_recipients(recipients: Sequence[ArchiveRecipient]) -> None:
-    """Raise RecipientRefused unless there are at least two different keys.
-
-    With one key, its loss is the loss of the archive.
-    """
-    if len({one.id for one in recipients}) < 2 or len({one.id for one in recipients}) < len(
-        recipients
-    ):
-        raise RecipientRefused(
-            Problem(
-                "keys.too-few-recipients",
-                "content is sealed to at least two archive recipients with different keys "
-                "(authority and escrow); there are {names}",
-                {"names": ", ".join(one.name for one in recipients) or "none"},
-            )
-        )
-
-
 def seal(
     content: bytes,
     sealed_fields: Mapping[str, bytes],
-    recipients: Sequence[ArchiveRecipient],
+    recipients: Sequence[ArchiveRecipient] | BatchKey,
     working: WorkingKey,
     archive_id: str,
 ) -> Sealed:
     """Seal the bytes of a mail and the header fields that must not stand in clear.
 
+    recipients: or the batch key for them that mails sealed at the same time share.
     Raises RecipientRefused (fewer than two), PayloadMalformed (name of a field).
     """
-    check_recipients(recipients)
+    batch = recipients if isinstance(recipients, BatchKey) else batch_key(recipients)
     key = os.urandom(KEY_SIZE)
     aead = AESGCM(key)
     packed = _COMPRESSORS.mine().compress(content)
@@ -147,7 +130,7 @@ def seal(
         archive_id=archive_id,
         content=aead.encrypt(_CONTENT_NONCE, plain, bound("content", archive_id)),
         fields=aead.encrypt(_FIELDS_NONCE, encode_payload(opened), bound("fields", archive_id)),
-        wraps=tuple(one.wrap(archive_id, key) for one in recipients),
+        wraps=batch.wrap(archive_id, key),
         working=working.wrap(archive_id, key),
         content_sha256=hashlib.sha256(content).hexdigest(),
         content_size=len(content),

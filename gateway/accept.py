@@ -19,6 +19,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
+from archive.batch import BatchKey, BatchKeys
 from archive.entry import new_archive_id
 from archive.recipients import ArchiveRecipient
 from archive.seal import Sealed, seal
@@ -87,8 +88,10 @@ class Intake:
     data_folder: Path
     max_size: int
     _batches: Batches[Accepted] = field(init=False)
+    _batch_keys: BatchKeys = field(init=False)
 
     def __post_init__(self) -> None:
+        self._batch_keys = BatchKeys(self.recipients)
         self._batches = Batches(self.appender, lambda one: [one.draft], _rows)
 
     # -- questions the session asks, in the order of the dialogue ------------------------------
@@ -129,10 +132,31 @@ class Intake:
         message = split(submission.raw)
         author = self._author(submission.peer, message)
         archive_id = new_archive_id()
+        with self._batch_keys.lease() as batch:
+            await self._store(archive_id, message, submission, author, batch)
+        log.info(
+            "accepted",
+            id=archive_id,
+            sender=submission.mail_from,
+            recipients=len(submission.rcpt_to),
+            size=len(submission.raw),
+            relay=submission.peer.relay,
+            peer=submission.peer.ip,
+        )
+        return archive_id
+
+    async def _store(
+        self,
+        archive_id: str,
+        message: Message,
+        submission: Submission,
+        author: str,
+        batch: BatchKey,
+    ) -> None:
         if len(submission.raw) > _INLINE_LIMIT:
-            sealed = await asyncio.to_thread(self._seal, archive_id, message, submission)
+            sealed = await asyncio.to_thread(self._seal, archive_id, message, submission, batch)
         else:
-            sealed = self._seal(archive_id, message, submission)
+            sealed = self._seal(archive_id, message, submission, batch)
         hit("accept.content-sealed")
         draft = Draft("accepted", self.org, archive_id, accepted_fields(submission), sealed)
         accepted_at = to_micros(submission.received_at)
@@ -152,16 +176,6 @@ class Intake:
 
         await self._batches.commit(Accepted(draft, row))
         hit("accept.committed")
-        log.info(
-            "accepted",
-            id=archive_id,
-            sender=submission.mail_from,
-            recipients=len(submission.rcpt_to),
-            size=len(submission.raw),
-            relay=submission.peer.relay,
-            peer=submission.peer.ip,
-        )
-        return archive_id
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -194,11 +208,13 @@ class Intake:
                 break
         raise Refusal(550, "5.7.1", "this host may not send for that sender's domain")
 
-    def _seal(self, archive_id: str, message: Message, submission: Submission) -> Sealed:
+    def _seal(
+        self, archive_id: str, message: Message, submission: Submission, batch: BatchKey
+    ) -> Sealed:
         return seal(
             submission.raw,
             sealed_headers(message),
-            self.recipients,
+            batch,
             self.working_keys.current(submission.received_at),
             archive_id,
         )

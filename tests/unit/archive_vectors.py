@@ -40,7 +40,8 @@ CONTENT_KEY = bytes(range(32))
 WORKING_SECRET = bytes(range(32, 64))
 WORKING_NONCE = bytes(range(12))
 SEEDS = {"mlkem768-x25519": bytes(range(64, 96)), "p256": bytes(range(96, 128))}
-# Holder and wrap of CONTENT_KEY for ARCHIVE_ID, made once with `ArchiveRecipient.wrap`.
+BATCH_KEY = bytes(range(128, 160))
+# Holder and wrap of CONTENT_KEY for ARCHIVE_ID under BATCH_KEY, made once as `archive.batch` does.
 HPKE_WRAPS = json.loads(FILE.with_name("archive_vectors_hpke.json").read_text("ascii"))
 
 
@@ -131,6 +132,7 @@ def _sealing() -> dict[str, Any]:
         "working_secret": WORKING_SECRET.hex(),
         "working_wrap": {"holder": working.id, "wrapped": working_wrap.wrapped.hex()},
         "working-wrap.sha256": wraps_hash([working_wrap]),
+        "batch_key": BATCH_KEY.hex(),
         "private_keys": {kind: seed.hex() for kind, seed in SEEDS.items()},
         "wraps": HPKE_WRAPS,
         "wraps.sha256": wraps_hash(wraps),
