@@ -180,7 +180,8 @@ def open_fields(sealed: Sealed, *unwrappers: Unwrapper) -> dict[str, Open]:
 
 def _unwrap(sealed: Sealed, unwrappers: Sequence[Unwrapper]) -> bytes:
     refusal: NotMine | None = None
-    wraps = (*sealed.wraps, *((sealed.working,) if sealed.working is not None else ()))
+    # The working wrap first: nearly all opening is the gateway's own, of mail in flight.
+    wraps = (*((sealed.working,) if sealed.working is not None else ()), *sealed.wraps)
     for unwrapper in unwrappers:
         for wrap in wraps:
             try:

@@ -97,7 +97,7 @@ class WorkingKeys:
             # The file is looked for each time: when a clock went back into a day whose key another
             # process has destroyed, nobody could open what is wrapped to the key remembered here.
             known = self._known.get(day.isoformat())
-            if known is not None and self._path(day.isoformat()).exists():
+            if known is not None and self._is_there(day.isoformat()):
                 return known
             key = self._load(day) or self._create(day)
         except OSError as error:
@@ -111,7 +111,7 @@ class WorkingKeys:
         if match is None:
             return None
         day = match[1]
-        if not self._path(day).exists():  # another process may have destroyed it
+        if not self._is_there(day):  # another process may have destroyed it
             self._known.pop(day, None)
             return None
         known = self._known.get(day) or self._load(_day(day))
@@ -147,6 +147,9 @@ class WorkingKeys:
         _shred(dying)
         self._sync_folder()
         return True
+
+    def _is_there(self, day: str) -> bool:
+        return os.path.exists(f"{self._folder}/{day}.key")  # noqa: PTH110 - a tenth of pathlib's time
 
     def _path(self, day: str) -> Path:
         return self._folder / f"{day}.key"

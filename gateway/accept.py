@@ -7,7 +7,6 @@ table cannot decide is decided after the 250, by the worker.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from archive.recipients import ArchiveRecipient
 from archive.seal import Sealed, seal
 from archive.store import Draft
 from archive.working import WorkingKeys
+from gateway import sortedjson
 from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.failpoints import hit
@@ -262,7 +262,7 @@ def accepted_fields(submission: Submission) -> dict[str, bytes]:
 
 
 def _json(value: dict[str, str]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return sortedjson.encode(value).encode()
 
 
 def recipient_fields(name: str, addresses: Sequence[str]) -> dict[str, bytes]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import lru_cache
 
+from gateway import sortedjson
 from gateway.clock import rfc3339
 from gateway.policy import Decision
 from gateway.smime.choose import Treatment
@@ -54,7 +54,7 @@ def decision_record(
         }
     if signer is not None:
         record["signer"] = {"role": signer[0], "certificate-sha256": signer[1]}
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return sortedjson.encode(record)
 
 
 def _problem(problem: Problem) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -61,4 +61,6 @@ def date_time(moment: datetime) -> str:
         raise ValueError("a moment without time zone cannot be written into a mail")
     # Not strftime: its day and month names follow the locale.
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
-    return f"{day}, {moment.day} {month} {moment.year:04} {moment:%H:%M:%S %z}"
+    time = f"{moment.hour:02}:{moment.minute:02}:{moment.second:02}"
+    zone = "+0000" if moment.tzinfo is UTC else f"{moment:%z}"
+    return f"{day}, {moment.day} {month} {moment.year:04} {time} {zone}"

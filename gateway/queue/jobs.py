@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from gateway import sortedjson
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
@@ -103,11 +104,8 @@ class SealedGroup:
 
 def problem_to_json(problem: Problem) -> str:
     """A problem as it stands in a queue row and in a log entry."""
-    return json.dumps(
-        {"code": problem.code, "template": problem.template, "facts": problem.facts},
-        ensure_ascii=False,
-        sort_keys=True,
-        separators=(",", ":"),
+    return sortedjson.encode(
+        {"code": problem.code, "template": problem.template, "facts": problem.facts}
     )
 
 

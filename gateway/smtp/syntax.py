@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gateway.smtp import replies
 
@@ -38,6 +39,7 @@ _SOURCE_ROUTE = re.compile(rf"@{_LABEL}(?:\.{_LABEL})*(?:,@{_LABEL}(?:\.{_LABEL}
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?\Z")
 
 
+@lru_cache(maxsize=4096)  # asked three times a mail
 def is_mailbox(address: str) -> bool:
     """Whether `address` is a Mailbox (RFC 5321 §4.1.2, with RFC 6531 §3.3): safe in brackets."""
     local, at, domain = address.rpartition("@")
