@@ -364,14 +364,13 @@ class Wiring(Installation):
     @property
     def process_counts(self) -> dict[str, int]:
         """How many processes of each role this configuration asks for."""
-        # Taking a mail costs about half of sealing and delivering it; the index and what else
-        # runs on the machine want something too. More processes than that get in each other's
-        # way: measured on two cores, a second worker costs a third of the throughput.
-        half = max(1, (os.cpu_count() or 1) // 2)
+        # Taking a mail costs less than half of sealing and delivering it, and a worker is bound
+        # to one core but for its signatures: a worker for each core, an intake for two.
+        cores = os.cpu_count() or 1
         intake, seal = self.config.workers.intake, self.config.workers.seal
         return {
-            "intake": half if intake == "auto" else intake,
-            "worker": half if seal == "auto" else seal,
+            "intake": max(1, cores // 2) if intake == "auto" else intake,
+            "worker": cores if seal == "auto" else seal,
             "keeper": 1,
             "index": 1,
         }

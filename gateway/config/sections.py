@@ -324,7 +324,7 @@ class Queue:
 
 @section
 class Workers:
-    """[workers]: processes per role; "auto" is one for two cores."""
+    """[workers]: processes per role; "auto" is one intake for two cores, one worker for each."""
 
     intake: int | Literal["auto"] = setting(kinds.auto_or_count, example='"auto"', default="auto")
     seal: int | Literal["auto"] = setting(kinds.auto_or_count, example='"auto"', default="auto")
