@@ -448,11 +448,12 @@ def _inside(message: Message, member: _Candidate, done: dict[str, _Inside]) -> _
     transformations: tuple[Transformation, ...] = ()
     if clear and member.signer is not None:
         entity, transformations = to_7bit(entity)
-    digest = hashlib.sha256(entity).hexdigest()
-    if member.signer is not None:
-        made: Signed = sign(entity, member.signer.signer)
+    if member.signer is None:
+        digest = hashlib.sha256(entity).hexdigest()
+    else:
+        made: Signed = sign(entity, member.signer.signer, digest="sha256")
         hit("seal.signed")
-        entity = made.entity
+        entity, digest = made.entity, made.content_digest
     done[key] = _Inside(entity, digest, transformations)
     return done[key]
 
