@@ -177,7 +177,7 @@ class Directory:
     name: str = setting(kinds.slug, example='"justice"')
     url: tuple[str, ...] = setting(
         kinds.one_or_more(kinds.ldap_url),
-        example='["ldaps://ldap1.justice.example", "ldaps://ldap2.justice.example"]',
+        example='"ldaps://ldap.justice.example"',
     )
     order: ServerOrder = setting(
         kinds.choice(ServerOrder), example='"preference"', default=ServerOrder.PREFERENCE

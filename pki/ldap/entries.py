@@ -59,18 +59,17 @@ def addresses_of(entry: Entry, attributes: Iterable[str]) -> frozenset[str]:
     found = set()
     for attribute in attributes:
         name = attribute.lower()
-        for value in entry.values(_SAME.get(name, name)) + (
-            entry.values(name) if name in _SAME else []
-        ):
-            text = value.decode("utf-8", "replace")  # no canonical form has U+FFFD's like
-            if name == _PROXY_ADDRESSES:
-                if text[: len(_SMTP)].lower() != _SMTP:
-                    continue  # X400:, SIP:, …
-                text = text[len(_SMTP) :]
+        values = entry.values(name) + (entry.values(_SAME[name]) if name in _SAME else [])
+        for value in values:
             try:
+                text = value.decode("utf-8")
+                if name == _PROXY_ADDRESSES:
+                    if text[: len(_SMTP)].lower() != _SMTP:
+                        continue  # X400:, SIP:, …
+                    text = text[len(_SMTP) :]
                 found.add(canonical(text))
-            except AddressError:
-                continue
+            except (UnicodeDecodeError, AddressError):
+                continue  # it equals no address
     return frozenset(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pki.directory import Directory
 from pki.errors import Problem, problem
 from pki.ldap import wire
-from pki.ldap.octets import WireFault
+from pki.ldap.octets import TooMuch, WireFault
 
 _ACCESS = frozenset(
     {
@@ -35,11 +35,19 @@ class ServerFault(Exception):
         self.lost = lost
 
 
-def of_error(directory: Directory, error: OSError | WireFault) -> ServerFault:
+def of_error(directory: Directory, error: OSError | WireFault | TooMuch) -> ServerFault:
     """A connection that failed, or octets that cannot be right."""
+    if isinstance(error, TooMuch):
+        return ServerFault(
+            problem(
+                "limits.directory",
+                error.template,
+                directory=directory.name,
+                limit=str(error.limit),
+            ),
+            away=False,
+        )
     if isinstance(error, WireFault):
-        if error.too_much:
-            return too_much(directory, str(error))
         return ServerFault(
             problem(
                 "directory.answer",
@@ -72,19 +80,6 @@ def timeout(directory: Directory) -> ServerFault:
             directory=directory.name,
         ),
         away=True,
-    )
-
-
-def too_much(directory: Directory, what: str) -> ServerFault:
-    """More than is taken: entries, pages, values, octets."""
-    return ServerFault(
-        problem(
-            "limits.directory",
-            "the directory {directory} gave more than is taken: {what}",
-            directory=directory.name,
-            what=what,
-        ),
-        away=False,
     )
 
 
@@ -149,7 +144,8 @@ def crowd(directory: Directory, limit: int) -> ServerFault:
     return ServerFault(
         problem(
             "directory.answer",
-            "the directory {directory} has more than {limit} entries with this address",
+            "the directory {directory} has more than {limit} entries for one question, or more "
+            "than it gives",
             directory=directory.name,
             limit=str(limit),
         ),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 
 class WireFault(Exception):
-    """Octets that are no LDAP message, or more of them than is taken.
+    """Octets that are no LDAP message. entry: it is one entry's fault, not the connection's."""
 
-    too_much: it is a matter of size. entry: it is one entry's fault, and not the connection's.
-    """
-
-    def __init__(self, why: str, *, too_much: bool = False, entry: bool = False) -> None:
+    def __init__(self, why: str, *, entry: bool = False) -> None:
         super().__init__(why)
-        self.too_much = too_much
         self.entry = entry
+
+
+class TooMuch(Exception):
+    """More than is taken. template: with places for {directory} and {limit}."""
+
+    def __init__(self, template: str, limit: int) -> None:
+        super().__init__(template)
+        self.template = template
+        self.limit = limit
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:

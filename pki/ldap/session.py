@@ -12,7 +12,7 @@ from pki.channel import Tls
 from pki.directory import Directory
 from pki.ldap import faults, wire
 from pki.ldap.channel import Channel, open_channel
-from pki.ldap.octets import WireFault
+from pki.ldap.octets import TooMuch, WireFault
 
 # Octets of one search, all its answers together: memory that a server can make us use.
 MAX_OCTETS = 8_000_000
@@ -130,7 +130,7 @@ class Session:
                         cookie = message.cookie or b""
                 if not cookie:
                     return Found(tuple(entries), referred)
-            raise faults.too_much(self._directory, f"{_MAX_PAGES} pages")
+            raise TooMuch("the directory {directory} gave more than {limit} pages", _MAX_PAGES)
 
     def usable(self) -> bool:
         """Whether an idle connection still stands."""
@@ -160,7 +160,7 @@ class Session:
                 return
 
     def _receive(self, number: int, deadline: float) -> wire.Message:
-        """The next message. Raises OSError, WireFault."""
+        """The next message. Raises OSError, WireFault, TooMuch."""
         while True:
             length = wire.message_length(self._received, MAX_OCTETS - self._octets)
             if length is None or len(self._received) < length:
@@ -185,5 +185,5 @@ class Session:
 def _faults(directory: Directory) -> Iterator[None]:
     try:
         yield
-    except (OSError, WireFault) as error:
+    except (OSError, WireFault, TooMuch) as error:
         raise faults.of_error(directory, error) from error

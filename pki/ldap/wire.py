@@ -1,7 +1,8 @@
 """LDAP messages as octets: the few that are sent, and those that may come back (RFC 4511). Pure.
 
 Filters are put together from parts and never from text, so there is nothing to escape and nothing
-to inject. What comes is read with limits; more than they allow is a WireFault.
+to inject. What comes is read with limits: what is no message is a WireFault, more than is taken
+TooMuch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pki.ldap.octets import Reader, WireFault, integer, tlv
+from pki.ldap.octets import Reader, TooMuch, WireFault, integer, tlv
 
 VERSION = 3
 PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
@@ -170,7 +171,7 @@ def _text(value: str | bytes) -> bytes:
 def message_length(received: bytes | bytearray, limit: int) -> int | None:
     """How long the message at the beginning is; None: that is not known yet.
 
-    Raises WireFault, before anything of it is kept, if it is longer than `limit` octets.
+    Raises WireFault; TooMuch, before anything of it is kept, if it is longer than `limit` octets.
     """
     if received[:1] not in (b"", b"\x30"):
         raise WireFault("it does not speak LDAP")
@@ -183,12 +184,12 @@ def message_length(received: bytes | bytearray, limit: int) -> int | None:
         return None
     length = int.from_bytes(received[2 : 2 + count], "big") if count else received[1]
     if length > limit:
-        raise WireFault(f"an answer of {length} octets", too_much=True)
+        raise TooMuch("the directory {directory} gave an answer of more than {limit} octets", limit)
     return 2 + count + length
 
 
 def read_message(data: bytes) -> Message | None:
-    """One whole message; None for one that may be passed over. Raises WireFault."""
+    """One whole message; None for one that may be passed over. Raises WireFault, TooMuch."""
     reader = Reader(data).inside(0x30)
     number = reader.integer(0x02)
     tag = reader.peek()
@@ -226,7 +227,10 @@ def _entry(reader: Reader) -> Entry:
             attributes.append((name, tuple(values)))
             count += 1
             if count > MAX_VALUES:
-                raise WireFault(f"an entry of more than {MAX_VALUES} values", too_much=True)
+                raise TooMuch(
+                    "the directory {directory} gave an entry of more than {limit} values",
+                    MAX_VALUES,
+                )
     except UnicodeDecodeError:
         raise WireFault("it names an entry in octets that are no text", entry=True) from None
     return Entry(dn, tuple(attributes))

@@ -232,15 +232,16 @@ def test_login_by_client_certificate(tmp_path: Path, clients: list[DirectoryClie
             clients, server, external=True, urls=(server.url,), starttls=True, **ours
         )
         assert ders(starttls) == [MARIE.der]
-        assert ders(connect(clients, server, **ours)) == []  # shown, but not used to log in
         other, other_key = client_certificate(tmp_path, "other")
-        stranger = connect(
-            clients, server, external=True, certificate_file=other, key_file=other_key
-        )
-        assert ders(stranger) == []
-        with pytest.raises(DirectoryTrouble) as found:
-            ders(connect(clients, server))
-        assert found.value.problem.code == "directory.unreachable"
+        theirs = {"certificate_file": other, "key_file": other_key, "external": True}
+        for options, code in (
+            (ours, "directory.answer"),  # shown, but not used to log in: nobody sees nothing
+            (theirs, "directory.answer"),  # known, but not as somebody who may read
+            ({}, "directory.unreachable"),
+        ):
+            with pytest.raises(DirectoryTrouble) as found:
+                ders(connect(clients, server, **options))
+            assert found.value.problem.code == code
     finally:
         server.stop()
 
