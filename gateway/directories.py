@@ -71,6 +71,8 @@ def make_groups(clients: Iterable[DirectoryClient]) -> Groups:
 
 
 def _log_change(directory: str, server: ServerHealth) -> None:
+    if not structlog.is_configured():
+        return  # a command: it has no log, and standard output is for its answer
     if server.state is ServerState.CLOSED:
         log.info("directory_server_back", directory=directory, server=server.url)
         return

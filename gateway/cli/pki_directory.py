@@ -222,7 +222,11 @@ def _say_answer(
         server=answer.server,
     )
     for each in answer.candidates:
-        output.line(f"    {hashlib.sha256(each.der).hexdigest()}  {each.source}")
+        output.say(
+            "    {sha256}  {source}",
+            sha256=hashlib.sha256(each.der).hexdigest(),
+            source=each.source,
+        )
     for refusal in answer.refused:
         output.say("    refused: {reason}", reason=output.problem(refusal.problem))
     if groups is not None:

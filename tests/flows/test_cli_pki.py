@@ -72,7 +72,8 @@ def test_directories_are_listed_and_each_server_is_tried(house: House) -> None:
         assert (tried["status"], tried["server"]) == ("found", house.ldap_url)
         done = house.run("pki", "directory", "test", "justice", check=False)
         assert done.returncode == 3
-        assert f"justice: {second} fails: the directory justice is not there" in done.stdout.decode()
+        said = f"justice: {second} fails: the directory justice is not there"
+        assert said in done.stdout.decode()
         # who writes to whom is nobody else's business, not in a test either
         done = house.run("pki", "directory", "test", "justice", "--address", "x@else.example",
                          check=False)  # fmt: skip
