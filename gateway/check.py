@@ -27,12 +27,11 @@ from gateway.wiring import Wiring
 from pki.addresses import certificate_addresses, in_domain
 from pki.anchors import load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import DirectoryTrouble, PkiError
+from pki.errors import PkiError
 from pki.models import Signer
 from pki.store import list_crls
 
 _SOON = timedelta(days=30)
-_PROBE = "sceau-check"
 
 # Below these, `email` and `ssl` have holes that are fixed (threats L3): a warning, since the
 # product never generates mail with `email`.
@@ -263,15 +262,19 @@ def _validity(subject: str, der: bytes, moment: datetime) -> Finding:
 
 
 def _directories(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
-    for directory, client in zip(wiring.config.pki.directories, wiring.directories, strict=True):
-        subject = f"directory {directory.name}"
-        domain = directory.domains[0].removeprefix(".")  # ".b.example": all below it
-        try:
-            client.search(f"{_PROBE}@{domain}")
-        except DirectoryTrouble as error:
-            yield Finding(subject, Grade.UNKNOWN, error.problem.template, error.problem.facts)
-            continue
-        yield Finding(subject, Grade.GOOD, "{url} answers", {"url": directory.url})
+    for client in wiring.directories:
+        subject = f"directory {client.directory.name}"
+        for trial in client.try_servers():
+            if trial.problem is None:
+                yield Finding(subject, Grade.GOOD, "{url} answers", {"url": trial.url})
+                continue
+            yield Finding(
+                subject,
+                Grade.UNKNOWN,
+                trial.problem.template,
+                trial.problem.facts,
+                "sceau pki directory test shows each server",
+            )
 
 
 def _crl_issuers(wiring: Wiring) -> list[str]:

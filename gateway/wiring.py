@@ -22,6 +22,7 @@ from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.config import Tls
 from gateway.deliver import Notices
+from gateway.directories import make_client, make_groups
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.hopeless import Hopeless
@@ -40,9 +41,10 @@ from pki.errors import PkiError
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
+from pki.groups import GroupSource
 from pki.keeper import CrlSource
 from pki.keys import load_signer
-from pki.ldap import Directory, DirectoryClient
+from pki.ldap import DirectoryClient
 from pki.models import Signer
 from pki.persons import KeyEncryptionKey, PersonSigners, load_kek
 from pki.trust import StoredTrust
@@ -59,6 +61,9 @@ class Wiring(Installation):
         """Give back connections and threads of the parts that were made: for commands."""
         if "finder" in self.__dict__:
             self.finder.close()
+        if "directories" in self.__dict__:
+            for directory in self.directories:
+                directory.close()
         super().close()
 
     # -- archive -------------------------------------------------------------------------------
@@ -146,25 +151,12 @@ class Wiring(Installation):
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
         """Clients of the configured directories; connected when first asked."""
-        return tuple(
-            DirectoryClient(
-                Directory(
-                    name=each.name,
-                    url=each.url,
-                    base=each.base,
-                    domains=each.domains,
-                    starttls=each.starttls,
-                    ca_file=each.ca,
-                    bind_dn=each.bind_dn,
-                    password=secret(each.password_file).decode() if each.password_file else "",
-                    network_timeout=each.network_timeout,
-                    operation_timeout=each.operation_timeout,
-                    unsafe_plain=each.unsafe_plain,
-                    ignore_references=each.ignore_references,
-                )
-            )
-            for each in self.config.pki.directories
-        )
+        return tuple(make_client(each, secret) for each in self.config.pki.directories)
+
+    @cached_property
+    def groups(self) -> GroupSource:
+        """Says which groups an address is in; its answers are kept for minutes."""
+        return make_groups(self.directories)
 
     @cached_property
     def finder(self) -> CertificateFinder:

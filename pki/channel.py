@@ -2,7 +2,8 @@
 
 Not left to libldap: built with GnuTLS, as on Debian, it ignores every time limit during the TLS
 handshake, so a server that is frozen there would hold a worker for ever, at full CPU. Here Python's
-`ssl` makes the TLS connection, and libldap is given one end of a socket pair behind it.
+`ssl` makes the TLS connection; where libldap is used, it is given one end of a socket pair behind
+it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from pki.der import element
@@ -24,6 +26,30 @@ _LONGEST_ANSWER = 4096
 _BLOCK = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How the other side is checked, and who we are to it.
+
+    ca_file: PEM of the CAs that may certify the server; the system's are not used.
+    certificate_file, key_file: PEM of our own, where the server asks for one; the key is not
+    encrypted.
+    """
+
+    ca_file: Path
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (ssl.SSLError among it) for files that cannot be used."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.certificate_file is not None:
+            # Without a password here OpenSSL would ask for that of an encrypted key at the
+            # terminal, and wait.
+            context.load_cert_chain(self.certificate_file, self.key_file, password="")
+        return context
+
+
 def open_channel(
     host: str, port: int, *, ca_file: Path | None, starttls: bool, deadline: float
 ) -> socket.socket:
@@ -32,25 +58,48 @@ def open_channel(
     ca_file: PEM of the CAs that may certify the server; None: no TLS. deadline: monotonic seconds.
     Raises OSError (TimeoutError, ssl.SSLError and ConnectionError among it).
     """
-    address = addresses_within(resolve, host, port, deadline)[0]
-    server = socket.create_connection((address, port), timeout=_left(deadline))
+    tls = None if ca_file is None else Tls(ca_file)
+    server = connect(host, port, tls=tls, starttls=starttls, deadline=deadline)
+    if not isinstance(server, ssl.SSLSocket):
+        server.settimeout(None)
+        return server
+    inner, outer = socket.socketpair()
+    threading.Thread(target=_relay, args=(server, inner), name="ldap-tls", daemon=True).start()
+    return outer
+
+
+def connect(
+    host: str, port: int, *, tls: Tls | None, starttls: bool, deadline: float
+) -> socket.socket:
+    """A connection to a server, TLS up where `tls` is given.
+
+    deadline: monotonic seconds. Raises OSError (TimeoutError, ssl.SSLError and ConnectionError
+    among it).
+    """
+    context = None if tls is None else tls.context()
+    server = _reach(addresses_within(resolve, host, port, deadline), port, deadline)
     try:
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if ca_file is None:
-            server.settimeout(None)
+        if context is None:
             return server
         if starttls:
             _start_tls(server, deadline)
-        context = ssl.create_default_context(cafile=str(ca_file))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         server.settimeout(_left(deadline))
-        tls = context.wrap_socket(server, server_hostname=host)
+        return context.wrap_socket(server, server_hostname=host)
     except BaseException:
         server.close()
         raise
-    inner, outer = socket.socketpair()
-    threading.Thread(target=_relay, args=(tls, inner), name="ldap-tls", daemon=True).start()
-    return outer
+
+
+def _reach(addresses: list[str], port: int, deadline: float) -> socket.socket:
+    """The first address that takes a connection; one that swallows packets leaves time for all."""
+    while True:
+        wait = _left(deadline) / len(addresses)
+        try:
+            return socket.create_connection((addresses.pop(0), port), timeout=wait)
+        except OSError:
+            if not addresses:
+                raise
 
 
 def _start_tls(server: socket.socket, deadline: float) -> None:

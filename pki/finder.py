@@ -1,15 +1,18 @@
 """Finds the certificate for an address: local store, then the directories of its domain.
 
-The order and the choice are the same every time, and everything that was passed over is reported.
-Trouble is never turned into "no certificate" (I3).
+The first place that has a usable certificate decides; the order of the directories is that of the
+configuration. Among several in one place the choice is the same every time, and everything that
+was passed over is reported. Trouble is never turned into "no certificate" (I3): only when every
+place has answered, and none has a usable certificate, there is none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pki import store
@@ -23,7 +26,7 @@ from pki.errors import (
     Problem,
     problem,
 )
-from pki.ldap import DirectoryClient
+from pki.ldap import DirectoryAnswer, DirectoryClient
 from pki.models import (
     Candidate,
     CannotTell,
@@ -33,11 +36,17 @@ from pki.models import (
     NoCertificate,
     Purpose,
     Refusal,
+    SignedCapabilities,
 )
+from pki.path import Material
+from pki.smimevalue import capabilities_hold
 from pki.trust import Connect, StoredTrust, Trust
+from pki.usage import purpose_problem
 from pki.verdict import Judged, judge
 
 _MAX_CACHED = 100_000
+# Addresses that are looked up together, in one search each directory.
+_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,15 @@ class _Kept:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A verdict on a candidate, what of it is not believed, and the version of the CRLs."""
+
+    verdict: Judged
+    refused: tuple[Refusal, ...]
+    crls: int
+
+
 @dataclass(slots=True)
 class _Evidence:
     """What was learned while looking for one address."""
@@ -58,6 +76,10 @@ class _Evidence:
     usable: list[Judged] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     trouble: list[Problem] = field(default_factory=list)
+
+
+_VerdictKey = tuple[str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...]]
+_Lot = tuple[tuple[DirectoryClient, ...], list[str]]
 
 
 class CertificateFinder:
@@ -89,7 +111,7 @@ class CertificateFinder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="find")
         self._lock = threading.Lock()
         self._cache: dict[str, _Kept] = {}
-        self._verdicts: dict[tuple[str, str], tuple[Judged, int]] = {}
+        self._verdicts: dict[_VerdictKey, _Known] = {}
 
     def find(self, address: str, *, moment: datetime) -> Finding:
         """The certificate for one address. Never raises for trouble with directories or CRLs."""
@@ -119,13 +141,13 @@ class CertificateFinder:
         distinct = list(dict.fromkeys(wanted.values()))
         with self._read() as conn:
             stored = store.candidates_for(conn, distinct, org=self._org)
-        if len(distinct) == 1:
-            results = [self._look(distinct[0], stored, trust, moment)]
-        else:
-            results = list(
-                self._pool.map(lambda one: self._look(one, stored, trust, moment), distinct)
-            )
-        fresh = dict(zip(distinct, results, strict=True))
+        lots = self._lots(distinct)
+
+        def look(lot: _Lot) -> dict[str, tuple[Finding, datetime]]:
+            return self._look(lot, stored, trust, moment)
+
+        results = map(look, lots) if len(lots) == 1 else self._pool.map(look, lots)
+        fresh = {address: result for part in results for address, result in part.items()}
         for address, form in wanted.items():
             finding, until = fresh[form]
             found[address] = finding
@@ -145,44 +167,70 @@ class CertificateFinder:
         for directory in self._directories:
             directory.close()
 
-    # One address
+    # Addresses with the same directories
+
+    def _lots(self, addresses: Iterable[str]) -> list[_Lot]:
+        """Addresses that are looked up together: those of the same directories, some at a time.
+
+        S20: only the directories listed for its domain ever learn an address.
+        """
+        alike: dict[tuple[DirectoryClient, ...], list[str]] = {}
+        for address in addresses:
+            clients = tuple(
+                client
+                for client in self._directories
+                if any(in_domain(address, domain) for domain in client.directory.domains)
+            )
+            alike.setdefault(clients, []).append(address)
+        return [
+            (clients, some[start : start + _TOGETHER])
+            for clients, some in alike.items()
+            for start in range(0, len(some), _TOGETHER)
+        ]
 
     def _look(
         self,
-        address: str,
+        lot: _Lot,
         stored: Mapping[str, tuple[Candidate, ...]],
         trust: Trust,
         moment: datetime,
-    ) -> tuple[Finding, datetime]:
-        """The finding, and until when it may be kept (not after `moment`: not at all)."""
-        seen = _Evidence(looked_in=["store"])
-        self._judge_all(stored.get(address, ()), address, trust, moment, seen)
-        if not seen.usable:
-            # S20: only the directories listed for this domain ever learn the address.
-            for client in self._directories:
-                if any(in_domain(address, domain) for domain in client.directory.domains):
-                    self._ask(client, address, trust, moment, seen)
-        return self._conclude(address, moment, seen)
+    ) -> dict[str, tuple[Finding, datetime]]:
+        """The findings, and until when each may be kept (not after `moment`: not at all)."""
+        clients, addresses = lot
+        seen = {address: _Evidence(looked_in=["store"]) for address in addresses}
+        for address in addresses:
+            self._judge_all(stored.get(address, ()), address, trust, moment, seen[address])
+        for client in clients:
+            missing = [address for address in addresses if not seen[address].usable]
+            if missing:
+                self._ask(client, missing, trust, moment, seen)
+        return {address: self._conclude(address, moment, seen[address]) for address in addresses}
 
     def _ask(
         self,
         client: DirectoryClient,
-        address: str,
+        addresses: list[str],
         trust: Trust,
         moment: datetime,
-        seen: _Evidence,
+        seen: Mapping[str, _Evidence],
     ) -> None:
-        seen.looked_in.append(client.directory.name)
+        answers: Mapping[str, DirectoryAnswer | DirectoryTrouble]
         try:
-            answer = client.search(address)
-        except DirectoryTrouble as error:
-            seen.trouble.append(error.problem)
-            return
-        except Exception as error:  # noqa: BLE001 - as below: it stops this address, not all mail
-            seen.trouble.append(_fault(error))
-            return
-        seen.refused += answer.refused
-        self._judge_all(answer.candidates, address, trust, moment, seen)
+            answers = client.search_many(addresses)
+        except Exception as error:  # noqa: BLE001 - as below: it stops one address, not all mail
+            if len(addresses) > 1:
+                for address in addresses:
+                    self._ask(client, [address], trust, moment, seen)
+                return
+            answers = {addresses[0]: DirectoryTrouble(_fault(error))}
+        for address in addresses:
+            one, answer = seen[address], answers[address]
+            one.looked_in.append(client.directory.name)
+            if isinstance(answer, DirectoryTrouble):
+                one.trouble.append(answer.problem)
+                continue
+            one.refused += answer.refused
+            self._judge_all(answer.candidates, address, trust, moment, one)
 
     def _judge_all(
         self,
@@ -196,7 +244,9 @@ class CertificateFinder:
             cert: ParsedCertificate | None = None
             try:
                 cert = ParsedCertificate(candidate.der)
-                seen.usable.append(self._judge(cert, candidate.source, address, trust, moment))
+                judged = self._judge(cert, candidate, address, trust, moment)
+                seen.usable.append(judged.verdict)
+                seen.refused += judged.refused
             except CertificateRefused as error:
                 seen.refused.append(_refusal(candidate, cert, error.problem))
             except CannotJudge as error:
@@ -208,33 +258,40 @@ class CertificateFinder:
                 seen.refused.append(_refusal(candidate, cert, reason))
 
     def _judge(
-        self, cert: ParsedCertificate, source: str, address: str, trust: Trust, moment: datetime
-    ) -> Judged:
+        self,
+        cert: ParsedCertificate,
+        candidate: Candidate,
+        address: str,
+        trust: Trust,
+        moment: datetime,
+    ) -> _Known:
         """A verdict; one that was reached before holds while CRLs and dates are the same."""
-        key = (cert.sha256, address)
+        key = (cert.sha256, address, candidate.chain, candidate.capabilities)
         known = self._verdicts.get(key)
         if known is not None:
-            judged, crls = known
-            checked = judged.certificate
+            checked = known.verdict.certificate
             if (
-                crls == trust.crls
-                and checked.source == source
-                and checked.moment <= moment < judged.until
+                known.crls == trust.crls
+                and checked.source == candidate.source
+                and checked.moment <= moment < known.verdict.until
             ):
-                return judged
-        judged = judge(
+                return known
+        material = trust.material.with_chain(candidate.chain)
+        verdict = judge(
             cert,
             address=address,
             purpose=self._purpose,
             moment=moment,
-            material=trust.material,
-            source=source,
+            material=material,
+            source=candidate.source,
         )
+        verdict, refused = _with_capabilities(verdict, candidate, material, moment)
+        known = _Known(verdict, refused, trust.crls)
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts = {}
-            self._verdicts[key] = (judged, trust.crls)
-        return judged
+            self._verdicts[key] = known
+        return known
 
     def _conclude(
         self, address: str, moment: datetime, seen: _Evidence
@@ -259,6 +316,59 @@ class CertificateFinder:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache = {}
             self._cache[address] = kept
+
+
+def _with_capabilities(
+    verdict: Judged, candidate: Candidate, material: Material, moment: datetime
+) -> tuple[Judged, tuple[Refusal, ...]]:
+    """The verdict with the capabilities that this person signed, and those that are not believed.
+
+    The signer is the certificate itself, if it may sign, or another one of the same person: valid
+    for this address, trusted and not revoked as for a mail that he signed (RFC 8551 §2.5.2, S21).
+    """
+    refused: list[Refusal] = []
+    for claim in candidate.capabilities:
+        believed, until = _believed(claim, verdict, material, moment)
+        if believed:
+            certificate = replace(verdict.certificate, capabilities=claim.oids)
+            return Judged(certificate, min(verdict.until, until)), tuple(refused)
+        refused.append(
+            Refusal(
+                sha256=hashlib.sha256(claim.signer).hexdigest(),
+                subject="",
+                source=candidate.source,
+                problem=problem(
+                    "signature.capabilities",
+                    "capabilities found with the certificate of {address} are not believed: they "
+                    "are not signed by a valid certificate of {address}",
+                    address=verdict.certificate.address,
+                ),
+            )
+        )
+    return verdict, tuple(refused)
+
+
+def _believed(
+    claim: SignedCapabilities, verdict: Judged, material: Material, moment: datetime
+) -> tuple[bool, datetime]:
+    """Whether this person signed it, and until when that is known."""
+    if not capabilities_hold(claim, moment):
+        return False, moment
+    signer = ParsedCertificate(claim.signer)
+    if claim.signer == verdict.certificate.der:
+        return purpose_problem(signer, Purpose.SIGN, moment) is None, verdict.until
+    try:
+        proved = judge(
+            signer,
+            address=verdict.certificate.address,
+            purpose=Purpose.SIGN,
+            moment=moment,
+            material=material,
+            source=verdict.certificate.source,
+        )
+    except (CertificateRefused, CannotJudge):
+        return False, moment
+    return True, proved.until
 
 
 def _preference(judged: Judged) -> tuple[float, str]:

@@ -81,7 +81,8 @@ class CheckedCertificate:
 
     path: DER, trust anchor first, the certificate itself last; empty when unchecked.
     source: where it was found, in words for the record ("ldaps://host/dn", "store", "file").
-    capabilities: SMIMECapabilities seen (RFC 4262), OIDs in order of preference.
+    capabilities: SMIMECapabilities in the certificate (RFC 4262), or announced beside it in a
+        directory and signed by that person (RFC 2798 §2.8); OIDs in order of preference.
     """
 
     certificate: x509.Certificate
@@ -99,14 +100,33 @@ class CheckedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedCapabilities:
+    """SMIMECapabilities as a SignerInfo states them, and what is needed to check its signature.
+
+    oids: in order of preference. signed: the octets under the signature. algorithm, digest: OIDs.
+    signer: DER of the certificate that is named as the signer's.
+    """
+
+    oids: tuple[str, ...]
+    signed: bytes
+    signature: bytes
+    algorithm: str
+    digest: str
+    signer: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Certificate bytes that were found somewhere; nothing about them has been checked.
 
-    source: where, in words for the record.
+    source: where, in words for the record. chain: DER of CA certificates that came along; a path
+    may lead through them, none of them is ever an anchor. capabilities: what came along signed.
     """
 
     der: bytes
     source: str
+    chain: tuple[bytes, ...] = ()
+    capabilities: tuple[SignedCapabilities, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,29 @@ class Material:
         for crl in crls:
             self.crls.setdefault(crl.issuer, []).append(crl)
 
+    def with_chain(self, chain: Sequence[bytes]) -> Material:
+        """With intermediates that came along with a certificate, behind the known ones.
+
+        They only help to build a path; each must hold on its own (RFC 5280 §6.1), and none is an
+        anchor. What cannot be read, or is no CA's, is left out.
+        """
+        if not chain:
+            return self
+        more = Material.__new__(Material)
+        more.anchors, more.crls = self.anchors, self.crls
+        more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
+        known = {cert.sha256 for _, cert in self.anchors}
+        known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
+        for der in chain[:MAX_LENGTH]:
+            try:
+                cert = ParsedCertificate(der)
+            except CertificateRefused:
+                continue
+            if cert.is_ca and cert.sha256 not in known:
+                known.add(cert.sha256)
+                more.intermediates.setdefault(cert.subject, []).append(cert)
+        return more
+
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
         return [

@@ -7,11 +7,12 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
+from gateway.config.directories import check_directory
 from gateway.config.reader import Finding, KeyPath
-from gateway.config.sections import Config, Directory, Route, RuleSection, Tls
+from gateway.config.sections import Config, Route, RuleSection, Tls
 from gateway.policy import DEFAULT_RULE, Encryption, Sign, WithoutCertificate
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -112,44 +113,7 @@ def _anchors(config: Config) -> Iterator[Finding]:
 def _directories(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.directories", "name", [each.name for each in config.pki.directories])
     for number, directory in enumerate(config.pki.directories):
-        yield from _directory(("pki", "directories", number), directory)
-
-
-def _directory(path: KeyPath, directory: Directory) -> Iterator[Finding]:
-    secure = directory.url.startswith("ldaps:")
-    if secure and directory.starttls:
-        yield _wrong((*path, "starttls"), "ldaps:// is TLS from the start; starttls is for ldap://")
-    plain = not secure and not directory.starttls
-    if plain and not directory.unsafe_plain and not _is_loopback(directory.url):
-        yield _wrong(
-            (*path, "url"),
-            "this connection would be in clear text, and anyone on the way could give us his "
-            "own certificates",
-            'url = "ldaps://ldap.justice.example", or starttls = true',
-        )
-    if directory.unsafe_plain and (secure or directory.starttls):
-        yield _wrong((*path, "unsafe_plain"), "unsafe_plain contradicts TLS")
-    if (secure or directory.starttls) and directory.ca is None:
-        yield _wrong(
-            (*path, "ca"),
-            "TLS needs the CA that the server's certificate is checked against; the system's "
-            "roots are not trusted",
-            'ca = "anchors/ldap-ca.crt"',
-        )
-    if bool(directory.bind_dn) != (directory.password_file is not None):
-        yield _wrong(
-            (*path, "bind_dn"),
-            "bind_dn and password_file go together",
-            'bind_dn = "cn=sceau,dc=justice,dc=example" with password_file = "keys/ldap.password"',
-        )
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
+        yield from check_directory(("pki", "directories", number), directory)
 
 
 def _crls(config: Config) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from gateway.policy import (
     Sign,
     WithoutCertificate,
 )
+from pki.directory import CERTIFICATE_ATTRIBUTES, ServerOrder
 from pki.models import Purpose
 
 
@@ -147,11 +148,40 @@ class Anchor:
 
 
 @section
+class DirectoryGroups:
+    """[pki.directories.groups]: how groups of people are found there. Without base: they are not.
+
+    The keys are those of `pki.directory.GroupRules`.
+    """
+
+    base: str = setting(
+        kinds.distinguished_name, example='"ou=groups,dc=justice,dc=example"', default=""
+    )
+    object_class: str = setting(
+        kinds.ldap_attribute, example='"groupOfNames"', default="groupOfNames"
+    )
+    member: str = setting(kinds.ldap_attribute_or_none, example='"member"', default="member")
+    member_of: str = setting(kinds.ldap_attribute_or_none, example='"memberOf"', default="")
+    name: str = setting(kinds.ldap_attribute, example='"cn"', default="cn")
+    nested: int = setting(kinds.count(least=0, most=20), example="5", default=5)
+    ttl: timedelta = setting(kinds.duration, example='"5m"', default=timedelta(minutes=5))
+
+
+@section
 class Directory:
-    """[[pki.directories]]: an LDAP server with certificates of some domains' people."""
+    """[[pki.directories]]: LDAP servers with certificates of some domains' people.
+
+    url: servers with the same entries, in order of preference.
+    """
 
     name: str = setting(kinds.slug, example='"justice"')
-    url: str = setting(kinds.ldap_url, example='"ldaps://ldap.justice.example"')
+    url: tuple[str, ...] = setting(
+        kinds.one_or_more(kinds.ldap_url),
+        example='"ldaps://ldap.justice.example"',
+    )
+    order: ServerOrder = setting(
+        kinds.choice(ServerOrder), example='"preference"', default=ServerOrder.PREFERENCE
+    )
     base: str = setting(kinds.distinguished_name, example='"ou=people,dc=justice,dc=example"')
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain_or_below, least=1),
@@ -163,6 +193,22 @@ class Directory:
         kinds.distinguished_name, example='"cn=sceau,dc=justice,dc=example"', default=""
     )
     password_file: Path | None = setting(kinds.file, example='"keys/ldap.password"', default=None)
+    client_certificate: Path | None = setting(
+        kinds.file, example='"keys/ldap-client.crt"', default=None
+    )
+    client_key: Path | None = setting(kinds.file, example='"keys/ldap-client.key"', default=None)
+    sasl_external: bool = setting(kinds.boolean, example="true", default=False)
+    certificate_attributes: tuple[str, ...] = setting(
+        kinds.list_of(kinds.ldap_attribute, least=1),
+        example='["userCertificate;binary", "userSMIMECertificate;binary"]',
+        default=CERTIFICATE_ATTRIBUTES,
+    )
+    address_attributes: tuple[str, ...] = setting(
+        kinds.list_of(kinds.ldap_attribute, least=1),
+        example='["mail", "mailAlternateAddress", "proxyAddresses"]',
+        default=("mail",),
+    )
+    connections: int = setting(kinds.count(least=1, most=64), example="4", default=4)
     network_timeout: timedelta = setting(
         kinds.duration, example='"3s"', default=timedelta(seconds=3)
     )
@@ -171,6 +217,7 @@ class Directory:
     )
     unsafe_plain: bool = setting(kinds.boolean, example="true", default=False)
     ignore_references: bool = setting(kinds.boolean, example="true", default=False)
+    groups: DirectoryGroups = table(DirectoryGroups)
 
 
 @section

@@ -23,6 +23,16 @@ from tests.pki_maker import Authority, Issued, dn, key
 BASE = "dc=a,dc=example"
 SLAPD = "/usr/sbin/slapd"
 
+# As mail servers and Active Directory have them; Debian's slapd has neither with a matching rule.
+SCHEMA = """
+attributetype ( 1.3.6.1.4.1.32473.1.1 NAME 'mailAlternateAddress'
+  EQUALITY caseIgnoreIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
+attributetype ( 1.3.6.1.4.1.32473.1.2 NAME 'proxyAddresses'
+  EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+objectclass ( 1.3.6.1.4.1.32473.2.1 NAME 'addresses' AUXILIARY
+  MAY ( mailAlternateAddress $ proxyAddresses ) )
+"""
+
 
 def server_certificate(ca: Authority, name: str) -> x509.Certificate:
     """A server certificate for `name` and 127.0.0.1 or for `name` alone if it is another host."""
@@ -54,7 +64,12 @@ class Slapd:
         tls: bool = True,
         name: str = "localhost",
         closed: bool = False,
+        clients: bool = False,
+        overlays: tuple[str, ...] = (),
     ) -> None:
+        """closed: nobody reads but uid=reader. clients: TLS demands a client certificate, and
+        whoever shows one named "reader" is uid=reader to SASL EXTERNAL.
+        """
         anonymous = "by * none" if closed else "by * read"
         folder.mkdir()
         self.folder = folder
@@ -66,10 +81,19 @@ class Slapd:
             "include /etc/ldap/schema/core.schema",
             "include /etc/ldap/schema/cosine.schema",
             "include /etc/ldap/schema/inetorgperson.schema",
+            "include /etc/ldap/schema/nis.schema",
             f"pidfile {folder}/slapd.pid",
+            f"include {folder}/addresses.schema",
             "modulepath /usr/lib/ldap",
             "moduleload back_mdb",
+            *(f"moduleload {overlay}" for overlay in overlays),
         ]
+        (folder / "addresses.schema").write_text(SCHEMA)
+        if clients:
+            lines += [
+                "TLSVerifyClient demand",
+                f'authz-regexp "^cn=reader," "uid=reader,{BASE}"',
+            ]
         if tls:
             cert = server_certificate(ca, name)
             (folder / "cert.pem").write_bytes(cert.public_bytes(Encoding.PEM))
@@ -88,6 +112,7 @@ class Slapd:
             "index mail eq",
             "access to attrs=userPassword by anonymous auth by * none",
             f'access to * by dn.exact="uid=reader,{BASE}" read {anonymous}',
+            *(f"overlay {overlay}" for overlay in overlays),
         ]
         (folder / "slapd.conf").write_text("\n".join(lines) + "\n")
         self.process: subprocess.Popen[bytes] | None = None
@@ -134,11 +159,18 @@ class Slapd:
         )
 
     def person(
-        self, uid: str, mail: str, *certificates: bytes, smime: tuple[bytes, ...] = ()
+        self,
+        uid: str,
+        mail: str,
+        *certificates: bytes,
+        smime: tuple[bytes, ...] = (),
+        more: tuple[str, ...] = (),
     ) -> None:
         lines = [
             f"dn: uid={uid},{BASE}",
             "objectClass: inetOrgPerson",
+            "objectClass: addresses",
+            *more,
             f"uid: {uid}",
             f"cn: {uid}",
             f"sn: {uid}",
@@ -161,6 +193,12 @@ class Slapd:
     def thaw(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+        self.process = None
 
     def stop(self) -> None:
         if self.process is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.demo.house import House
 from gateway.demo.pki import Fault
+from gateway.demo.process import free_port
 from gateway.demo.stage import stage
 
 pytestmark = pytest.mark.flow
@@ -53,6 +54,35 @@ def test_each_fault_in_the_directory_has_its_answer(house: House) -> None:
         assert answer["status"] == status, person
         assert [one["code"] for one in problems] == ([code] if code else []), person
         assert answer["looked_in"] == ["store", "justice"]
+
+
+def test_directories_are_listed_and_each_server_is_tried(house: House) -> None:
+    """The second server is not there: the directory answers, and the command says what is wrong."""
+    config = house.config.read_text()
+    second = f"ldap://127.0.0.1:{free_port()}"
+    house.config.write_text(
+        config.replace(f'url = "{house.ldap_url}"', f'url = ["{house.ldap_url}", "{second}"]')
+    )
+    person = house.world.justice.people[0]
+    try:
+        (listed,) = house.json("pki", "directory", "list")
+        assert listed["servers"] == [house.ldap_url, second]
+        (tried,) = house.json("pki", "directory", "test", "--address", person.address, check=False)
+        assert [one["answers"] for one in tried["servers"]] == [True, False]  # type: ignore[attr-defined]
+        assert (tried["status"], tried["server"]) == ("found", house.ldap_url)
+        done = house.run("pki", "directory", "test", "justice", check=False)
+        assert done.returncode == 3
+        said = f"justice: {second} fails: the directory justice is not there"
+        assert said in done.stdout.decode()
+        # who writes to whom is nobody else's business, not in a test either
+        done = house.run("pki", "directory", "test", "justice", "--address", "x@else.example",
+                         check=False)  # fmt: skip
+        assert "justice is not asked for x@else.example" in done.stderr.decode()
+        assert house.run("pki", "directory", "test", "nobody", check=False).returncode == 1
+        (found,) = house.json("pki", "cert", "find", person.address)
+        assert f"justice ({house.ldap_url}): uid=" in str(found["certificate"])
+    finally:
+        house.config.write_text(config)
 
 
 def test_validate_agrees_with_what_find_said(house: House, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from gateway import check as checks
 from gateway.check import Grade, run_checks
 from gateway.wiring import Wiring
-from pki.addresses import canonical
+from pki.errors import problem
+from pki.health import ServerTrial
 from tests.pki_maker import NOW
 from tests.unit.cli_pki_house import House
 
@@ -63,19 +64,13 @@ def test_private_keys_of_the_archive_that_were_left_here_are_named(house: House)
     assert [grade for grade, _ in check(house, "archive")] == [Grade.GOOD]
 
 
-@pytest.mark.parametrize("domain", ["justice.example", ".justice.example"])
-def test_a_directory_for_all_domains_below_one_can_be_tried(
-    domain: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The configuration gives back "*.justice.example" as ".justice.example"."""
-    asked: list[str] = []
-    directory = SimpleNamespace(name="justice", domains=(domain,), url="ldaps://ldap")
-    wiring: Any = SimpleNamespace(
-        config=SimpleNamespace(pki=SimpleNamespace(directories=[directory])),
-        directories=[SimpleNamespace(search=lambda address: asked.append(canonical(address)))],
-    )
+def test_each_server_of_a_directory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = problem("directory.timeout", "the directory {directory} is away", directory="justice")
+    trials = (ServerTrial("ldaps://one", away, 5.0), ServerTrial("ldaps://two", None, 0.1))
+    client = SimpleNamespace(directory=SimpleNamespace(name="justice"), try_servers=lambda: trials)
     only = [one for one in checks._CHECKS if one[0] == "directories"]
     monkeypatch.setattr(checks, "_CHECKS", only)
-    (finding,) = run_checks(wiring, moment=NOW)
-    assert finding.grade is Grade.GOOD
-    assert asked == ["sceau-check@justice.example"]
+    wiring: Any = SimpleNamespace(directories=[client])
+    found = list(run_checks(wiring, moment=NOW))
+    assert [one.grade for one in found] == [Grade.UNKNOWN, Grade.GOOD]
+    assert found[1].text == "ldaps://two answers"

@@ -146,6 +146,13 @@ ROWS = [
     ('url = "ldaps://ldap.justice.example"', 'url = "ldaps://ldap.justice.example/dc=x"',
      'pki.directories[1].url: "ldaps://ldap.justice.example/dc=x" has a path; the base stands in '
      'its own key (right would be: url = "ldaps://ldap.justice.example")'),
+    ('base = "dc=justice,dc=example"',
+     'base = "dc=justice,dc=example"\naddress_attributes = ["mail", "mail)(x=*"]',
+     'pki.directories[1].address_attributes: "mail)(x=*" is not the name of an LDAP attribute '
+     '(right would be: address_attributes = ["mail", "mailAlternateAddress", "proxyAddresses"])'),
+    ('base = "dc=justice,dc=example"', 'base = "dc=justice,dc=example"\norder = "random"',
+     'pki.directories[1].order: "random" is not one of "preference", "round-robin" '
+     '(right would be: order = "preference")'),
     ('url = "ldaps://ldap.justice.example"', 'url = "ldaps://sceau:secret@ldap.justice.example"',
      "pki.directories[1].url: an address must not carry a name or a password "
      '(right would be: url = "ldaps://ldap.justice.example")'),
@@ -196,6 +203,41 @@ ROWS = [
      "pki.directories[1].bind_dn: bind_dn and password_file go together "
      '(right would be: bind_dn = "cn=sceau,dc=justice,dc=example" with '
      'password_file = "keys/ldap.password")'),
+    ('base = "dc=justice,dc=example"',
+     'base = "dc=justice,dc=example"\nclient_certificate = "a.pub"',
+     "pki.directories[1].client_key: client_certificate and client_key go together "
+     '(right would be: client_certificate = "keys/ldap-client.crt" with '
+     'client_key = "keys/ldap-client.key")'),
+    ('base = "dc=justice,dc=example"', 'base = "dc=justice,dc=example"\nsasl_external = true',
+     "pki.directories[1].sasl_external: SASL EXTERNAL logs in by a client certificate, and there "
+     'is none (right would be: client_certificate = "keys/ldap-client.crt" with '
+     'client_key = "keys/ldap-client.key")'),
+    ('base = "dc=justice,dc=example"',
+     'base = "dc=justice,dc=example"\nsasl_external = true\nbind_dn = "cn=x"\n'
+     'password_file = "a.pub"\nclient_certificate = "a.pub"\nclient_key = "b.pub"',
+     "pki.directories[1].sasl_external: the login is by client certificate or by name and "
+     "password, not by both (right would be: sasl_external = true without bind_dn and "
+     "password_file)"),
+    ('url = "ldaps://ldap.justice.example"',
+     'client_certificate = "a.pub"\nclient_key = "b.pub"\n'
+     'url = ["ldaps://ldap.justice.example", "ldap://127.0.0.1"]',
+     "pki.directories[1].client_certificate: a client certificate is shown in TLS only, and one "
+     'of the servers is asked without (right would be: url = "ldaps://ldap.justice.example", or '
+     "starttls = true)"),
+    ('url = "ldaps://ldap.justice.example"',
+     'url = ["ldaps://ldap.justice.example", "ldap://ldap2.justice.example"]',
+     "pki.directories[1].url: this connection would be in clear text, and anyone on the way "
+     "could give us his own certificates "
+     '(right would be: url = "ldaps://ldap.justice.example", or starttls = true)'),
+    ('domains = ["justice.example"]\nca = "anchors/root.crt"',
+     'domains = ["justice.example"]\nca = "anchors/root.crt"\n[pki.directories.groups]\nnested = 3',
+     "pki.directories[1].groups.base: no group is looked for without the place where groups lie "
+     '(right would be: base = "ou=groups,dc=justice,dc=example")'),
+    ('domains = ["justice.example"]\nca = "anchors/root.crt"',
+     'domains = ["justice.example"]\nca = "anchors/root.crt"\n[pki.directories.groups]\n'
+     'base = "dc=x"\nmember = ""',
+     "pki.directories[1].groups.member: nothing says who is in a group: neither member nor "
+     'member_of (right would be: member = "member")'),
     ("[[pki.crls]]", '[[pki.crls]]\nfile = "a.pub"',
      "pki.crls[1]: a CRL has either url or file "
      '(right would be: url = "http://crl.justice.example/issuing.crl")'),

@@ -135,7 +135,7 @@ def test_objects_cannot_be_changed(tmp_path: Path) -> None:
 def test_a_directory_on_this_machine_may_be_asked_without_tls(tmp_path: Path, url: str) -> None:
     text = GOOD.replace("ldaps://ldap.justice.example", url)
 
-    assert load(write_good(tmp_path, text)).pki.directories[0].url == url
+    assert load(write_good(tmp_path, text)).pki.directories[0].url == (url,)
 
 
 def test_places_to_fetch_from_are_as_the_fetcher_compares_them(tmp_path: Path) -> None:

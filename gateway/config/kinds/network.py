@@ -187,6 +187,24 @@ def distinguished_name(value: str, _folder: Path) -> str:
     return value
 
 
+def _attribute(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*(;[A-Za-z0-9-]+)*", value):
+        raise Wrong("{value} is not the name of an LDAP attribute", value=shown(value))
+    return value
+
+
+@kind_of
+def ldap_attribute(value: str, _folder: Path) -> str:
+    """ "mail", "userCertificate;binary": a name of the schema (RFC 4512 §2.5), known or not."""
+    return _attribute(value)
+
+
+@kind_of
+def ldap_attribute_or_none(value: str, _folder: Path) -> str:
+    """Such a name, or "" for none."""
+    return _attribute(value) if value else ""
+
+
 @kind_of
 def origin(value: str, _folder: Path) -> str:
     """The log's name for ever: a domain and a path, without a scheme (C2SP tlog-checkpoint)."""
