@@ -119,7 +119,7 @@ def _database(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
         "database",
         Grade.GOOD,
         "{path}: {entries} log entries; every commit is synced to disk before mail is acknowledged",
-        {"path": str(database.path), "entries": str(tip.size)},
+        {"path": database.name, "entries": str(tip.size)},
     )
     free = shutil.disk_usage(wiring.data_folder).free
     need = wiring.config.listen.max_size * 3 // 2
