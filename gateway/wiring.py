@@ -99,6 +99,7 @@ class Wiring(Installation):
     def work_as(self, name: str, role: str) -> None:
         """Register this process where several machines share the database; before it works."""
         if self.database.shared:
+            self.database.patience = LONG
             self.licence = Licence(
                 self.database,
                 name,

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 import migrations
 from archive.store import create_log
@@ -82,7 +81,9 @@ def pki_database(database: Database) -> Database:
     return database
 
 
-def execute(database: Database, statement: str, **values: object) -> int:
-    """What an administrator of the database can do; how many rows it changed."""
-    with database.write() as conn:
-        return conn.execute(sa.text(statement), values).rowcount
+@pytest.fixture
+def postgres_database(postgres: Postgres, new_postgres: Callable[[], str]) -> Iterator[Database]:
+    """As `database`, for what only PostgreSQL has."""
+    database = open_database(new_postgres(), password=postgres.password)
+    yield database
+    database.close()

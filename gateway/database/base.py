@@ -27,6 +27,8 @@ class CommitDoubtful(CannotTell):
 class Database(ABC):
     """An open database. `write`, `write_beside` and `read` are the only ways to a connection.
 
+    patience: seconds before each further try to begin a transaction while the database is away; a
+        process that has handed mail to somebody and not written it down yet has much.
     name: for people, without user and password. folder: where its files lie on this machine; None
     when a server has them. shared: processes of several machines may be at work on it.
     """
@@ -34,6 +36,7 @@ class Database(ABC):
     name: str
     folder: Path | None = None
     shared: bool = False
+    patience: tuple[float, ...] = ()
 
     @abstractmethod
     def write(self) -> AbstractContextManager[sa.Connection]:

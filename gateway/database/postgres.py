@@ -13,16 +13,13 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import event
 
 from gateway.database.base import CommitDoubtful, Database, Listening
-from gateway.database.postgres_errors import translated
+from gateway.database.postgres_errors import is_outage, translated
 from gateway.database.postgres_listen import PostgresListening
 from gateway.database.postgres_session import begin_session
 
 # Kept open, and opened at need: a process writes from one thread and reads from a few.
 _KEPT = 2
 _MORE = 10
-# A connection that lay idle for longer is tried before it is used: the server may have restarted.
-_TRY_AFTER = 1.0
-
 # So that a server that is gone without a word is noticed before its clients give up (seconds,
 # tcp_user_timeout in milliseconds); the address in the configuration may say otherwise.
 _PATIENCE = {
@@ -37,6 +34,10 @@ _PATIENCE = {
 # One writer at a time, for what is written rarely and was thought through for SQLite's one writer:
 # looking whether a CRL is newer, then storing it. The number is ours alone in this database.
 _TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(5279481)")
+
+
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresDatabase(Database):
@@ -64,14 +65,14 @@ class PostgresDatabase(Database):
 
         Raises CommitDoubtful.
         """
-        with self._writing.connect() as connection, connection.begin() as transaction:
+        with self._begun(self._writing) as connection:
             yield connection
-            _commit(connection, transaction)
+            _commit(connection)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """See `Database.read`. REPEATABLE READ, READ ONLY."""
-        with self._reading.connect() as connection:
+        with self._begun(self._reading) as connection:
             yield connection
 
     def checkpoint(self) -> None:
@@ -85,6 +86,20 @@ class PostgresDatabase(Database):
     def listen(self, heard: Callable[[], None]) -> Listening:
         """See `Database.listen`."""
         return PostgresListening(self._connect, heard)
+
+    def _begun(self, engine: sa.Engine) -> sa.Connection:
+        """A connection in a transaction. One that the server has closed since it was last used,
+        and a server that is away for a moment, are noticed here, where nothing is lost yet.
+        """
+        for pause in (0.0, *self.patience):
+            try:
+                return _begin(engine)
+            except sa.exc.OperationalError as error:
+                if not is_outage(error):
+                    raise
+                # The pool has thrown away what is as old; the next one is new.
+                time.sleep(0.0 if error.connection_invalidated else pause)
+        return _begin(engine)
 
     def _connect(self) -> psycopg.Connection[Any]:
         arguments, keywords = self._writing.dialect.create_connect_args(self._url)
@@ -105,7 +120,7 @@ def open_postgres(url: sa.URL, *, password: str) -> PostgresDatabase:
         url = url.set(password=password)
     database = PostgresDatabase(url, readable_name(url))
     try:
-        with database._writing.connect():
+        with database.write_beside():
             pass
     except BaseException:
         database.close()
@@ -125,7 +140,6 @@ def _engine(url: sa.URL, name: str, *, writing: bool) -> sa.Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,
-        isolation_level="READ COMMITTED" if writing else "REPEATABLE READ",
         use_native_hstore=False,
         pool_size=_KEPT,
         max_overflow=_MORE,
@@ -133,9 +147,9 @@ def _engine(url: sa.URL, name: str, *, writing: bool) -> sa.Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def _begin(connection: psycopg.Connection[Any], record: Any) -> None:
+    def _session(connection: psycopg.Connection[Any], record: Any) -> None:
+        connection.autocommit = True  # BEGIN is ours, see below
         begin_session(connection, name, writing=writing)
-        connection.read_only = not writing
         warnings: list[str] = []
         record.info["warnings"] = warnings
 
@@ -145,23 +159,28 @@ def _engine(url: sa.URL, name: str, *, writing: bool) -> sa.Engine:
 
         connection.add_notice_handler(note)
 
-    @event.listens_for(engine, "checkin")
-    def _idle(_connection: Any, record: Any) -> None:
-        record.info["idle_since"] = time.monotonic()
+    begin = _BEGIN_WRITE if writing else _BEGIN_READ
 
-    @event.listens_for(engine, "checkout")
-    def _try(connection: Any, record: Any, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("idle_since", float("inf")) > _TRY_AFTER:
-            try:
-                engine.dialect.do_ping(connection)
-            except psycopg.Error as error:
-                raise sa.exc.InvalidatePoolError from error  # the pool makes new ones
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Not left to the driver, which sends it with the first statement: see `_begun`.
+        connection.exec_driver_sql(begin)
 
     event.listen(engine, "handle_error", translated)
     return engine
 
 
-def _commit(connection: sa.Connection, transaction: sa.RootTransaction) -> None:
+def _begin(engine: sa.Engine) -> sa.Connection:
+    connection = engine.connect()
+    try:
+        connection.begin()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _commit(connection: sa.Connection) -> None:
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
     if raw.info.transaction_status == TransactionStatus.INERROR:
@@ -169,7 +188,7 @@ def _commit(connection: sa.Connection, transaction: sa.RootTransaction) -> None:
         raise RuntimeError("a statement failed, and the transaction went on as if it had not")
     warnings: list[str] = connection.info["warnings"]
     warnings.clear()
-    transaction.commit()
+    connection.commit()
     if warnings:
         # While a commit waits for its synchronous standby, a cancelled query or a stop of the
         # server lets it return with a warning: it is on one disk, not on two.

@@ -40,7 +40,7 @@ SELECT current_setting('synchronous_commit'), current_setting('fsync'),
 
 
 def begin_session(connection: psycopg.Connection[Any], name: str, *, writing: bool) -> None:
-    """Set up a new connection. name: of the database, for people.
+    """Set up a new connection in autocommit. name: of the database, for people.
 
     Commits of this session wait for the disk whatever the server, the database or the role say,
     and for a synchronous standby where there is one. `off` is refused all the same: whoever wrote
@@ -49,13 +49,11 @@ def begin_session(connection: psycopg.Connection[Any], name: str, *, writing: bo
 
     Raises DatabaseUnsafe.
     """
-    connection.autocommit = True  # what is set in a transaction ends with it
     # A long look at the archive waits for nobody and holds nothing that others wait for.
     idle = _IDLE_IN_TRANSACTION if writing else "0"
     found = connection.execute(
         _BEGIN, {"path": _SEARCH_PATH, "lock": _LOCK_WAIT, "idle": idle}
     ).fetchone()
-    connection.autocommit = False
     assert found is not None
     synchronous, fsync, full_pages, number, standby, read_only, version = found[:7]
     facts = {"name": name, "version": version}
