@@ -56,7 +56,7 @@ def postgres_template(postgres: Postgres) -> str:
 @pytest.fixture
 def new_postgres(postgres: Postgres, postgres_template: str) -> Callable[[], str]:
     """Makes databases with all tables and an empty log; gives their addresses."""
-    return lambda: postgres.create(f"test_{next(_number)}", template=postgres_template)
+    return lambda: postgres.create(f"test_{next(_number)}", copy_of=postgres_template)
 
 
 @pytest.fixture(params=BOTH)

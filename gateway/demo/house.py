@@ -151,7 +151,7 @@ class House:
     def kill(self) -> None:
         """SIGKILL to the supervisor and all its children at once: a power cut without the power."""
         assert self.process is not None
-        children = _children_of(self.process.pid)
+        children = children_of(self.process.pid)
         for pid in (self.process.pid, *children):
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -338,7 +338,8 @@ def _fingerprint(certificate: Path) -> str:
     return found.fingerprint(hashes.SHA256()).hex(":")
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

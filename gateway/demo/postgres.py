@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ USER = "sceau"
 
 _HOMES = Path("/usr/lib/postgresql")
 _TRIES = 5
+_RECOVERY = 60.0  # seconds
 # initdb and postgres refuse root; these users own no file that matters, but for the first one's
 # clusters, and a server in another folder does not look for those.
 _ACCOUNTS = ("postgres", "nobody")
@@ -115,10 +117,10 @@ class Postgres:
             autocommit=True,
         )
 
-    def create(self, database: str, *, template: str = "template1") -> str:
-        """A new database, empty or a copy of `template`; its address."""
+    def create(self, database: str, *, copy_of: str = "template1") -> str:
+        """A new database, empty or a copy of another one; its address."""
         with self.connect() as session:
-            session.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+            session.execute(f'CREATE DATABASE "{database}" TEMPLATE "{copy_of}"')
         return self.url(database)
 
     def drop(self, database: str) -> None:
@@ -155,6 +157,7 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "64MB",
+            "recovery_init_sync_method": "syncfs",  # one call, not one for each file
             **self._settings,
         }
         command: list[str | Path] = [_binary("postgres"), "-D", self._data]
@@ -167,20 +170,17 @@ class Postgres:
     def _wait_until_it_takes_sessions(self) -> None:
         """The port is open before recovery from a crash has ended."""
         assert self._program is not None
-        for pause in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0):
+        deadline = time.monotonic() + _RECOVERY
+        while True:
             try:
                 self.connect().close()
             except psycopg.OperationalError as error:
-                failure = error
-                try:
-                    self._program.process.wait(pause)
-                except subprocess.TimeoutExpired:
+                if self._program.process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.05)
                     continue
-                break
-            else:
-                return
-        self.stop()
-        raise NotStartedError(f"PostgreSQL takes no sessions: {failure}")
+                self.stop()
+                raise NotStartedError(f"PostgreSQL takes no sessions: {error}") from error
+            return
 
 
 def as_account(command: Sequence[str | Path]) -> list[str | Path]:

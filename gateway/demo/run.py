@@ -299,7 +299,7 @@ def _flip(show: Show) -> None:
     shutil.copytree(show.house.folder, copy)
     tampered = replace(show.house, folder=copy, database="tampered")
     if (server := show.house.postgres) is not None:
-        server.create(tampered.database, template=show.house.database)
+        server.create(tampered.database, copy_of=show.house.database)
         tampered.reconfigure()
         with server.connect(tampered.database) as session:
             session.execute("SET search_path = archive")

@@ -137,10 +137,13 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
 
 
 def test_signs_of_life_do_not_wait_for_work(postgres_database: Database) -> None:
-    with licensed(postgres_database, "w1") as (licence, _lost):
-        with licence.write(), postgres_database.write_beside() as other:
-            other.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
-            assert processes.beat(other, "w1")
+    with (
+        licensed(postgres_database, "w1") as (licence, _lost),
+        licence.write(),
+        postgres_database.write_beside() as other,
+    ):
+        other.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        assert processes.beat(other, "w1")
 
 
 def test_a_silent_process_is_taken_over_after_its_time_and_not_before(
