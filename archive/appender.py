@@ -7,6 +7,7 @@ commit runs goes into the next one together.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -49,16 +50,20 @@ class Appender:
         origin: str,
         now: Callable[[], datetime],
         max_batch: int = 64,
+        again: Callable[[Exception, int], float | None] = lambda _error, _tries: None,
     ) -> None:
         """Start the thread. Make it after forking: threads do not survive a fork.
 
         transaction: a write transaction that commits, durably, when its block is left.
         now: the time of entries. max_batch: units in one transaction.
+        again: asked when a transaction was rolled back: (error, how often it was tried) → seconds
+            until it is tried once more, None when the units are to be blamed or told.
         """
         self._transaction = transaction
         self._origin = origin
         self._now = now
         self._max_batch = max_batch
+        self._again = again
         self._waiting: deque[_Unit[Any]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -73,8 +78,8 @@ class Appender:
         left nothing of the unit behind; it fails with AppenderBroken if that is not known. A
         future cancelled before its batch began leaves nothing. From asyncio: `wrap_future`.
 
-        also: runs in the appender's thread, perhaps twice (in the batch, then alone after the
-            batch failed and was rolled back), so it must do nothing but write to `connection`.
+        also: runs in the appender's thread, perhaps more than once (in the batch, then alone after
+            the batch failed and was rolled back), so it must do nothing but write to `connection`.
         Raises AppenderBroken after a failed commit or `close`, PayloadMalformed, EntryMalformed.
         """
         unit = _Unit([prepare(one) for one in drafts], also)
@@ -171,6 +176,21 @@ class Appender:
                 unit.future.set_result(result)
 
     def _transact(self, units: list[_Unit[Any]]) -> list[Any]:
+        """As `_once`, again and again while that may help. Nothing is left of a try that failed."""
+        tries = 0
+        while True:
+            try:
+                return self._once(units)
+            except _CommitFailedError:
+                raise
+            except Exception as error:
+                tries += 1
+                pause = self._again(error, tries)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+
+    def _once(self, units: list[_Unit[Any]]) -> list[Any]:
         """One transaction. Raises what went wrong inside it, or _CommitFailedError at its end."""
         complete = False
         try:

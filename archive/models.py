@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData(schema="archive")
+metadata = sa.MetaData()
 
 # One row a log; the next free index and the hash that the next entry takes as `prev`.
 log_head = sa.Table(

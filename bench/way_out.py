@@ -27,6 +27,7 @@ from gateway.demo import client
 from gateway.demo.client import Letter, spread
 from gateway.demo.judge import NotProvedError, open_mail, write_trust
 from gateway.demo.pki import Credential
+from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError
 from gateway.demo.sink import read_ledger
 from gateway.demo.stage import stage
@@ -162,6 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", choices=SIZES, action="append", help="default: all")
     parser.add_argument("--only", choices=["sceau", "peer"], help="without the other one")
     parser.add_argument("--mails", type=int, help="mails a round for Sceau")
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgres"], default="sqlite", help="Sceau's database"
+    )
     parser.add_argument("--dir", type=Path, help="work below this folder (default: temporary)")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end")
     options = parser.parse_args(arguments)
@@ -180,7 +184,11 @@ def _measure_all(options: argparse.Namespace) -> list[Round]:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir)
         )
-        around = stack.enter_context(stage(Path(folder)))
+        server = None
+        if options.database == "postgres":
+            Path(folder).chmod(0o711)  # the server is somebody else when we are root
+            server = stack.enter_context(Postgres(Path(folder) / "postgres"))
+        around = stack.enter_context(stage(Path(folder), postgres=server))
         around.sink.stop()
         writer, reader = around.world.interieur.person(), around.world.justice.person()
         assert writer.credential is not None

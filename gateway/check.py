@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
+import sqlalchemy as sa
 from cryptography import x509
 
 from archive.errors import ArchiveError
@@ -74,6 +75,9 @@ def run_checks(wiring: Wiring, *, moment: datetime) -> Iterator[Finding]:
             )
         except (PkiError, ArchiveError) as error:
             yield Finding(subject, Grade.BAD, error.problem.template, error.problem.facts)
+        except sa.exc.OperationalError as error:
+            facts = {"reason": " ".join(str(error.orig).split())}
+            yield Finding(subject, Grade.UNKNOWN, "the database cannot be used: {reason}", facts)
         except OSError as error:
             facts = {"reason": str(error)}
             yield Finding(subject, Grade.BAD, "cannot be used: {reason}", facts)
@@ -118,8 +122,12 @@ def _database(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
         "database",
         Grade.GOOD,
         "{path}: {entries} log entries; every commit is synced to disk before mail is acknowledged",
-        {"path": str(database.path), "entries": str(tip.size)},
+        {"path": database.name, "entries": str(tip.size)},
     )
+    from gateway.check_database import check_server, check_working_keys
+
+    yield from check_server(database)
+    yield from check_working_keys(database, wiring.working_keys)
     free = shutil.disk_usage(wiring.data_folder).free
     need = wiring.config.listen.max_size * 3 // 2
     facts = {"free": f"{free // 1_000_000}", "need": f"{need // 1_000_000}"}

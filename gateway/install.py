@@ -1,19 +1,66 @@
-"""The database of a new installation: its tables, and the empty log."""
+"""The database of an installation: its tables, and the empty log."""
 
 from __future__ import annotations
+
+import fcntl
 
 import migrations
 from archive.store import create_log
 from gateway.config import Config
-from gateway.database import open_database
+from gateway.errors import NotFound, SceauError
+from gateway.installation import open_configured, serve_lock
+
+
+class NotEmpty(SceauError):
+    """There is an installation in the place of the new one."""
+
+
+class Busy(SceauError):
+    """The gateway is at work."""
 
 
 def make_database(config: Config) -> None:
-    """Make tables and log in one transaction. Raises LogExists, DatabaseUnsafe, SceauError."""
-    database = open_database(config.database.url, checkpoint=True)
+    """Make tables and log in one transaction. Raises DatabaseUnsafe, NotEmpty, SceauError."""
+    database = open_configured(config, checkpoint=True)
     try:
         with database.write() as conn:
+            if migrations.current(conn) is not None:
+                raise NotEmpty(
+                    "{name} already holds an installation; nothing in it was changed",
+                    hint="another machine of the same installation takes a copy of its folder "
+                    "(docs/operations.md); a new one takes a database of its own",
+                    facts={"name": database.name},
+                )
             migrations.upgrade(conn)
             create_log(conn, config.archive.origin)
     finally:
         database.close()
+
+
+def upgrade_database(config: Config) -> tuple[str, str]:
+    """Bring the tables of an older version up to this one, all or nothing: (found, now).
+
+    Nothing else may be at work: `sceau serve` of the older version would go on with tables that it
+    does not know. Raises Busy, NotFound, DatabaseUnsafe, SceauError.
+    """
+    with serve_lock(config).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                "sceau serve runs on this data", hint="stop it first, on every machine"
+            ) from None
+        database = open_configured(config, checkpoint=True, existing=True)
+        try:
+            with database.write() as conn:
+                found = migrations.current(conn)
+                if found is None:
+                    raise NotFound(
+                        "{name} holds no installation",
+                        hint="sceau init makes one",
+                        facts={"name": database.name},
+                    )
+                migrations.upgrade(conn)
+            return found, migrations.HEAD
+        finally:
+            database.close()

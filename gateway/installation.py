@@ -11,11 +11,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import sqlalchemy as sa
+
 import migrations
 from archive.store import Draft, append
 from gateway import clock
 from gateway.config import Config, load
 from gateway.database import Database, DatabaseUnsafe, open_database
+
+
+def open_configured(
+    config: Config, *, checkpoint: bool = False, existing: bool = False
+) -> Database:
+    """The database that the configuration names. Raises DatabaseUnsafe, SceauError, OSError."""
+    file = config.database.password_file
+    password = "" if file is None else file.read_text("utf-8").removesuffix("\n")
+    return open_database(
+        config.database.url, password=password, checkpoint=checkpoint, existing=existing
+    )
+
+
+def serve_lock(config: Config) -> Path:
+    """See `Installation.lock_file`."""
+    url = sa.make_url(config.database.url)
+    if url.get_backend_name() == "sqlite":
+        assert url.database is not None
+        return Path(url.database + ".serve")
+    return config.archive.index.parent / "sceau.serve"
 
 
 @dataclass
@@ -33,17 +55,17 @@ class Installation:
     @cached_property
     def database(self) -> Database:
         """The open database, with the tables of this version. Raises DatabaseUnsafe, SceauError."""
-        database = open_database(
-            self.config.database.url, checkpoint=self.checkpoint, existing=True
-        )
+        database = open_configured(self.config, checkpoint=self.checkpoint, existing=True)
         with database.read() as conn:
             revision = migrations.current(conn)
         if revision != migrations.HEAD:
+            database.close()
             raise DatabaseUnsafe(
                 "{path}: its tables are of version {found}, this program needs {needed}",
-                hint="sceau init makes the database of a new installation",
+                hint="sceau upgrade brings them up to date; sceau init makes those of a new "
+                "installation",
                 facts={
-                    "path": str(database.path),
+                    "path": database.name,
                     "found": revision or "-",
                     "needed": migrations.HEAD,
                 },
@@ -57,8 +79,14 @@ class Installation:
 
     @cached_property
     def data_folder(self) -> Path:
-        """Where the database lies: its free space decides whether mail is taken."""
-        return self.database.path.parent
+        """Where the database lies, or what else this machine writes when a server has that: its
+        free space decides whether mail is taken."""
+        return self.database.folder or self.config.archive.index.parent
+
+    @cached_property
+    def lock_file(self) -> Path:
+        """Held by the one `sceau serve` of this installation on this machine."""
+        return serve_lock(self.config)
 
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""

@@ -16,7 +16,7 @@ from archive.index import position
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.clock import to_micros
 from gateway.database import Database
-from gateway.queue import store
+from gateway.queue import processes, store
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, refresh_crls
 from pki.trust import StoredTrust
@@ -110,7 +110,10 @@ class Keeper:
         From then on only the archive's recipients can open that mail: who takes over the gateway
         reads mail in flight, not the archive (design §4).
         """
-        indexed = self._indexed()
+        with self.database.read() as conn:
+            indexed = processes.indexed(conn)
+        if indexed is None:
+            indexed = self.indexed_here()
         while True:
             with self.database.read() as conn:
                 done = store.settled_with_wraps(conn, indexed=indexed, limit=_BATCH)
@@ -124,8 +127,8 @@ class Keeper:
             self.working_keys.destroy(key_id)
             log.info("working_key_destroyed", key=key_id)
 
-    def _indexed(self) -> int:
-        """How many entries are in the full-text index; 0 while there is none."""
+    def indexed_here(self) -> int:
+        """How many entries are in this machine's full-text index; 0 while there is none."""
         try:
             found = position(open_index(self.index))
         except IndexUnusable:

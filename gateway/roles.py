@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
 _INDEX_PAUSE = 3.0
+_REPORT = 10.0  # seconds between two reports of how far the index is
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
@@ -113,18 +115,23 @@ def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     os.nice(_NICE_WORKER)
 
     async def serve() -> None:
+        wiring.work_as(args.name, args.role)
         worker = wiring.worker(args.name)
         stop = _stop_event()
         _ready()
         await worker.run(stop)
         wiring.finder.close()
         wiring.appender.close()
+        wiring.stop_working()
 
     asyncio.run(serve())
 
 
 def _keeper(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
+    if wiring.watch is not None:
+        # Beside the rest: a CRL that takes its time must not keep mail waiting.
+        threading.Thread(target=wiring.watch.run, args=(stop,), name="watch", daemon=True).start()
     wiring.keeper.once()
     _ready()
     wiring.keeper.run(stop)
@@ -133,12 +140,17 @@ def _keeper(wiring: Wiring, _args: argparse.Namespace) -> None:
 def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
     indexer = wiring.indexer
+    wiring.report_index()
+    reported = time.monotonic()
     _ready()
     os.nice(_NICE_INDEX)
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
         if indexer.step() < indexer.batch:
             stop.wait(_INDEX_PAUSE)
+        if time.monotonic() - reported > _REPORT:
+            wiring.report_index()
+            reported = time.monotonic()
     indexer.close()
 
 

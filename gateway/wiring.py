@@ -21,6 +21,7 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.config import Tls
+from gateway.database.patience import BRIEF, LONG, patience
 from gateway.deliver import Notices
 from gateway.directories import make_client, make_groups
 from gateway.errors import SceauError
@@ -29,7 +30,11 @@ from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.mime.text import extract
+from gateway.node import node_name
 from gateway.outbound import Outbound
+from gateway.queue.licence import Licence
+from gateway.queue.processes import report_index
+from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
@@ -51,11 +56,15 @@ from pki.trust import StoredTrust
 
 # Connections a worker keeps to one next hop.
 _CONNECTIONS = 16
+# So long mail is kept readable for a machine's full-text index that is away.
+_INDEX_MISSED = timedelta(days=1)
 
 
 @dataclass
 class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for."""
+
+    licence: Licence | None = None
 
     def close(self) -> None:
         """Give back connections and threads of the parts that were made: for commands."""
@@ -86,7 +95,52 @@ class Wiring(Installation):
     @cached_property
     def appender(self) -> Appender:
         """The process's one way to the log."""
-        return Appender(self.database.write, origin=self.config.archive.origin, now=clock.now)
+        origin, database = self.config.archive.origin, self.database
+        if self.licence is not None:
+            return Appender(self.licence.write, origin=origin, now=clock.now, again=patience(LONG))
+        again = patience(BRIEF)
+        return Appender(database.write_beside, origin=origin, now=clock.now, again=again)
+
+    def work_as(self, name: str, role: str) -> None:
+        """Register this process where several machines share the database; before it works."""
+        if self.database.shared:
+            self.database.patience = LONG
+            self.licence = Licence(
+                self.database,
+                name,
+                node=node_name(self.lock_file),
+                role=role,
+                now=clock.to_micros(clock.now()),
+                takeover=self.config.database.takeover,
+            )
+
+    def stop_working(self) -> None:
+        """Nothing is claimed any more: give back what `work_as` took."""
+        if self.licence is not None:
+            self.licence.close()
+
+    def report_index(self) -> None:
+        """Tell the keepers of other machines how far the full-text index of this one is."""
+        if self.database.shared:
+            with self.database.write() as conn:
+                report_index(
+                    conn,
+                    node=node_name(self.lock_file),
+                    indexed=self.keeper.indexed_here(),
+                    now=clock.to_micros(clock.now()),
+                    takeover=_INDEX_MISSED // timedelta(microseconds=1),
+                )
+
+    @cached_property
+    def watch(self) -> Watch | None:
+        """Looks after the processes of all machines, where several share the database."""
+        if not self.database.shared:
+            return None
+        return Watch(
+            self.database,
+            origin=self.config.archive.origin,
+            org=self.config.gateway.organisation,
+        )
 
     @cached_property
     def indexer(self) -> Indexer:
@@ -337,6 +391,7 @@ class Wiring(Installation):
             evidence=Evidence(),
             waits=self.config.queue.retry,
             now=clock.now,
+            database=self.database,
         )
 
     @cached_property

@@ -12,14 +12,17 @@ import sqlalchemy as sa
 
 # The revision this version of the product works with; a test holds that it is the newest one.
 # Written down because every command compares it and asking Alembic takes a fifth of a second.
-HEAD = "0001"
+HEAD = "0002"
+
+SCHEMAS = ("archive", "pki", "gateway")
 
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
 def current(conn: sa.Connection) -> str | None:
     """The revision of the database; None for an empty one."""
-    if not sa.inspect(conn).has_table("alembic_version"):
+    schema = "gateway" if conn.dialect.name == "postgresql" else None
+    if not sa.inspect(conn).has_table("alembic_version", schema=schema):
         return None
     return conn.execute(sa.select(_VERSION.c.version_num)).scalar()
 
@@ -29,6 +32,10 @@ def upgrade(conn: sa.Connection, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
+    if conn.dialect.name == "postgresql":
+        # An administrator may have made them already, for a role that may not make any.
+        for name in sorted(set(SCHEMAS) - set(sa.inspect(conn).get_schema_names())):
+            conn.execute(sa.schema.CreateSchema(name))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = conn

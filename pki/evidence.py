@@ -10,8 +10,15 @@ import hashlib
 from collections.abc import Iterable
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from pki.tables import used_certificates
+
+# Another process may store the same certificate at this moment; SQLite lets one in at a time.
+_INSERT = {
+    "postgresql": postgresql.insert(used_certificates).on_conflict_do_nothing(),
+    "sqlite": sa.insert(used_certificates),
+}
 
 
 class Evidence:
@@ -38,11 +45,14 @@ class Evidence:
                 )
             )
         }
+        # In one order everywhere: two processes that store the same ones wait for each other.
         rows = [
-            {"sha256": digest, "der": der} for digest, der in by_hash.items() if digest not in known
+            {"sha256": digest, "der": der}
+            for digest, der in sorted(by_hash.items())
+            if digest not in known
         ]
         if rows:
-            conn.execute(sa.insert(used_certificates), rows)
+            conn.execute(_INSERT[conn.dialect.name], rows)
         return list(fresh)
 
     def committed(self, certificates: Iterable[bytes]) -> None:

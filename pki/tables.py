@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData(schema="pki")
+metadata = sa.MetaData()
 
 
 class Moment(sa.types.TypeDecorator[datetime]):

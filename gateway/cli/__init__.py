@@ -33,6 +33,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "show the whole product at work, with a made-up PKI",
     ),
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
+    "upgrade": ("gateway.cli.upgrade", "bring the tables of an older version up to date"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),

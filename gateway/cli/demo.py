@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.cli.exits import DONE, NO
@@ -22,6 +23,9 @@ def configure(parser: ArgumentParser) -> None:
     """Options."""
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work there and leave it")
     parser.add_argument(
+        "--postgres", action="store_true", help="on a PostgreSQL server of its own, not on SQLite"
+    )
+    parser.add_argument(
         "--mails", type=Path, metavar="DIR", default=_TREE / "samples" / "mails",
         help="sample mails (.eml) to send",
     )  # fmt: skip
@@ -35,6 +39,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def _run(args: Namespace) -> int:
     from gateway.demo.judge import table
+    from gateway.demo.postgres import Postgres
     from gateway.demo.run import run
     from gateway.errors import SceauError
 
@@ -54,12 +59,19 @@ def _run(args: Namespace) -> int:
     folder = args.keep or Path(tempfile.mkdtemp(prefix="sceau-demo-"))
     begin = time.monotonic()
     try:
-        checks = run(
-            folder,
-            mails=args.mails,
-            corpora=args.corpora if args.corpora.exists() else None,
-            say=lambda text: print(text, file=output.err, flush=True),
-        )
+        with ExitStack() as stack:
+            server = None
+            if args.postgres:
+                if args.keep is None:
+                    folder.chmod(0o711)  # for the server, which is somebody else when we are root
+                server = stack.enter_context(Postgres(folder / "postgres"))
+            checks = run(
+                folder,
+                mails=args.mails,
+                corpora=args.corpora if args.corpora.exists() else None,
+                say=lambda text: print(text, file=output.err, flush=True),
+                postgres=server,
+            )
     finally:
         if args.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

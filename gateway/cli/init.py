@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -42,6 +43,15 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--organisation", help="short name of the organisation (otherwise from the domain)"
     )
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        default="sqlite:///data/sceau.db",
+        help="postgresql+psycopg://USER@HOST/NAME, an empty database (otherwise a file)",
+    )
+    parser.add_argument(
+        "--password-file", metavar="FILE", type=Path, help="password of the database"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -64,6 +74,7 @@ def run(args: Namespace) -> int:
         hostname=canonical_domain(args.hostname or f"sceau.{domain}"),
         domain=domain,
         language=output.language,
+        database=_database(args.database, args.password_file),
     )
 
     base.parent.mkdir(parents=True, exist_ok=True)
@@ -90,11 +101,25 @@ def _organisation(value: str) -> str:
         raise SceauError(template, hint="--organisation interior", facts=facts) from None
 
 
-def configuration(*, organisation: str, hostname: str, domain: str, language: str) -> str:
+def _database(url: str, password_file: Path | None) -> str:
+    """The keys of [database], as TOML, whose basic strings are written like JSON's."""
+    lines = json.dumps(url)
+    if password_file is not None:
+        lines += f"\npassword_file = {json.dumps(str(password_file.absolute()))}"
+    return lines
+
+
+def configuration(
+    *, organisation: str, hostname: str, domain: str, language: str, database: str
+) -> str:
     """The text of the file, for values that are already checked."""
     text = (files("gateway.config") / "template.toml").read_text("utf-8")
     return Template(text).substitute(
-        organisation=organisation, hostname=hostname, domain=domain, language=language
+        organisation=organisation,
+        hostname=hostname,
+        domain=domain,
+        language=language,
+        database=database,
     )
 
 

@@ -28,7 +28,10 @@ def _run(args: Namespace) -> int:
 
     from gateway import maillog
     from gateway.config import LogFormat
+    from gateway.node import node_name
     from gateway.queue.claims import free_claims
+    from gateway.queue.processes import INDEX
+    from gateway.queue.takeover import take_over
     from gateway.serve import Plan, Supervisor
     from gateway.smtp.binding import bind
     from gateway.wiring import Wiring
@@ -43,18 +46,28 @@ def _run(args: Namespace) -> int:
     roles = args.role or list(wiring.process_counts)
     counts = {role: count for role, count in wiring.process_counts.items() if role in roles}
 
+    origin, org = wiring.config.archive.origin, wiring.config.gateway.organisation
+
     def free(worker: str | None, *, blame: bool) -> None:
-        free_claims(
+        free_claims(wiring.database, origin=origin, org=org, worker=worker, blame=blame)
+
+    def free_left_behind() -> None:
+        """What an earlier run on this machine held; nothing of what others hold just now."""
+        if not wiring.database.shared:
+            free(None, blame=True)
+            return
+        node = node_name(wiring.lock_file)
+        take_over(
             wiring.database,
-            origin=wiring.config.archive.origin,
-            org=wiring.config.gateway.organisation,
-            worker=worker,
-            blame=blame,
+            lambda one: one.node == node and one.role != INDEX,
+            origin=origin,
+            org=org,
+            blame=True,
         )
 
     def on_start() -> None:
         # Not before the lock is held: who starts a second one is told that, not "port in use".
-        free(None, blame=True)
+        free_left_behind()
         if "intake" in counts:
             plan.listen = bind(wiring.listen_settings)
 
@@ -66,7 +79,7 @@ def _run(args: Namespace) -> int:
         config=path,
         counts=counts,
         listen=None,
-        lock=wiring.database.path.with_name(wiring.database.path.name + ".serve"),
+        lock=wiring.lock_file,
     )
     Supervisor(
         plan,

@@ -7,10 +7,12 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from gateway.config.directories import check_directory
+from gateway.config.kinds.postgres import hosts_of, option_of
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config, Route, RuleSection, Tls
 from gateway.policy import DEFAULT_RULE, Encryption, Sign, WithoutCertificate
@@ -19,6 +21,8 @@ Check = Callable[[Config], Iterator[Finding]]
 
 # The authority and the escrow: one lost key must not close the archive for ever (design §4).
 LEAST_ARCHIVE_RECIPIENTS = 2
+
+_LEAST_TAKEOVER = timedelta(seconds=3)
 
 
 def check(config: Config, *, complete: bool) -> list[Finding]:
@@ -35,6 +39,37 @@ def check(config: Config, *, complete: bool) -> list[Finding]:
 
 def _wrong(path: KeyPath, template: str, example: str = "", **facts: str) -> Finding:
     return Finding(path, template, facts, example)
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    section = config.database
+    server = section.url.startswith("postgresql")
+    if not server:
+        for key, given in (
+            ("password_file", section.password_file is not None),
+            ("unsafe_plain", section.unsafe_plain),
+        ):
+            if given:
+                yield _wrong(("database", key), "SQLite is a file; this is for PostgreSQL")
+        return
+    if section.takeover < _LEAST_TAKEOVER:
+        yield _wrong(
+            ("database", "takeover"),
+            "a network that stutters for a moment would take mail away from a process at work",
+            'takeover = "60s"',
+        )
+    checked = option_of(section.url, "sslmode") in ("verify-full", "verify-ca")
+    inside = all(host.startswith("/") or _is_local(host) for host in hosts_of(section.url))
+    if not checked and not inside and not section.unsafe_plain:
+        # Who can change what comes from there chooses the certificates that mail is sealed for.
+        yield _wrong(
+            ("database", "url"),
+            "the server is not on this machine, and nothing makes sure that it is the one meant",
+            "?sslmode=verify-full&sslrootcert=/etc/sceau/anchors/database-ca.crt at its end, or "
+            "unsafe_plain = true on a wire of your own",
+        )
+    if section.unsafe_plain and checked:
+        yield _wrong(("database", "unsafe_plain"), "unsafe_plain contradicts TLS")
 
 
 def _listen(config: Config) -> Iterator[Finding]:
@@ -114,6 +149,13 @@ def _directories(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.directories", "name", [each.name for each in config.pki.directories])
     for number, directory in enumerate(config.pki.directories):
         yield from check_directory(("pki", "directories", number), directory)
+
+
+def _is_local(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def _crls(config: Config) -> Iterator[Finding]:
@@ -319,6 +361,7 @@ def _repeated(domains: Iterable[tuple[int, str]], table: KeyPath) -> Iterator[Fi
 
 
 _SUBJECTS: tuple[Check, ...] = (
+    _database,
     _listen,
     _relays,
     _networks,

@@ -74,9 +74,18 @@ class Gateway:
 
 @section
 class DatabaseSection:
-    """[database]: where everything is kept. url: absolute, for `gateway.database`."""
+    """[database]: where everything is kept. url: absolute, for `gateway.database`.
+
+    takeover: how long a process of a shared database gives no sign of life until others have what
+    it held.
+    """
 
     url: str = setting(kinds.database_url, example='"sqlite:///data/sceau.db"')
+    password_file: Path | None = setting(
+        kinds.file, example='"keys/database.password"', default=None
+    )
+    unsafe_plain: bool = setting(kinds.boolean, example="true", default=False)
+    takeover: timedelta = setting(kinds.duration, example='"60s"', default=timedelta(seconds=60))
 
 
 @section

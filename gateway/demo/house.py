@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.demo.pki import P12_PASSWORD, Ministry, World
+from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError, free_port
 
 READY_SECONDS = 30.0
@@ -37,6 +39,7 @@ class House:
 
     ldap_url: of the directory; crl_url: base of the CRL server; sink_port: next hop for all mail.
     rules: the [[policy.rules]] and [[policy.partners]] as TOML. environment: added to ours.
+    postgres: a server for the database, whose name there is `database`; otherwise SQLite.
     """
 
     folder: Path
@@ -54,6 +57,9 @@ class House:
     partner_domains: tuple[str, ...] = ("justice.example",)
     listen_port: int = field(default_factory=free_port)
     environment: Mapping[str, str] = field(default_factory=dict)
+    postgres: Postgres | None = None
+    database: str = "sceau"
+    takeover: str = "60s"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,8 +79,12 @@ class House:
 
     def make(self, *, persons: bool = True) -> House:
         """`sceau init`, then the configuration of this world; persons: import keys and consents."""
-        self.run("init", str(self.folder), "--domain", "interieur.example", config=False)
-        self.config.write_text(self._configuration(), "utf-8")
+        where = []
+        if self.postgres is not None:
+            where = ["--database", self.postgres.create(self.database)]
+            where += ["--password-file", str(self.postgres.password_file)]
+        self.run("init", str(self.folder), "--domain", "interieur.example", *where, config=False)
+        self.reconfigure()
         if persons:
             for person in self.world.interieur.people:
                 assert person.p12 is not None
@@ -85,6 +95,22 @@ class House:
                     "--password-file", str(password), "--consent-of", person.name,
                 )  # fmt: skip
         return self
+
+    def another(self, name: str) -> House:
+        """The same installation on another machine: as its manual says, a copy of the folder with
+        the keys of mail in flight shared."""
+        folder = self.folder.with_name(name)
+        skip = shutil.ignore_patterns("data", "working", "serve.log")
+        shutil.copytree(self.folder, folder, ignore=skip)
+        (folder / "data").mkdir(mode=0o700)
+        (folder / "keys" / "working").symlink_to(self.folder / "keys" / "working")
+        other = replace(self, folder=folder, listen_port=free_port(), process=None)
+        other.reconfigure()
+        return other
+
+    def reconfigure(self) -> None:
+        """Write the configuration anew."""
+        self.config.write_text(self._configuration(), "utf-8")
 
     def start(self, *, environment: Mapping[str, str] | None = None) -> House:
         """`sceau serve`; returns when it is ready. Raises NotStartedError with its last words."""
@@ -125,7 +151,7 @@ class House:
     def kill(self) -> None:
         """SIGKILL to the supervisor and all its children at once: a power cut without the power."""
         assert self.process is not None
-        children = _children_of(self.process.pid)
+        children = children_of(self.process.pid)
         for pid in (self.process.pid, *children):
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -221,7 +247,7 @@ postmaster = "postmaster@interieur.example"
 language = "{self.language}"
 
 [database]
-url = "sqlite:///data/sceau.db"
+{self._database()}
 
 [listen]
 address = "127.0.0.1"
@@ -279,6 +305,15 @@ seal = {json.dumps(self.workers)}
 format = "json"
 """
 
+    def _database(self) -> str:
+        if self.postgres is None:
+            return 'url = "sqlite:///data/sceau.db"'
+        return (
+            f'url = "{self.postgres.url(self.database)}"\n'
+            f'password_file = "{self.postgres.password_file}"\n'
+            f'takeover = "{self.takeover}"'
+        )
+
     def _domains(self, ministry: Ministry) -> list[str]:
         if ministry is self.world.justice:
             return list(self.partner_domains)
@@ -303,7 +338,8 @@ def _fingerprint(certificate: Path) -> str:
     return found.fingerprint(hashes.SHA256()).hex(":")
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -7,14 +7,17 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.house import House
 from gateway.demo.judge import Case, Check, judge, open_mail, write_trust
 from gateway.demo.mails import Mail, ham, large, samples
 from gateway.demo.pki import INTERIEUR, JUSTICE, Credential, Fault, Person
+from gateway.demo.postgres import Postgres
 from gateway.demo.sink import Delivery, read_ledger
 from gateway.demo.stage import Stage, stage
 
@@ -47,10 +50,18 @@ class Show:
 
 
 def run(
-    folder: Path, *, mails: Path, corpora: Path | None, say: Callable[[str], None]
+    folder: Path,
+    *,
+    mails: Path,
+    corpora: Path | None,
+    say: Callable[[str], None],
+    postgres: Postgres | None = None,
 ) -> list[Check]:
-    """Everything in order; the checks in the order in which they were made."""
-    with stage(folder) as stage_:
+    """Everything in order; the checks in the order in which they were made.
+
+    postgres: a server that is running for this; otherwise SQLite.
+    """
+    with stage(folder, postgres=postgres) as stage_:
         say(
             "made: two ministries, their CAs and CRLs; running: slapd, CRL server, receiving server"
         )
@@ -286,23 +297,32 @@ def _flip(show: Show) -> None:
     """Change one bit of one entry in a copy of the data and see whether `verify` names it."""
     copy = show.stage.folder / "tampered"
     shutil.copytree(show.house.folder, copy)
-    database = sqlite3.connect(copy / "data" / "sceau.db")
-    with database:
-        (total,) = database.execute("SELECT count(*) FROM log_entries").fetchone()
-        index = total // 2
-        (entry,) = database.execute(
-            "SELECT entry FROM log_entries WHERE entry_index = ?", (index,)
-        ).fetchone()
-        changed = bytearray(entry)
-        changed[len(changed) // 2] ^= 1
-        database.execute(
-            "UPDATE log_entries SET entry = ? WHERE entry_index = ?", (bytes(changed), index)
-        )
-    database.close()
-    tampered = replace(show.house, folder=copy)
+    tampered = replace(show.house, folder=copy, database="tampered")
+    if (server := show.house.postgres) is not None:
+        server.create(tampered.database, copy_of=show.house.database)
+        tampered.reconfigure()
+        with server.connect(tampered.database) as session:
+            session.execute("SET search_path = archive")
+            index = _flip_one(session, "%s")
+    else:
+        with closing(sqlite3.connect(copy / "data" / "sceau.db")) as database, database:
+            index = _flip_one(database, "?")
     done = tampered.json("archive", "verify", check=False)
     show.check(
         "one flipped bit is found and named",
         done[0]["status"] == "invalid" and done[0]["first_bad"] == index,
         f"bit flipped in entry {index}; verify says {done[0]['first_bad']}",
     )
+
+
+def _flip_one(session: Any, place: str) -> int:
+    """Change an entry in the middle; its index. place: how the driver writes a parameter."""
+    (total,) = session.execute("SELECT count(*) FROM log_entries").fetchone()
+    index = int(total) // 2
+    select = "SELECT entry FROM log_entries WHERE entry_index = ?"
+    update = "UPDATE log_entries SET entry = ? WHERE entry_index = ?"
+    (entry,) = session.execute(select.replace("?", place), (index,)).fetchone()
+    changed = bytearray(entry)
+    changed[len(changed) // 2] ^= 1
+    session.execute(update.replace("?", place), (bytes(changed), index))
+    return index

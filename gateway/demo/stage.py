@@ -17,6 +17,7 @@ from gateway.demo.crlserver import CrlServer
 from gateway.demo.directory import Directory
 from gateway.demo.house import House
 from gateway.demo.pki import Keys, World, make_world
+from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError
 from gateway.demo.sink import read_ledger
 
@@ -70,12 +71,15 @@ class Stage:
     crl_server: CrlServer
     directory: Directory
     sink: SinkProcess
+    postgres: Postgres | None = None
 
     def house(self, name: str = "sceau", **options: object) -> House:
         """A Sceau for this stage; not yet made. options: fields of `House`."""
         settings: dict[str, object] = {
             "ldap_url": self.directory.ldaps_url,
             "sink_port": self.sink.port,
+            "postgres": self.postgres,
+            "database": name,
             **options,
         }
         return House(self.folder / name, self.world, **settings)  # type: ignore[arg-type]
@@ -83,11 +87,17 @@ class Stage:
 
 @contextmanager
 def stage(
-    folder: Path, *, keys: Keys | None = None, tls: bool = False, keep_every: int = 1
+    folder: Path,
+    *,
+    keys: Keys | None = None,
+    tls: bool = False,
+    keep_every: int = 1,
+    postgres: Postgres | None = None,
 ) -> Iterator[Stage]:
     """Set it up below `folder`, stop everything at the end.
 
     tls: the sink offers STARTTLS. keep_every: it keeps one mail of so many (see `Sink`).
+    postgres: a running server that the houses have their databases on; otherwise SQLite.
     """
     with ExitStack() as stack:
         crl_server = CrlServer(folder / "world" / "crl")
@@ -100,6 +110,6 @@ def stage(
         sink = SinkProcess.start(
             folder / "sink", world=world if tls else None, keep_every=keep_every
         )
-        made = Stage(folder, world, crl_server, directory, sink)
+        made = Stage(folder, world, crl_server, directory, sink, postgres)
         stack.callback(lambda: made.sink.stop())  # whichever it is by then
         yield made

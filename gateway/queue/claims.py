@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import sqlalchemy as sa
 import structlog
 
 from archive.store import Draft, append
 from gateway import clock
 from gateway.clock import to_micros
 from gateway.database import Database
-from gateway.queue import store
+from gateway.queue import processes, store
 from gateway.queue.jobs import problem_to_json
 
 log = structlog.get_logger()
@@ -21,15 +24,29 @@ def free_claims(
 
     blame: see `store.release_claims`.
     """
-    now = clock.now()
     with database.write() as conn:
-        freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
-        drafts = [
-            Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
-            for archive_id in poisoned
-        ]
-        append(conn, drafts, origin=origin, now=now)
-    if freed:
-        log.warning("claims_freed", worker=worker, messages=len(freed))
-    for archive_id in poisoned:
-        log.error("quarantined", id=archive_id, reason=store.POISON.text)
+        if worker is not None:
+            processes.dismiss(conn, worker)
+        tell = release(conn, origin=origin, org=org, worker=worker, blame=blame)
+    tell()
+
+
+def release(
+    conn: sa.Connection, *, origin: str, org: str, worker: str | None, blame: bool
+) -> Callable[[], None]:
+    """As `free_claims`, in the caller's transaction; what to call once it has committed."""
+    now = clock.now()
+    freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
+    drafts = [
+        Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
+        for archive_id in poisoned
+    ]
+    append(conn, drafts, origin=origin, now=now)
+
+    def tell() -> None:
+        if freed:
+            log.warning("claims_freed", worker=worker, messages=len(freed))
+        for archive_id in poisoned:
+            log.error("quarantined", id=archive_id, reason=store.POISON.text)
+
+    return tell

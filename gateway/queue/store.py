@@ -329,14 +329,18 @@ def planned_too_late(
     They were planned by a clock that ran ahead and was put back; without help they would lie there
     until that time comes. A first attempt is never planned ahead.
     """
+    # Not left to PostgreSQL's INTEGER: a queue time needs 51 bits.
     longest = sa.case(
-        {n: wait // MICROSECOND for n, wait in enumerate((timedelta(0), *waits))},
+        {
+            n: sa.literal(now + wait // MICROSECOND, sa.BigInteger)
+            for n, wait in enumerate((timedelta(0), *waits))
+        },
         value=recipients.c.attempts,
-        else_=waits[-1] // MICROSECOND,
+        else_=sa.literal(now + waits[-1] // MICROSECOND, sa.BigInteger),
     )
     rows = conn.execute(
         sa.select(recipients.c.archive_id, recipients.c.position).where(
-            recipients.c.state == State.QUEUED, recipients.c.next_attempt_at > now + longest
+            recipients.c.state == State.QUEUED, recipients.c.next_attempt_at > longest
         )
     )
     return [(row.archive_id, row.position) for row in rows]

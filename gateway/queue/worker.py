@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
 from gateway.clock import to_micros
+from gateway.database import Database
 from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work, note_fault
@@ -33,6 +34,7 @@ from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job, SealedGroup, problem_from_json
 from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.states import State
+from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
 from pki.evidence import Evidence
@@ -49,9 +51,6 @@ _IN_FLIGHT = 128
 _ROUNDS = 4
 # Seconds to wait for other mail before one that killed a worker is tried again.
 _ALONE = 60.0
-# Seconds between two looks at an empty queue: soon after some work, seldom in a quiet night.
-_IDLE = 0.05
-_IDLE_LONG = 0.25
 
 
 @dataclass(slots=True)
@@ -70,6 +69,7 @@ class Worker:
     evidence: Evidence
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
+    database: Database | None = None  # that can tell of new mail
     _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,13 +79,14 @@ class Worker:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
         rounds = _Tasks()
         deliveries = _Tasks()
+        wake = Wake(self.database)
         # Looking up may wait for a slow directory: it has threads of its own, so that other
         # rounds are sealed meanwhile.
         with (
             ThreadPoolExecutor(_ROUNDS, thread_name_prefix="look-up") as looking,
             ThreadPoolExecutor(1, thread_name_prefix="seal") as sealing,
         ):
-            idle = _IDLE
+            idle = FIRST
             while not stop.is_set():
                 rounds.raise_fault()
                 deliveries.raise_fault()
@@ -94,10 +95,10 @@ class Worker:
                     continue
                 jobs = await self._claim()
                 if not jobs:
-                    await _pause(stop, idle)
-                    idle = min(idle * 1.1, _IDLE_LONG)
+                    await wake.pause(stop, idle)
+                    idle = wake.later(idle)
                     continue
-                idle = _IDLE
+                idle = FIRST
                 hit("claim.committed")
                 if jobs[0].suspect:
                     # It may kill again: what else is in hand is brought to an end first, so that
@@ -109,6 +110,7 @@ class Worker:
                     rounds.start(self._round(jobs, looking, sealing, deliveries))
             await rounds.wait()
             await deliveries.wait()
+        wake.close()
         await self.deliverer.close()
         rounds.raise_fault()
         deliveries.raise_fault()
@@ -299,8 +301,3 @@ class _Tasks:
 async def _first_of(*groups: _Tasks) -> None:
     running = [task for group in groups for task in group.running]
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

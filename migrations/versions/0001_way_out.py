@@ -14,9 +14,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Make all tables."""
-    for name in ("archive", "pki", "gateway"):
-        if op.get_bind().dialect.name == "postgresql":  # SQLite has no schemas
-            op.execute(sa.schema.CreateSchema(name))
     op.create_table(
         "log_content_keys",
         sa.Column("archive_id", sa.String(length=32), nullable=False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.demo.client import Letter, send
 from gateway.demo.house import House
 from gateway.demo.judge import Case, judge, write_trust
 from gateway.demo.mails import samples
+from gateway.demo.postgres import Postgres
 from gateway.demo.run import SENDER, archive_id_of
 from gateway.demo.sink import read_ledger
 from gateway.demo.stage import Stage, stage
@@ -30,11 +32,34 @@ MAILS = 20
 ELSEWHERE = {"notice.written"}
 
 
+# On PostgreSQL a third of them: those that lie beside a commit.
+ON_POSTGRES = (
+    "accept.rows-written",
+    "accept.committed",
+    "claim.committed",
+    "seal.committed",
+    "outcome.rows-written",
+)
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, House]]:
-    folder = tmp_path_factory.mktemp("kills")
-    with stage(folder) as made:
-        house = made.house(retry='["1s"]', workers=2).make()
+    with _scene(tmp_path_factory.mktemp("kills"), None) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def scene_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
+) -> Iterator[tuple[Stage, House]]:
+    with _scene(tmp_path_factory.mktemp("kills-postgres"), postgres) as made:
+        yield made
+
+
+@contextmanager
+def _scene(folder: Path, postgres: Postgres | None) -> Iterator[tuple[Stage, House]]:
+    with stage(folder, postgres=postgres) as made:
+        house = made.house("kills", retry='["1s"]', workers=2).make()
         yield made, house
 
 
@@ -54,7 +79,17 @@ def letters(name: str) -> list[Letter]:
 
 @pytest.mark.parametrize("point", [p for p in POINTS if p not in ELSEWHERE])
 def test_a_kill_loses_nothing(scene: tuple[Stage, House], point: str, tmp_path: Path) -> None:
-    made, house = scene
+    _kill(*scene, point, tmp_path)
+
+
+@pytest.mark.parametrize("point", ON_POSTGRES)
+def test_a_kill_loses_nothing_on_postgresql(
+    scene_on_postgres: tuple[Stage, House], point: str, tmp_path: Path
+) -> None:
+    _kill(*scene_on_postgres, point, tmp_path)
+
+
+def _kill(made: Stage, house: House, point: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.touch()
     before = len(read_ledger(made.sink.folder))

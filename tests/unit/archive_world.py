@@ -21,9 +21,9 @@ from archive.seal import (
 )
 from archive.store import Draft
 from archive.working import WorkingKeys
-from gateway.database import open_database
+from gateway.database import Database, open_database
+from tests.conftest import ORIGIN
 
-ORIGIN = "sceau.test/archive"
 MOMENT = datetime(2026, 11, 21, 19, 0, tzinfo=UTC)
 MAIL = b"From: a@ministere.example\r\nSubject: =?utf-8?q?D=C3=A9cision?=\r\n\r\n" + b"texte " * 99
 
@@ -31,18 +31,23 @@ MAIL = b"From: a@ministere.example\r\nSubject: =?utf-8?q?D=C3=A9cision?=\r\n\r\n
 class World:
     """An open database with an empty log, two archive recipients and a folder of working keys."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database | None = None) -> None:
+        """database: one with an empty log of `ORIGIN`; otherwise one is made in the folder."""
         self.folder = folder
-        self.database = open_database(f"sqlite:///{folder}/archive.db", checkpoint=True)
-        with self.database.write() as conn:
-            models.metadata.create_all(conn)
-            store.create_log(conn, ORIGIN)
+        self.database = database or self._made()
         for name, kind in (("authority", "mlkem768-x25519"), ("escrow", "p256")):
             generate_recipient(name, folder / f"{name}.pub", folder / f"{name}.key", kind=kind)
         self.recipients = [
             load_recipient(folder / f"{name}.pub") for name in ("authority", "escrow")
         ]
         self.working = WorkingKeys(folder / "working")
+
+    def _made(self) -> Database:
+        database = open_database(f"sqlite:///{self.folder}/archive.db", checkpoint=True)
+        with database.write() as conn:
+            models.metadata.create_all(conn)
+            store.create_log(conn, ORIGIN)
+        return database
 
     def __enter__(self) -> World:
         return self
@@ -90,6 +95,8 @@ class World:
             return verify(conn, since=since, open_with=open_with)
 
     def change(self, statement: str, *values: object) -> int:
-        """What an administrator of the database can do."""
+        """What an administrator of the database can do. A place for a value is written `?`."""
         with self.database.write() as conn:
+            if conn.dialect.name == "postgresql":
+                statement = statement.replace("?", "%s")
             return conn.exec_driver_sql(statement, values).rowcount

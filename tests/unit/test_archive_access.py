@@ -13,12 +13,13 @@ from archive.errors import Damaged, NotInArchive, ReadRefused, SearchError
 from archive.index import Extracted, Indexer
 from archive.seal import PrivateKeyUnwrapper, Wrap
 from archive.store import Draft
+from gateway.database import Database
 from tests.unit.archive_world import MAIL, World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
+def world(tmp_path: Path, database: Database) -> Iterator[World]:
+    with World(tmp_path, database) as world:
         yield world
 
 
@@ -66,7 +67,7 @@ def test_the_log_says_who_reads_before_the_key_is_used(world: World) -> None:
 def test_header_fields_are_read_without_the_content_and_logged_as_such(world: World) -> None:
     mail = world.accepted()
     world.append(mail)
-    world.change("UPDATE log_contents SET sealed = x'00'")
+    world.change("UPDATE log_contents SET sealed = ?", b"\0")
     found = read_fields(
         lambda drafts: world.append(*drafts),
         world.database.read,

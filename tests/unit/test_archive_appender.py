@@ -17,6 +17,7 @@ from archive.appender import Appender
 from archive.entry import new_archive_id
 from archive.errors import AppenderBroken, EntryMalformed, LogExists
 from archive.store import Draft
+from gateway.database import Database
 from tests.unit.archive_world import MOMENT, ORIGIN, World
 
 
@@ -50,8 +51,8 @@ class Transactions:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
+def world(tmp_path: Path, database: Database) -> Iterator[World]:
+    with World(tmp_path, database) as world:
         world.change("CREATE TABLE rows (name TEXT UNIQUE)")
         yield world
 
@@ -71,7 +72,7 @@ def appender(transactions: Transactions) -> Iterator[Appender]:
 
 def row(name: str):
     def also(conn: sa.Connection) -> str:
-        conn.exec_driver_sql("INSERT INTO rows VALUES (?)", (name,))
+        conn.execute(sa.text("INSERT INTO rows VALUES (:name)"), {"name": name})
         return name
 
     return also

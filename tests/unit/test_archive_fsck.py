@@ -71,7 +71,7 @@ COLUMNS = [
 def test_one_flipped_bit_anywhere_is_found(world: World, table: str, column: str) -> None:
     """Rows are changed as a failing disk or an administrator would; each flip is put back."""
     rng = random.Random(f"{table}.{column}")
-    primary = [c.name for c in models.metadata.tables[f"archive.{table}"].primary_key]
+    primary = [c.name for c in models.metadata.tables[table].primary_key]
     key_columns = ", ".join(primary)
     for _ in range(12):
         with world.database.read() as conn:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import gateway.queue.models
-import pki.tables
 from archive.errors import NotMine
 from archive.index import Extracted, Indexer
 from archive.reading import load_sealed
 from archive.seal import open_content
 from gateway.clock import to_micros
+from gateway.database import Database
 from gateway.keeper import Keeper
 from gateway.queue import store
 from gateway.queue.jobs import NewMessage
@@ -25,11 +24,8 @@ from tests.unit.archive_world import MAIL, MOMENT, World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
-        with world.database.write() as conn:
-            gateway.queue.models.metadata.create_all(conn)
-            pki.tables.metadata.create_all(conn)
+def world(tmp_path: Path, database: Database) -> Iterator[World]:
+    with World(tmp_path, database) as world:
         yield world
 
 

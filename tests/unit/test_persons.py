@@ -131,8 +131,13 @@ def test_the_database_holds_no_key_in_clear(pki_database: Database) -> None:
     store(pki_database, marie)
     secret = marie.key.private_numbers().d  # type: ignore[union-attr]
     octets = secret.to_bytes((secret.bit_length() + 7) // 8, "big")
-    for file in pki_database.path.parent.iterdir():
-        assert octets not in file.read_bytes()
+    with pki_database.read() as conn:
+        rows = conn.execute(sa.select(person_keys)).all()
+    stored = [value for row in rows for value in row if isinstance(value, bytes)]
+    files = pki_database.folder.iterdir() if pki_database.folder else ()
+    stored += [file.read_bytes() for file in files]
+    assert len(stored) > 2
+    assert not [one for one in stored if octets in one]
 
 
 def test_key_file(tmp_path: Path) -> None:

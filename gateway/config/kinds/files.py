@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.config.faults import Elsewhere, Wrong
 from gateway.config.kinds.plain import closed, kind_of, shown
+from gateway.config.kinds.postgres import postgres_url
 
 
 @kind_of
@@ -43,7 +44,10 @@ def folder(value: str, folder: Path) -> Path:
 
 @kind_of
 def database_url(value: str, folder: Path) -> str:
-    """ "sqlite:///data/sceau.db" below the file's folder, "sqlite:////abs/path" elsewhere."""
+    """ "sqlite:///data/sceau.db" below the file's folder, "sqlite:////abs/path" elsewhere; or
+    "postgresql+psycopg://user@host/name"."""
+    if value.startswith("postgresql"):
+        return postgres_url(value)
     scheme, _, name = value.partition(":///")
     if scheme != "sqlite" or not name or "?" in name:
         raise Wrong("{value} is not a database this version can use", value=shown(value))

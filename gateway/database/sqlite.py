@@ -1,50 +1,38 @@
-"""The database: one place that opens it and that knows what SQLite and PostgreSQL call things.
-
-Tables live in schemas named after the packages (`archive`, `pki`, `gateway`). SQLite has no
-schemas: there the names are translated away, which is why table names are unique across
-packages. All other SQL of the product runs on both.
-"""
+"""SQLite: the database of one machine (docs/decisions/0001)."""
 
 from __future__ import annotations
 
 import fcntl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from gateway.errors import SceauError
-
-SCHEMAS = ("archive", "pki", "gateway")
+from gateway.database.base import Database, DatabaseUnsafe
 
 # Older versions can corrupt a database in WAL mode when several connections write and one
 # resets the log: https://sqlite.org/wal.html ("WAL-reset bug"), fixed in 3.51.3.
 SQLITE_FLOOR = (3, 51, 3)
 
 
-class DatabaseUnsafe(SceauError):
-    """The database or its settings would lose what was committed: the start is refused."""
-
-
-class Database:
-    """An open database. `write()` and `read()` are the only ways to a connection."""
+class SqliteDatabase(Database):
+    """A file, its write-ahead log, and a file lock beside it."""
 
     def __init__(self, engine: sa.Engine, path: Path) -> None:
         self.engine = engine
         self.path = path
+        self.name = str(path)
+        self.folder = path.parent
         self._turn = threading.Lock()
         self._lockfile = path.with_name(path.name + ".turn").open("ab")
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A write transaction; commits at the end of the block, rolls back on an exception.
-
-        When the block is left without an exception the commit is durable (fsync has returned).
-        """
+        """See `Database.write`: fsync has returned when the block is left."""
         # SQLite lets one writer in at a time, and one who waits for BEGIN IMMEDIATE polls with
         # growing sleeps; a file lock hands the turn over at once.
         with self._turn:
@@ -55,9 +43,13 @@ class Database:
             finally:
                 fcntl.flock(self._lockfile, fcntl.LOCK_UN)
 
+    def write_beside(self) -> AbstractContextManager[sa.Connection]:
+        """The same as `write`: there is one writer at a time."""
+        return self.write()
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A read transaction: one consistent state, never waits for writers."""
+        """See `Database.read`."""
         with self.engine.connect().execution_options(sceau_read=True) as connection:
             yield connection
 
@@ -75,33 +67,8 @@ class Database:
         self._lockfile.close()
 
 
-def open_database(url: str, *, checkpoint: bool = False, existing: bool = False) -> Database:
-    """Open `sqlite:///path`. Refuses versions and settings that would lose commits.
-
-    checkpoint: True for the one process that moves the WAL into the database (the keeper, and
-        commands that run alone); the others leave the log to it.
-    existing: refuse to make a new one. On a data disk that is not mounted, an empty database in
-        its place would hide that.
-    Raises DatabaseUnsafe, SceauError.
-    """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise SceauError(
-            "database.url: {url} is not a database this version can use",
-            hint='write "sqlite:///data/sceau.db"',
-            facts={"url": parsed.render_as_string()},
-        )
-    path = Path(parsed.database)
-    if existing and not path.is_file():
-        raise SceauError(
-            "there is no database {path}",
-            hint="sceau init makes the database of a new installation",
-            facts={"path": str(path)},
-        )
-    return _open_sqlite(path, checkpoint=checkpoint)
-
-
-def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
+def open_sqlite(path: Path, *, checkpoint: bool) -> SqliteDatabase:
+    """See `gateway.database.open_database`. Raises DatabaseUnsafe."""
     from pysqlite3 import dbapi2
 
     if dbapi2.sqlite_version_info < SQLITE_FLOOR:
@@ -115,7 +82,7 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         f"sqlite+pysqlite:///{path}",
         module=dbapi2,
         connect_args={"timeout": 30, "check_same_thread": False},
-        execution_options={"schema_translate_map": dict.fromkeys(SCHEMAS)},
+        hide_parameters=True,  # addresses and octets of mail never stand in an error
     )
 
     @event.listens_for(engine, "connect")
@@ -146,4 +113,4 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         # writes later would fail in the middle when another one was faster.
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
-    return Database(engine, path)
+    return SqliteDatabase(engine, path)

@@ -1,0 +1,34 @@
+"""How long a transaction that was rolled back by the database's own trouble is tried again.
+
+Only what is known to have left nothing: a commit whose outcome is unknown is never tried again
+(`archive.appender`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.database.postgres_errors import is_conflict, is_outage
+
+Again = Callable[[Exception, int], float | None]
+
+# Seconds before each further try. A client waits for its 250: who is not served within some
+# seconds is told 451 and comes again. A worker has handed mail to the next hop and only this
+# commit keeps it from being sent twice: it tries for as long as its licence may last.
+BRIEF = (0.1, 0.3, 0.6, 1.0)
+LONG = (0.1, 0.3, 0.6, *[1.0] * 60)
+_CONFLICTS = 5
+
+
+def patience(pauses: tuple[float, ...]) -> Again:
+    """For `Appender(again=…)`: deadlocks and lock time-outs some times at once, outages as long as
+    `pauses` say."""
+
+    def again(error: Exception, tries: int) -> float | None:
+        if is_conflict(error):
+            return 0.0 if tries <= _CONFLICTS else None
+        if is_outage(error) and tries <= len(pauses):
+            return pauses[tries - 1]
+        return None
+
+    return again

@@ -1,0 +1,83 @@
+"""What every session with PostgreSQL begins with: our settings, and a look at the server's.
+
+All of it in one question, because it comes before the first statement of each connection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from gateway.database.base import SCHEMAS, DatabaseUnsafe
+
+# The oldest major version that the tests run on, and that its makers still mend (2026).
+FLOOR = 15
+
+# pg_temp last: otherwise it is looked through first, and a temporary table could stand in for one
+# of ours.
+_SEARCH_PATH = ", ".join((*SCHEMAS, "pg_temp"))
+
+# Longer than any transaction of ours waits for another one. When it is over, the transaction is
+# rolled back and tried again, or told to the client as 451.
+_LOCK_WAIT = "20s"
+# A machine that freezes or drops off the network while it holds the head of the log would stop
+# all the others until TCP gives up, which takes hours.
+_IDLE_IN_TRANSACTION = "30s"
+
+_BEGIN = """
+SELECT current_setting('synchronous_commit'), current_setting('fsync'),
+       current_setting('full_page_writes'), current_setting('server_version_num')::int,
+       pg_is_in_recovery(), current_setting('default_transaction_read_only'),
+       current_setting('server_version'),
+       set_config('search_path', %(path)s, false),
+       set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+                  WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+       set_config('client_min_messages', 'warning', false),
+       set_config('lock_timeout', %(lock)s, false),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, false)
+"""
+
+
+def begin_session(connection: psycopg.Connection[Any], name: str, *, writing: bool) -> None:
+    """Set up a new connection in autocommit. name: of the database, for people.
+
+    Commits of this session wait for the disk whatever the server, the database or the role say,
+    and for a synchronous standby where there is one. `off` is refused all the same: whoever wrote
+    it believes something else about this database than we do, and other programs that write to
+    it, or a restored copy of the role, would act on it.
+
+    Raises DatabaseUnsafe.
+    """
+    # A long look at the archive waits for nobody and holds nothing that others wait for.
+    idle = _IDLE_IN_TRANSACTION if writing else "0"
+    found = connection.execute(
+        _BEGIN, {"path": _SEARCH_PATH, "lock": _LOCK_WAIT, "idle": idle}
+    ).fetchone()
+    assert found is not None
+    synchronous, fsync, full_pages, number, standby, read_only, version = found[:7]
+    facts = {"name": name, "version": version}
+    if number // 10000 < FLOOR:
+        raise DatabaseUnsafe(
+            "{name}: PostgreSQL {version} is too old",
+            hint="PostgreSQL {floor} or newer is needed",
+            facts={**facts, "floor": str(FLOOR)},
+        )
+    for setting, value in (
+        ("fsync", fsync),
+        ("full_page_writes", full_pages),
+        ("synchronous_commit", synchronous),
+    ):
+        if value == "off":
+            raise DatabaseUnsafe(
+                "{name}: {setting} is off: mail that was acknowledged would be lost in a crash",
+                hint="set {setting} = on in postgresql.conf, and take another value away from the "
+                "role and the database (ALTER ROLE … RESET {setting})",
+                facts={**facts, "setting": setting},
+            )
+    if writing and (standby or read_only == "on"):
+        raise DatabaseUnsafe(
+            "{name}: this PostgreSQL takes no writes (a standby, or read only)",
+            hint="name the primary; with several hosts in the address it is found by itself",
+            facts=facts,
+        )

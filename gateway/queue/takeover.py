@@ -1,0 +1,105 @@
+"""Taking over what processes held that give no sign of life any more, on a shared database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.database import Database
+from gateway.queue import processes
+from gateway.queue.claims import release
+from gateway.queue.licence import boot_clock
+from gateway.queue.processes import Process
+
+log = structlog.get_logger()
+
+_TICK = 1.0
+# Somebody who has not looked for so long has not seen that nothing changed.
+_BLIND = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    beats: int
+    since: float
+
+
+class Watch:
+    """One observer. It believes nobody's clock but its own, and that only while it can look."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        origin: str,
+        org: str,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self._database = database
+        self._origin = origin
+        self._org = org
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+        self._looked = clock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. A look that fails is made again."""
+        while not stop.wait(_TICK):
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the database is away; nothing was done
+                log.warning("no_look_at_processes", reason=type(error).__name__)
+
+    def look(self) -> list[str]:
+        """One look; names of those who were dismissed."""
+        with self._database.read() as conn:
+            found = processes.known(conn)
+            stray = processes.nobodys(conn)
+        now = self._clock()
+        if now - self._looked > _BLIND:
+            self._seen.clear()
+        self._looked = now
+        self._seen = {one.name: self._sighting(one, now) for one in found}
+        dead = [
+            one for one in found if now - self._seen[one.name].since >= one.takeover / 1_000_000
+        ]
+        if dead or stray:
+            self._take_over(dead)
+        return [one.name for one in dead]
+
+    def _sighting(self, one: Process, now: float) -> _Seen:
+        before = self._seen.get(one.name)
+        return before if before and before.beats == one.beats else _Seen(one.beats, now)
+
+    def _take_over(self, dead: list[Process]) -> None:
+        take_over(
+            self._database,
+            lambda one: any(d.name == one.name and d.beats == one.beats for d in dead),
+            origin=self._origin,
+            org=self._org,
+            blame=False,  # it was cut off, with its machine or from the database
+        )
+
+
+def take_over(
+    database: Database,
+    which: Callable[[Process], bool],
+    *,
+    origin: str,
+    org: str,
+    blame: bool,
+) -> None:
+    """Dismiss these processes and hand out again what nobody holds by then, in one transaction."""
+    with database.write() as conn:
+        for one in processes.known(conn):
+            if which(one) and processes.dismiss(conn, one.name, beats=one.beats):
+                log.error("process_dismissed", name=one.name, node=one.node, role=one.role)
+        said = [
+            release(conn, origin=origin, org=org, worker=name, blame=blame)
+            for name in processes.nobodys(conn)
+        ]
+    for tell in said:
+        tell()

@@ -1,0 +1,66 @@
+"""What an administrator does to a PostgreSQL while the product uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway.demo.postgres import Postgres
+
+
+@contextmanager
+def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
+    """A setting of the whole server, in force; taken back at the end."""
+    with server.connect() as session:
+        session.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        _reload(session, name, value)
+        try:
+            yield
+        finally:
+            session.execute(f"ALTER SYSTEM RESET {name}")
+            (default,) = session.execute(
+                "SELECT boot_val FROM pg_settings WHERE name = %s", (name,)
+            ).fetchone()
+            _reload(session, name, default or "")
+
+
+def _reload(session, name: str, value: str) -> None:
+    session.execute("SELECT pg_reload_conf()")
+    until = time.monotonic() + 5
+    while session.execute("SELECT current_setting(%s)", (name,)).fetchone() != (value,):
+        assert time.monotonic() < until, name
+        time.sleep(0.01)
+
+
+def sessions(server: Postgres, database: str, *, waiting_for: str = "") -> list[int]:
+    """Process ids of other sessions in a database. waiting_for: only those that wait for this."""
+    with server.connect() as session:
+        rows = session.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend' AND (%s = '' OR wait_event = %s)",
+            (database, waiting_for, waiting_for),
+        ).fetchall()
+    return [pid for (pid,) in rows]
+
+
+def wait_for_session(server: Postgres, database: str, waiting_for: str) -> int:
+    """The one session that waits for this, once there is one."""
+    until = time.monotonic() + 10
+    while not (found := sessions(server, database, waiting_for=waiting_for)):
+        assert time.monotonic() < until, f"nobody waits for {waiting_for}"
+        time.sleep(0.01)
+    return found[0]
+
+
+def cancel(server: Postgres, pid: int) -> None:
+    """What a cancelled query does."""
+    with server.connect() as session:
+        session.execute("SELECT pg_cancel_backend(%s)", (pid,))
+
+
+def terminate(server: Postgres, *pids: int) -> None:
+    """End sessions; returns when they are gone."""
+    with server.connect() as session:
+        for pid in pids:
+            session.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
