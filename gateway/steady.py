@@ -15,7 +15,7 @@ import structlog
 
 log = structlog.get_logger()
 
-# More than this apart, one of the two has been set. Slewing (NTP) is far slower.
+# Further apart than this between two looks, the clock was set. What NTP corrects is less.
 _TOLERANCE = timedelta(seconds=60)
 _LONGEST = timedelta(minutes=15)
 
@@ -28,7 +28,8 @@ class SteadyClock:
     ) -> None:
         self.need = need
         self._monotonic = monotonic
-        self._anchor: tuple[datetime, float] | None = None
+        self._last: tuple[datetime, float] | None = None
+        self._begun = 0.0  # of the monotonic clock: since when the other runs evenly
 
     @classmethod
     def for_expiry(cls, expire: timedelta) -> SteadyClock:
@@ -38,12 +39,13 @@ class SteadyClock:
     def believed(self, now: datetime) -> bool:
         """Whether the clock, which shows `now`, has run evenly for long enough."""
         ticks = self._monotonic()
-        if self._anchor is None:
-            self._anchor = now, ticks
-        since, begun = self._anchor
-        drift = (now - since) - timedelta(seconds=ticks - begun)
-        if abs(drift) > _TOLERANCE:
-            log.error("clock_jumped", seconds=round(drift.total_seconds()))
-            self._anchor = now, ticks
-            begun = ticks
-        return ticks - begun >= self.need.total_seconds()
+        if self._last is None:
+            self._begun = ticks
+        else:
+            before, then = self._last
+            drift = (now - before) - timedelta(seconds=ticks - then)
+            if abs(drift) > _TOLERANCE:
+                log.error("clock_jumped", seconds=round(drift.total_seconds()))
+                self._begun = ticks
+        self._last = now, ticks
+        return ticks - self._begun >= self.need.total_seconds()
