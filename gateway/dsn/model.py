@@ -41,9 +41,10 @@ class Report:
     """One recipient.
 
     status: enhanced code (RFC 3463). said: "550 5.1.1 no such user" (the peer's words, with its
-        code), or ours about the connection, or "". reason: ours about the mail. remote_mta: the peer's name,
-        or "". last_attempt: aware; None where nothing was tried. orcpt: original recipient as the
-        client gave it, or "". until: aware; when an open one will be given up, None where never.
+        code), or ours about the connection, or "". reason: ours about the mail.
+    remote_mta: the peer's name, or "". last_attempt: aware; None where nothing was tried.
+    orcpt: original recipient as the client gave it, or "".
+    until: aware; when an open one will be given up, None where never.
     expired: he is given up because time is over.
     """
 

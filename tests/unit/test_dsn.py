@@ -198,8 +198,7 @@ SUBJECTS = {
 }
 SENTENCES = {
     Event.FAILED: (
-        "is undeliverable: it could not be delivered to the recipients below. Delivery has failed "
-        "for good (permanent failure), it will not be tried again.",
+        "is undeliverable: it could not be delivered to the recipients below.",
         "n'a pas pu être remis aux destinataires ci-dessous (undeliverable). L'échec est définitif",
     ),
     Event.DELAYED: (
@@ -207,8 +206,7 @@ SENTENCES = {
         "De nouveaux essais auront lieu jusqu'au 26/11/2026 18:30 UTC.",
     ),
     Event.HELD: (
-        "is held for review: it has not been sent yet to the recipients below and waits for a "
-        "decision",
+        "is held for review: it has not been sent yet to the recipients below and waits for",
         "est en attente de vérification (held for review) : il n'a pas encore été envoyé",
     ),
     Event.RELAYED: (
@@ -374,7 +372,7 @@ def test_for_who_knows_smtputf8_addresses_stand_as_they_are() -> None:
     data = made(bob, raw=original, smtputf8=True)
     assert data.isascii()
     message = email.message_from_bytes(data)
-    text, status, returned = message.get_payload()
+    _, status, returned = message.get_payload()
     assert status.get_content_type() == "message/global-delivery-status"
     assert returned.get_content_type() == "message/global-headers"
     fields = quopri.decodestring(_body(data, b"message/global-delivery-status")).decode()

@@ -31,12 +31,14 @@ def rcpt(parameters: str, *, smtputf8: bool = False) -> RcptOptions:
 
 
 def refused(command: str, parameters: str, *, smtputf8: bool = False) -> tuple[int, str]:
-    with pytest.raises(Refusal) as info:
+    try:
         if command == "MAIL":
             parse_mail(f"FROM:<a@example.org> {parameters}", extended=True)
         else:
             rcpt(parameters, smtputf8=smtputf8)
-    return info.value.code, info.value.status
+    except Refusal as refusal:
+        return refusal.code, refusal.status
+    return 250, ""
 
 
 MAIL_TAKEN = [
@@ -146,7 +148,12 @@ def test_what_is_wrong_is_501(command: str, parameters: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "parameters"),
-    [("MAIL", "NOTIFY=NEVER"), ("MAIL", "ORCPT=rfc822;b"), ("RCPT", "RET=FULL"), ("RCPT", "ENVID=a")],
+    [
+        ("MAIL", "NOTIFY=NEVER"),
+        ("MAIL", "ORCPT=rfc822;b"),
+        ("RCPT", "RET=FULL"),
+        ("RCPT", "ENVID=a"),
+    ],
 )
 def test_what_belongs_to_the_other_command_is_555(command: str, parameters: str) -> None:
     assert refused(command, parameters) == (555, "5.5.4")

@@ -39,7 +39,8 @@ def test_after_a_start_it_is_believed_when_it_has_run_for_a_while() -> None:
 def test_a_jump_in_either_direction_begins_the_while_anew() -> None:
     for jump in (timedelta(days=10), timedelta(days=-10), minutes(2)):
         clocks = Clocks()
-        clocks.after(minutes(20))
+        clocks.after(minutes(0))
+        assert clocks.after(minutes(20))
         assert not clocks.after(minutes(1), jump=jump)
         assert not clocks.after(minutes(14))
         assert clocks.after(minutes(1))
@@ -47,7 +48,8 @@ def test_a_jump_in_either_direction_begins_the_while_anew() -> None:
 
 def test_a_jump_is_seen_whenever_somebody_looks() -> None:
     clocks = Clocks()
-    clocks.after(minutes(20))
+    clocks.after(minutes(0))
+    assert clocks.after(minutes(20))
     clocks.ticks += 3600  # a quiet hour, in which the clock was set
     clocks.wall += timedelta(hours=1, days=10)
     assert not clocks.steady.believed(clocks.wall)
@@ -55,6 +57,7 @@ def test_a_jump_is_seen_whenever_somebody_looks() -> None:
 
 def test_what_ntp_corrects_is_no_jump() -> None:
     clocks = Clocks()
+    clocks.after(minutes(0))
     clocks.after(minutes(20))
     for _ in range(100):
         assert clocks.after(minutes(1), jump=timedelta(seconds=2))
