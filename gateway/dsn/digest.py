@@ -7,7 +7,6 @@ No notice about a mail but a letter: text/plain. It names ids, envelope addresse
 from __future__ import annotations
 
 import secrets
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from gateway.dsn.encoding import (
     quoted_printable,
     words,
 )
-from gateway.dsn.human import TEXTS
+from gateway.dsn.human import INDENT, TEXTS, filled
 from gateway.dsn.language import Language
 from gateway.i18n import translate
 from pki.errors import Problem
@@ -73,7 +72,7 @@ _WORDS: dict[Language, _Words] = {
         "Held mail will be given up soon ({count})",
         "On the mail gateway {host} mail is held and waits for your decision. What nobody decides "
         "about goes back to its sender as undeliverable, at the time named here:",
-        "{date}  {id}\n    from <{sender}> to <{recipient}>\n    {reason}",
+        "{date}  {id}\n    from <{sender}> to <{recipient}>",
         "and {count} more.",
         "sceau queue show ID tells more; sceau queue release ID has it decided anew, sceau queue "
         "bounce ID gives it up now. This letter comes once a day while there is such mail.",
@@ -83,7 +82,7 @@ _WORDS: dict[Language, _Words] = {
         "Sur la passerelle de messagerie {host}, des messages sont en attente (held) de votre "
         "décision. Sans décision, chacun reviendra à son expéditeur comme non remis, à la date "
         "indiquée :",
-        "{date}  {id}\n    de <{sender}> à <{recipient}>\n    {reason}",
+        "{date}  {id}\n    de <{sender}> à <{recipient}>",
         "et {count} autres.",
         "sceau queue show ID en dit plus ; sceau queue release ID fait reprendre la décision, "
         "sceau queue bounce ID abandonne le message tout de suite. Cette lettre vient une fois "
@@ -107,24 +106,22 @@ def held_warning(
     message_id: for tests; random when empty.
     """
     said = _WORDS[language]
-    paragraphs = [textwrap.fill(said.opening.format(host=reporting_mta), 76)]
+    paragraphs = [filled(said.opening.format(host=reporting_mta))]
     for line in lines[:_LINES]:
         ends = (line.since + expire).astimezone(UTC).strftime(TEXTS[language].date_format)
-        reason = line.reason
-        paragraphs.append(
-            said.line.format(
-                date=ends,
-                id=line.archive_id,
-                sender=one_line_for_people(line.sender),
-                recipient=one_line_for_people(line.recipient),
-                reason=""
-                if reason is None
-                else one_line_for_people(translate(reason.template, reason.facts, language)),
-            ).rstrip()
+        said_of_it = said.line.format(
+            date=ends,
+            id=line.archive_id,
+            sender=one_line_for_people(line.sender),
+            recipient=one_line_for_people(line.recipient),
         )
+        if line.reason is not None:
+            reason = translate(line.reason.template, line.reason.facts, language)
+            said_of_it += "\n" + filled(one_line_for_people(reason), INDENT, INDENT)
+        paragraphs.append(said_of_it)
     if len(lines) > _LINES:
         paragraphs.append(said.more.format(count=len(lines) - _LINES))
-    paragraphs.append(textwrap.fill(said.closing, 76))
+    paragraphs.append(filled(said.closing))
     text = ("\n\n".join(paragraphs) + "\n").encode().replace(b"\n", b"\r\n")
     encoding, body = b"7bit", text
     if not is_seven_bit(text):

@@ -41,7 +41,7 @@ ENGLISH = Texts(
         Event.HELD: "Without a decision by {date} it will come back as undeliverable.",
     },
     reason="Reason: {reason} ({status})",
-    said="The mail server {host} said: {text}",
+    said="The mail server {host} said:",
     detail="Detail: {text}",
     expired="Given up: delivery time expired",
     headers_only=(

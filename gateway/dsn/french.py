@@ -43,7 +43,7 @@ FRENCH = Texts(
         Event.HELD: "Sans décision avant le {date}, il vous reviendra comme non remis.",
     },
     reason="Raison : {reason} ({status})",
-    said="Le serveur de messagerie {host} a répondu : {text}",
+    said="Le serveur de messagerie {host} a répondu :",
     detail="Précision : {text}",
     expired="Abandon : délai de remise expiré (delivery time expired)",
     headers_only=(

@@ -19,7 +19,7 @@ from gateway.i18n import translate
 TEXTS: dict[Language, Texts] = {"en": ENGLISH, "fr": FRENCH}
 
 _WIDTH = 76
-_INDENT = "    "
+INDENT = "    "
 _PARAGRAPH = re.compile(r"\n\n")
 
 
@@ -68,10 +68,10 @@ def _human(
     if event in texts.until and len(times) == len(reports):
         opening += " " + texts.until[event].format(date=_day(min(times), texts))
     paragraphs += _PARAGRAPH.split(opening)
-    written = [textwrap.fill(text, _WIDTH, break_long_words=False) for text in paragraphs]
+    written = [filled(text) for text in paragraphs]
     written += [_recipient(event, report, texts, language) for report in reports]
     if about.secret and event is Event.FAILED:
-        written.append(textwrap.fill(texts.headers_only, _WIDTH))
+        written.append(filled(texts.headers_only))
     last = [texts.help, texts.archive_id.format(id=about.archive_id)]
     if message_id:
         last.append(texts.message_id.format(id=message_id))
@@ -88,24 +88,27 @@ def _recipient(event: Event, report: Report, texts: Texts, language: Language) -
         lines.append(texts.expired)
     said, host = one_line(report.said), host_of(report.remote_mta)
     if said and host and is_reply(said):
-        lines.append(texts.said.format(host=host, text=said))
+        # On a line of its own: it is what gets copied into a search.
+        lines += [texts.said.format(host=host), INDENT + said]
     elif said:
         lines.append(texts.detail.format(text=said))
     elif report.reason is not None:
         reason = translate(report.reason.template, report.reason.facts, language)
         lines.append(texts.detail.format(text=one_line_for_people(reason)))
-    filled = [
-        textwrap.fill(
-            line,
-            _WIDTH,
-            initial_indent=_INDENT,
-            subsequent_indent=_INDENT * 2,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in lines
-    ]
-    return "\n".join([f"<{one_line_for_people(report.address)}>", *filled])
+    written = [filled(line, INDENT, INDENT * 2) for line in lines]
+    return "\n".join([f"<{one_line_for_people(report.address)}>", *written])
+
+
+def filled(text: str, first: str = "", others: str = "") -> str:
+    """Lines of 76 characters. first, others: what they begin with."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _day(moment: datetime, texts: Texts) -> str:
