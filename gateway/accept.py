@@ -172,6 +172,7 @@ class Intake:
             accepted_at=accepted_at,
             expires_at=accepted_at + self.expire // timedelta(microseconds=1),
             recipients=submission.rcpt_to,
+            options=submission.rcpt_options,
         )
 
         await self._batches.commit(Accepted(draft, row))
@@ -241,7 +242,8 @@ def accepted_fields(submission: Submission) -> dict[str, bytes]:
     """The open fields of an `accepted` entry: envelope, connection, how the sender was proved.
 
     The connection is one field, so that it can end earlier than the content; every recipient is a
-    field of his own, so that a Bcc name can be withheld from a bundle that still verifies.
+    field of his own, so that a Bcc name can be withheld from a bundle that still verifies. What was
+    asked for him (RFC 3461) may name him again, and is a field of its own for the same reason.
     """
     peer = submission.peer
     connection = {
@@ -258,6 +260,11 @@ def accepted_fields(submission: Submission) -> dict[str, bytes]:
         "envelope.parameters": _json(submission.parameters),
     }
     fields.update(recipient_fields("envelope.to", submission.rcpt_to))
+    if submission.rcpt_options:
+        for n, address in enumerate(submission.rcpt_to):
+            if asked := submission.rcpt_options.get(address):
+                wishes = {"notify": asked.notify, "orcpt": asked.orcpt}
+                fields[f"envelope.dsn.{n:06d}"] = _json({k: v for k, v in wishes.items() if v})
     return fields
 
 

@@ -7,38 +7,26 @@ did not say, and what is recorded is committed by the worker in one transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
 
-from archive.entry import new_archive_id
-from archive.errors import ArchiveError
-from archive.recipients import ArchiveRecipient
-from archive.seal import seal
 from archive.store import Draft
-from archive.working import WorkingKeys
-from gateway.accept import notice_fields, recipient_fields
-from gateway.clock import from_micros, to_micros
-from gateway.dsn import FailedRecipient, failure_notice
+from gateway.accept import recipient_fields
+from gateway.clock import to_micros
 from gateway.failpoints import hit
+from gateway.mail import RcptOptions
 from gateway.outbound import Failure
-from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
+from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
 from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer, Outcome, Result
+from gateway.smtp.notify import NEVER
+from gateway.smtp.wishes import Wishes
 from pki.errors import Problem
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A notice to be queued, with its archive entry."""
-
-    draft: Draft
-    message: NewMessage
 
 
 async def send(
@@ -75,9 +63,27 @@ async def _send_group(
         eight_bit=not group.emitted.isascii(),
         smtputf8="SMTPUTF8" in job.parameters,
         on_dot_sent=lambda: hit("deliver.dot-sent"),
+        wishes=_wishes(job, group, members),
     )
     hit("deliver.reply-read")
     return list(zip(members, outcomes, strict=True))
+
+
+def _wishes(job: Job, group: SealedGroup, members: Sequence[Recipient]) -> Wishes:
+    """What the next hop is told that the sender asked of notices.
+
+    Of an encrypted mail only the header shall come back, whatever was asked: behind the next hop
+    another gateway may open it, and RET=FULL would have the plaintext sent back in a notice
+    (docs/decisions/0009).
+    """
+    if not job.sender:
+        # RFC 3461 §6.1: of a notice nobody reports anything.
+        return Wishes(recipients={m.address: RcptOptions(NEVER, m.orcpt) for m in members})
+    return Wishes(
+        ret="HDRS" if group.treatment == "encrypted" else job.parameters.get("RET", ""),
+        envid=job.parameters.get("ENVID", ""),
+        recipients={m.address: RcptOptions(m.notify, m.orcpt) for m in members},
+    )
 
 
 def record_outcomes(
@@ -93,7 +99,7 @@ def record_outcomes(
     failures: list[Failure] = []
     for recipient, outcome in outcomes:
         assert recipient.group_id is not None
-        kind = _settle(recipient, outcome, micros)
+        kind = _settle(job, recipient, outcome, micros)
         if kind == "failed":
             encrypted = groups[recipient.group_id].treatment == "encrypted"
             problem = _problem(outcome, kind)
@@ -117,13 +123,13 @@ def record_outcomes(
     return drafts, failures
 
 
-def _settle(recipient: Recipient, outcome: Outcome, now: int) -> str:
+def _settle(job: Job, recipient: Recipient, outcome: Outcome, now: int) -> str:
     if outcome.result is Result.DELIVERED:
         recipient.state = State.DELIVERED
         recipient.next_attempt_at = None
         recipient.reason = ""
         return "delivered"
-    final = outcome.result is Result.PERMANENT or now >= recipient.expires_at
+    final = outcome.result is Result.PERMANENT or job.expired(recipient, now)
     recipient.reason = problem_to_json(_problem(outcome, "failed" if final else "deferred"))
     if final:
         recipient.state = State.FAILED
@@ -138,90 +144,7 @@ def _problem(outcome: Outcome, kind: str) -> Problem:
 
 def _facts(outcome: Outcome) -> dict[str, str]:
     reply = f"{outcome.code} {outcome.status} {outcome.text}" if outcome.code else outcome.text
-    return {"host": outcome.host or "-", "text": reply}
-
-
-@dataclass(frozen=True, slots=True)
-class Notices:
-    """Writes DSNs: what a sender must know of recipients who will not get the mail."""
-
-    org: str
-    hostname: str
-    postmaster: str
-    language: str
-    recipients: tuple[ArchiveRecipient, ...]
-    working_keys: WorkingKeys
-    expire_micros: int
-
-    def write(
-        self, job: Job, failures: Sequence[Failure], *, original: Callable[[], bytes], now: datetime
-    ) -> Notice | None:
-        """The notice for these failures; None when the mail has the null sender (RFC 5321 §6.1:
-        never a notice for a notice).
-
-        original: gives the mail as it came; only called when a notice is written. Where it raises
-            ArchiveError or KeyError, the notice comes without a part of the mail: a mail that
-            cannot be opened any more is one whose sender must hear all the more.
-        """
-        if not failures or not job.sender:
-            return None
-        failed = [
-            FailedRecipient(
-                address=failure.recipient.address,
-                status=failure.status,
-                diagnostic=failure.problem.facts.get("text", "")
-                if failure.problem.code.startswith("delivery.")
-                else failure.problem.text,
-                remote_mta=failure.problem.facts.get("host", ""),
-                last_attempt=now,
-            )
-            for failure in failures
-        ]
-        content = failure_notice(
-            reporting_mta=self.hostname,
-            postmaster=self.postmaster,
-            original=_readable(original, job.archive_id),
-            original_sender=job.sender,
-            failed=failed,
-            arrival=from_micros(job.accepted_at),
-            moment=now,
-            archive_id=job.archive_id,
-            language="fr" if self.language == "fr" else "en",
-            headers_only=any(failure.encrypted for failure in failures),
-        )
-        archive_id = new_archive_id()
-        sealed = seal(content, {}, self.recipients, self.working_keys.current(now), archive_id)
-        micros = to_micros(now)
-        return Notice(
-            Draft(
-                "accepted",
-                self.org,
-                archive_id,
-                notice_fields(job.sender, job.archive_id, now),
-                sealed,
-            ),
-            NewMessage(
-                archive_id=archive_id,
-                org=self.org,
-                kind="notice",
-                sender="",
-                author="",
-                parameters={},
-                sha256=sealed.content_sha256,
-                size=len(content),
-                accepted_at=micros,
-                expires_at=micros + self.expire_micros,
-                recipients=(job.sender,),
-            ),
-        )
-
-
-def _readable(original: Callable[[], bytes], archive_id: str) -> bytes:
-    try:
-        return original()
-    except (ArchiveError, KeyError) as error:
-        log.error("notice_without_original", id=archive_id, reason=str(error))
-        return b""
+    return {"host": outcome.host or "-", "text": outcome.said or reply}
 
 
 def failed_drafts(job: Job, failures: Sequence[Failure], *, by: str = "") -> list[Draft]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -33,7 +34,8 @@ _BATCH = 500
 class Keeper:
     """CRLs ahead of need, the write-ahead log moved into the database, working keys ended.
 
-    waits: between attempts, as the workers have them.
+    waits: between attempts, as the workers have them. tasks: what else is to be done every half
+        minute; each takes the moment.
     """
 
     database: Database
@@ -44,6 +46,7 @@ class Keeper:
     index: Path
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
+    tasks: Sequence[Callable[[datetime], None]] = ()
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
 
@@ -63,6 +66,8 @@ class Keeper:
             self._settle_due = moment + _SETTLE
             self._attempt(lambda: self.mend_plans(moment))
             self._attempt(lambda: self.end_working_keys(moment))
+            for task in self.tasks:
+                self._attempt(partial(task, moment))
 
     def _attempt(self, task: Callable[[], None]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,13 +19,30 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class RcptOptions:
+    """What a client asked for one recipient (RFC 3461 §4.1, §4.2).
+
+    notify: "" where nothing was said, "NEVER", or those of SUCCESS, FAILURE and DELAY that were
+        named, in this order, joined by commas.
+    orcpt: original recipient, "rfc822;bob@example.net", encoded as it was given; "" for none.
+    """
+
+    notify: str = ""
+    orcpt: str = ""
+
+
+NOTHING_ASKED = RcptOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """One mail as the SMTP session took it: envelope, bytes after dot-unstuffing, proof.
 
     raw: exactly what came after DATA, dots unstuffed, ending in CRLF; never changed again (I6).
     mail_from: reverse-path without angle brackets; "" is the null sender.
     rcpt_to: forward-paths in the order given, duplicates (same octets) removed.
-    parameters: ESMTP parameters of MAIL that are kept (BODY, SMTPUTF8).
+    parameters: ESMTP parameters of MAIL that are kept (BODY, SMTPUTF8, RET, ENVID).
+    rcpt_options: by forward-path; those who are not in it were given without any.
     """
 
     raw: bytes
@@ -33,3 +51,4 @@ class Submission:
     peer: Peer
     received_at: datetime
     parameters: dict[str, str] = field(default_factory=dict)
+    rcpt_options: Mapping[str, RcptOptions] = field(default_factory=dict)

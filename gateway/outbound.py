@@ -46,6 +46,7 @@ from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient as EnvelopeRecipient
 from gateway.smime.encrypt import encrypt
 from gateway.smime.sign import Signed, sign
+from gateway.statuses import status_for
 from pki.addresses import canonical
 from pki.errors import AddressError, Problem
 from pki.models import Finding
@@ -360,13 +361,15 @@ class Outbound:
         held: bool,
     ) -> None:
         """Held until a person decides, or asked again by the schedule until the mail expires."""
-        if not held and to_micros(moment) >= recipient.expires_at:
-            self._refuse(work, recipient, problem, record, encrypted=True, status="5.4.7")
+        if not held and work.job.expired(recipient, to_micros(moment)):
+            status = status_for(problem, "4")
+            self._refuse(work, recipient, problem, record, encrypted=True, status=status)
             return
         before = (recipient.state, recipient.reason)
         if held:
             recipient.state = State.HELD
             recipient.next_attempt_at = None
+            recipient.held_at = to_micros(moment)
         recipient.reason = problem_to_json(problem)
         recipient.decision = record
         if before == (recipient.state, recipient.reason):
@@ -392,9 +395,10 @@ class Outbound:
         record: str,
         *,
         encrypted: bool,
-        status: str = "5.7.1",
+        status: str = "",
     ) -> None:
         recipient.decision = record
+        status = status or status_for(problem, "5")
         work.failures.append(Failure(recipient, problem, status, encrypted))
 
     def _received(self, job: Job) -> bytes:
@@ -425,8 +429,9 @@ def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) ->
         if recipient.group_id is not None:
             continue  # sealed by an earlier attempt: it goes out from the stored octets
         recipient.reason = problem_to_json(problem)
-        if to_micros(moment) >= recipient.expires_at:
-            work.failures.append(Failure(recipient, problem, "5.4.7", encrypted=True))
+        if work.job.expired(recipient, to_micros(moment)):
+            status = status_for(problem, "4")
+            work.failures.append(Failure(recipient, problem, status, encrypted=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,15 +22,17 @@ from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.config import Tls
 from gateway.database.patience import BRIEF, LONG, patience
-from gateway.deliver import Notices
 from gateway.directories import make_client, make_groups
+from gateway.dsn import Languages
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
+from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.mime.text import extract
 from gateway.node import node_name
+from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.queue.licence import Licence
 from gateway.queue.processes import report_index
@@ -41,6 +43,7 @@ from gateway.signers import Signers
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
+from gateway.steady import SteadyClock
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.errors import PkiError
 from pki.evidence import Evidence
@@ -370,10 +373,29 @@ class Wiring(Installation):
             org=self.config.gateway.organisation,
             hostname=self.config.gateway.hostname,
             postmaster=self.config.gateway.postmaster,
-            language=self.config.gateway.language.value,
+            languages=Languages(
+                self.config.gateway.language.value,
+                {
+                    domain: each.language.value
+                    for each in self.config.gateway.languages
+                    for domain in each.domains
+                },
+            ),
             recipients=self.archive_recipients,
             working_keys=self.working_keys,
-            expire_micros=self.config.queue.expire // timedelta(microseconds=1),
+            expire=self.config.queue.expire,
+            warn=self.config.queue.warn,
+            held_expire=self.config.queue.held_expire,
+        )
+
+    @cached_property
+    def held_mail(self) -> HeldMail:
+        """Tells of held mail, and ends it."""
+        return HeldMail(
+            database=self.database,
+            origin=self.config.archive.origin,
+            notices=self.notices,
+            unwrapper=self.unwrapper,
         )
 
     def worker(self, name: str) -> Worker:
@@ -392,6 +414,7 @@ class Wiring(Installation):
             waits=self.config.queue.retry,
             now=clock.now,
             database=self.database,
+            steady=SteadyClock.for_expiry(self.config.queue.expire),
         )
 
     @cached_property
@@ -406,6 +429,7 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
+            tasks=(self.held_mail.once,),
         )
 
     @property

@@ -44,6 +44,8 @@ def configure(parser: ArgumentParser) -> None:
         act = verbs.add_parser(verb, help=texts[verb])
         act.add_argument("ids", nargs="+", metavar="ID", help="archive id")
         act.add_argument("--reason", default="", help="why; stands in the log")
+        if verb == "hold":
+            act.add_argument("--tell", action="store_true", help="send a notice to the sender")
         act.set_defaults(run=_act)
         add_config(act)
         add_json(act)
@@ -149,12 +151,15 @@ def _act(args: Namespace) -> int:
     wiring = Wiring.from_file(config_path(args, os.environ))
     code = DONE
     for archive_id in args.ids:
-        done = _act_on(wiring, args.verb, archive_id, args.reason, output)
+        tell = args.verb == "hold" and args.tell
+        done = _act_on(wiring, args.verb, archive_id, args.reason, output, tell=tell)
         code = max(code, DONE if done else NO)
     return code
 
 
-def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Output) -> bool:
+def _act_on(
+    wiring: object, verb: str, archive_id: str, reason: str, output: Output, *, tell: bool
+) -> bool:
     from gateway.cli.border import explained
     from gateway.cli.queue_acts import perform
     from gateway.errors import SceauError
@@ -165,7 +170,7 @@ def _act_on(wiring: object, verb: str, archive_id: str, reason: str, output: Out
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            perform(wiring, verb, archive_id, by=operator(), reason=reason)
+            perform(wiring, verb, archive_id, by=operator(), reason=reason, tell=tell)
         except SceauError as error:
             if isinstance(error, Busy) and time.monotonic() < end:
                 time.sleep(0.2)

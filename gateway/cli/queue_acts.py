@@ -8,12 +8,18 @@ from archive.seal import open_content
 from archive.store import append, load_sealed
 from gateway import clock
 from gateway.errors import NotFound
+from gateway.notices import Telling
 from gateway.queue import acts, store
 from gateway.wiring import Wiring
 
 
-def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str) -> None:
-    """Do `verb` (retry, hold, release, bounce). Raises NotFound, Busy, SceauError."""
+def perform(
+    wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str, tell: bool = False
+) -> None:
+    """Do `verb` (retry, hold, release, bounce). Raises NotFound, Busy, SceauError.
+
+    tell: the sender of held mail gets a notice.
+    """
     now = clock.now()
     with wiring.database.write() as conn:
         try:
@@ -22,20 +28,24 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
             raise NotFound(
                 "there is no message {id} in the queue", facts={"id": archive_id}
             ) from None
+        told: list[Telling] = []
         if verb == "bounce":
             drafts, failures = acts.bounce(conn, job, by=by, reason=reason, now=now)
-            notice = wiring.notices.write(
-                job, failures, original=lambda: _content(wiring, conn, archive_id), now=now
-            )
-            if notice is not None:
-                store.enqueue(conn, [notice.message])
-                drafts.append(notice.draft)
+            told = wiring.notices.of_failures(job, failures, attempted=None)
         elif verb == "release":
             expire = wiring.config.queue.expire
             drafts = acts.release(conn, job, by=by, reason=reason, now=now, expire=expire)
         else:
             act = {"retry": acts.retry, "hold": acts.hold}[verb]
             drafts = act(conn, job, by=by, reason=reason, now=now)
+            if tell:
+                told = wiring.notices.of_held(job, job.recipients, now=now, asked=True)
+                store.save_recipients(conn, [(archive_id, r) for r in job.recipients])
+        notices = wiring.notices.write(
+            job, told, original=lambda: _content(wiring, conn, archive_id), now=now
+        )
+        store.enqueue(conn, [notice.message for notice in notices])
+        drafts += [draft for notice in notices for draft in notice.drafts]
         append(conn, drafts, origin=wiring.config.archive.origin, now=now)
 
 

@@ -339,6 +339,21 @@ def _queue(config: Config) -> Iterator[Finding]:
         )
 
 
+def _languages(config: Config) -> Iterator[Finding]:
+    yield from _repeated(
+        [(n, d) for n, each in enumerate(config.gateway.languages) for d in each.domains],
+        ("gateway", "languages"),
+    )
+    for number, each in enumerate(config.gateway.languages):
+        for domain in each.domains:
+            if domain not in config.gateway.domains:
+                yield _wrong(
+                    ("gateway", "languages", number, "domains"),
+                    "{domain} is not one of our domains (gateway.domains)",
+                    domain=domain,
+                )
+
+
 def _twice(table: str, key: str, names: list[str]) -> Iterator[Finding]:
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -380,4 +395,5 @@ _SUBJECTS: tuple[Check, ...] = (
     _routes,
     _each_route,
     _queue,
+    _languages,
 )

@@ -60,6 +60,16 @@ class LogLevel(Enum):
 
 
 @section
+class DomainLanguage:
+    """[[gateway.languages]]: senders of some domains who are written to in another language."""
+
+    domains: tuple[str, ...] = setting(
+        kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
+    )
+    language: Language = setting(kinds.choice(Language), example='"fr"')
+
+
+@section
 class Gateway:
     """[gateway]: who runs this gateway."""
 
@@ -70,6 +80,7 @@ class Gateway:
     )
     postmaster: str = setting(kinds.mailbox, example='"postmaster@interior.example"')
     language: Language = setting(kinds.choice(Language), example='"fr"', default=Language.ENGLISH)
+    languages: tuple[DomainLanguage, ...] = tables(DomainLanguage)
 
 
 @section
@@ -368,6 +379,8 @@ class Queue:
     """[queue]: when delivery is tried again, and when it is given up.
 
     retry: waits between attempts; the last one is repeated until `expire` after acceptance.
+    warn: when the sender of mail that is still being tried is told so; None: never.
+    held_expire: when held mail that nobody has decided about is given up; None: never.
     """
 
     retry: tuple[timedelta, ...] = setting(
@@ -376,6 +389,12 @@ class Queue:
         default=tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240)),
     )
     expire: timedelta = setting(kinds.duration, example='"5d"', default=timedelta(days=5))
+    warn: timedelta | None = setting(
+        kinds.duration_or_never, example='"4h"', default=timedelta(hours=4)
+    )
+    held_expire: timedelta | None = setting(
+        kinds.duration_or_never, example='"30d"', default=timedelta(days=30)
+    )
 
 
 @section

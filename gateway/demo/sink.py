@@ -13,6 +13,7 @@ import json
 import signal
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -33,12 +34,14 @@ class Rules:
     delay: seconds before the reply to the end of data.
     close: "" or "before" (the connection is cut at the dot, nothing is stored) or "after" (the
         mail is stored and its 250 is lost on the way).
+    dsn: announce DSN (RFC 3461); nothing is ever reported.
     """
 
     rcpt: dict[str, str] = field(default_factory=dict)
     dot: str = ""
     delay: float = 0.0
     close: str = ""
+    dsn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Delivery:
     file: name of the mail's file beside the ledger, "" for one that was not kept.
     at: `time.monotonic()` when it was stored (one clock for all processes of a machine).
     tls: "TLSv1.3 …" or "".
+    parameters: of MAIL; asked: of each RCPT, in the order of rcpt_to, joined by blanks.
     """
 
     file: str
@@ -57,6 +61,7 @@ class Delivery:
     at: float
     tls: str
     parameters: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
 
 def read_ledger(folder: Path) -> list[Delivery]:
@@ -66,7 +71,8 @@ def read_ledger(folder: Path) -> list[Delivery]:
     found = []
     for line in text[: text.rfind(b"\n") + 1].splitlines():
         row = json.loads(line)
-        row["rcpt_to"], row["parameters"] = tuple(row["rcpt_to"]), tuple(row["parameters"])
+        for name in ("rcpt_to", "parameters", "asked"):
+            row[name] = tuple(row[name])
         found.append(Delivery(**row))
     return found
 
@@ -122,7 +128,12 @@ class Sink:
         return self._rules
 
     def store(
-        self, content: bytes, mail_from: str, rcpt_to: list[str], parameters: list[str], tls: str
+        self,
+        content: bytes,
+        mail_from: str,
+        rcpt_to: Mapping[str, str],
+        parameters: list[str],
+        tls: str,
     ) -> None:
         """Write the mail, then its line in the ledger."""
         self._count += 1
@@ -133,11 +144,12 @@ class Sink:
         line = {
             "file": name,
             "mail_from": mail_from,
-            "rcpt_to": rcpt_to,
+            "rcpt_to": list(rcpt_to),
             "size": len(content),
             "at": time.monotonic(),
             "tls": tls,
             "parameters": parameters,
+            "asked": list(rcpt_to.values()),
         }
         self._ledger.write(json.dumps(line) + "\n")
         self._ledger.flush()
@@ -160,7 +172,7 @@ class _Session(asyncio.Protocol):
     def _reset(self) -> None:
         self._mail_from: str | None = None
         self._parameters: list[str] = []
-        self._rcpt_to: list[str] = []
+        self._rcpt_to: dict[str, str] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
@@ -255,6 +267,8 @@ class _Session(asyncio.Protocol):
         lines = ["sink.example", "PIPELINING", f"SIZE {_MAX_MESSAGE}", "8BITMIME", "SMTPUTF8"]
         if self._sink.tls is not None and not self._tls:
             lines.append("STARTTLS")
+        if self._sink.rules().dsn:
+            lines.append("DSN")
         lines.append("ENHANCEDSTATUSCODES")
         self._reply(*[f"250-{line}" for line in lines[:-1]], f"250 {lines[-1]}")
 
@@ -284,7 +298,7 @@ class _Session(asyncio.Protocol):
             return
         refusal = self._sink.rules().rcpt.get(path[0].lower())
         if refusal is None:
-            self._rcpt_to.append(path[0])
+            self._rcpt_to[path[0]] = " ".join(path[1])
         self._reply(refusal or "250 2.1.5 ok")
 
     def _on_data(self, _: str) -> None:

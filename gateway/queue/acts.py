@@ -20,6 +20,7 @@ from gateway.outbound import Failure
 from gateway.queue import store
 from gateway.queue.jobs import Job, Recipient, problem_from_json, problem_to_json
 from gateway.queue.states import OPEN, State
+from gateway.statuses import status_for
 from pki.errors import Problem
 
 _HELD = message("it is held: sceau queue release {id} lets it be decided anew")
@@ -38,6 +39,7 @@ def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) 
     for recipient in members:
         recipient.state = State.HELD
         recipient.next_attempt_at = None
+        recipient.held_at = to_micros(now)
         recipient.reason = problem_to_json(problem)
     return _save(conn, job, members, now, "held", by, reason)
 
@@ -53,6 +55,7 @@ def release(
     members = _in_state(job, State.HELD)
     for recipient in members:
         recipient.state = State.QUEUED
+        recipient.held_at = None
         recipient.group_id = None
         recipient.next_attempt_at = to_micros(now)
         recipient.expires_at = to_micros(now + expire)
@@ -83,13 +86,19 @@ def bounce(
             member.reason = problem_to_json(_given_up(member, by, reason))
         return _save(conn, job, members, now, "cancelled", by, reason), []
     failures = [
-        Failure(member, _given_up(member, by, reason), "5.7.0", encrypted=True)
+        Failure(member, _given_up(member, by, reason), _why_not(member), encrypted=True)
         for member in members
     ]
     drafts = failed_drafts(job, failures, by=by)
     store.save_recipients(conn, [(job.archive_id, member) for member in members])
     store.give_back(conn, [job], now=to_micros(now))
     return drafts, failures
+
+
+def _why_not(member: Recipient) -> str:
+    """Enhanced code: what was in the way, now final."""
+    before = problem_from_json(member.reason)
+    return "5.7.1" if before is None else status_for(before, "5")
 
 
 def _given_up(member: Recipient, by: str, reason: str) -> Problem:

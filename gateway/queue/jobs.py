@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway import sortedjson
+from gateway.mail import RcptOptions
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
@@ -29,11 +31,16 @@ class NewMessage:
     accepted_at: int
     expires_at: int
     recipients: tuple[str, ...]
+    options: Mapping[str, RcptOptions] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Recipient:
-    """One recipient of a claimed message. The worker that holds the claim is its only owner."""
+    """One recipient of a claimed message. The worker that holds the claim is its only owner.
+
+    notify, orcpt: see `RcptOptions`. told: "", "delayed" or "held": what the sender was last told
+    of him while he is open. held_at: since when he is held.
+    """
 
     position: int
     address: str
@@ -45,6 +52,10 @@ class Recipient:
     reason: str
     decision: str
     due: bool
+    notify: str = ""
+    orcpt: str = ""
+    told: str = ""
+    held_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +73,7 @@ class Job:
     accepted_at: int
     suspect: bool  # a worker died while it had this message in hand
     recipients: list[Recipient]
+    may_expire: bool = True  # False while nobody knows whether the clock has just jumped
 
     @property
     def due(self) -> list[Recipient]:
@@ -82,6 +94,10 @@ class Job:
             if r.state is State.QUEUED and r.next_attempt_at is not None
         ]
         return min(times, default=None)
+
+    def expired(self, recipient: Recipient, now: int) -> bool:
+        """Whether a recipient who cannot be served now is given up."""
+        return self.may_expire and now >= recipient.expires_at
 
     @property
     def settled(self) -> bool:

@@ -67,6 +67,12 @@ recipients = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),  # JSON of a Problem, "" while there is none
     sa.Column("decision", sa.Text, nullable=False),  # JSON as in the `sealed` entry, or ""
+    # What the client asked for him (RFC 3461 §4.1, §4.2), "" for nothing.
+    sa.Column("notify", sa.String(32), nullable=False, server_default=""),
+    sa.Column("orcpt", sa.Text, nullable=False, server_default=""),
+    # What the sender was last told of him while he is open: "", "delayed" or "held".
+    sa.Column("told", sa.String(16), nullable=False, server_default=""),
+    sa.Column("held_at", sa.BigInteger),  # NULL while he is not held
 )
 sa.Index("recipients_state", recipients.c.state)
 

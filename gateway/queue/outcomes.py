@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from archive.appender import Appender
 from archive.store import Draft
 from gateway.clock import to_micros
-from gateway.deliver import Notice
 from gateway.failpoints import hit
+from gateway.notices import Notice
 from gateway.queue import store
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job
@@ -23,16 +23,18 @@ _GATHER = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A message whose attempt is over: new states in `job`, entries, perhaps a notice."""
+    """A message whose attempt is over: new states in `job`, entries, perhaps notices."""
 
     job: Job
     drafts: list[Draft]
-    notice: Notice | None
+    notices: Sequence[Notice] = ()
 
     @property
     def entries(self) -> list[Draft]:
         """All log entries of it."""
-        return self.drafts if self.notice is None else [*self.drafts, self.notice.draft]
+        if not self.notices:
+            return self.drafts
+        return [*self.drafts, *(draft for notice in self.notices for draft in notice.drafts)]
 
 
 def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finished]:
@@ -43,7 +45,7 @@ def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finishe
             conn, [(one.job.archive_id, r) for one in batch for r in one.job.worked_on]
         )
         store.give_back(conn, [one.job for one in batch], now=to_micros(now()))
-        notices = [one.notice.message for one in batch if one.notice is not None]
+        notices = [notice.message for one in batch for notice in one.notices]
         if notices:
             store.enqueue(conn, notices)
             hit("notice.written")

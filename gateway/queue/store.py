@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from archive.models import log_entries, log_working_wraps
 from gateway.errors import SceauError
+from gateway.mail import NOTHING_ASKED
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
 from gateway.queue.models import groups, messages, recipients
 from gateway.queue.schedule import wait_after
@@ -92,9 +93,14 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
                 "expires_at": message.expires_at,
                 "reason": "",
                 "decision": "",
+                "notify": asked.notify,
+                "orcpt": asked.orcpt,
+                "told": "",
+                "held_at": None,
             }
             for message in new
             for position, address in enumerate(message.recipients)
+            for asked in (message.options.get(address, NOTHING_ASKED),)
         ],
     )
 
@@ -126,8 +132,11 @@ def claim(
     limit: int,
     max_bytes: int,
     waits: Sequence[timedelta],
+    warn: timedelta | None = None,
 ) -> list[Job]:
     """Take due messages for `worker` and store their next attempts.
+
+    warn: when the sender is told of a delay: an attempt is made then, so that what he reads is new.
 
     At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on
     which a worker died before is handed out alone: if it kills again, it takes nobody with it.
@@ -153,6 +162,10 @@ def claim(
             recipient.attempts += 1
             wait = wait_after(recipient.attempts, waits)
             recipient.next_attempt_at = now + wait // MICROSECOND
+            if warn is not None and job.sender and not recipient.told:
+                at = job.accepted_at + warn // MICROSECOND
+                if now < at < recipient.next_attempt_at:
+                    recipient.next_attempt_at = at
             planned.append(
                 {
                     "id": job.archive_id,
@@ -241,6 +254,8 @@ def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]
                     "expires_at": r.expires_at,
                     "reason": r.reason,
                     "decision": r.decision,
+                    "told": r.told,
+                    "held_at": r.held_at,
                 }
                 for archive_id, r in changed
             ],
@@ -315,7 +330,12 @@ def release_claims(
             .where(
                 recipients.c.archive_id == sa.bindparam("id"), recipients.c.state == State.QUEUED
             )
-            .values(state=State.HELD, next_attempt_at=None, reason=problem_to_json(POISON)),
+            .values(
+                state=State.HELD,
+                next_attempt_at=None,
+                reason=problem_to_json(POISON),
+                held_at=now,
+            ),
             [{"id": archive_id} for archive_id in poisoned],
         )
     return freed, poisoned
@@ -419,6 +439,10 @@ def _recipients_of(conn: sa.Connection, jobs: dict[str, Job]) -> Iterable[tuple[
             reason=row.reason,
             decision=row.decision,
             due=False,
+            notify=row.notify,
+            orcpt=row.orcpt,
+            told=row.told,
+            held_at=row.held_at,
         )
         job.recipients.append(recipient)
         yield job, recipient

@@ -26,8 +26,9 @@ from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.database import Database
-from gateway.deliver import Notices, failed_drafts, log_outcomes, record_outcomes, send
+from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
+from gateway.notices import Notice, Notices
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
@@ -37,6 +38,7 @@ from gateway.queue.states import State
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
+from gateway.steady import SteadyClock
 from pki.evidence import Evidence
 from pki.models import Finder, Finding
 
@@ -70,6 +72,7 @@ class Worker:
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
     database: Database | None = None  # that can tell of new mail
+    steady: SteadyClock = field(default_factory=SteadyClock)
     _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +144,7 @@ class Worker:
         with self.read() as conn:
             if not store.something_due(conn, now):
                 return []
-        return await asyncio.wrap_future(
+        jobs = await asyncio.wrap_future(
             self.appender.submit(
                 [],
                 lambda conn: store.claim(
@@ -151,9 +154,23 @@ class Worker:
                     limit=_CLAIM,
                     max_bytes=_CLAIM_BYTES,
                     waits=self.waits,
+                    warn=self.notices.warn,
                 ),
             )
         )
+        self._mind_the_clock(jobs)
+        return jobs
+
+    def _mind_the_clock(self, jobs: Sequence[Job]) -> None:
+        """Give nothing up while the clock may have jumped; what would be is tried again soon."""
+        now = self.now()
+        believed = self.steady.believed(now)
+        for job in jobs:
+            job.may_expire = believed
+            for recipient in () if believed else job.due:
+                if to_micros(now) >= recipient.expires_at and recipient.next_attempt_at is not None:
+                    soon = to_micros(now + self.steady.need)
+                    recipient.next_attempt_at = min(recipient.next_attempt_at, soon)
 
     # -- seal (in the sealing thread) ----------------------------------------------------------
 
@@ -191,20 +208,17 @@ class Worker:
     async def _commit_sealed(self, works: Sequence[Work]) -> None:
         now = self.now()
         drafts: list[Draft] = []
-        notices = []
+        notices: list[Notice] = []
         for work in works:
+            told = []
             if work.failures:
                 drafts += failed_drafts(work.job, work.failures)
-                notice = self.notices.write(
-                    work.job,
-                    work.failures,
-                    original=partial(self._content, work.job),
-                    now=now,
-                )
-                if notice is not None:
-                    notices.append(notice)
-                    drafts.append(notice.draft)
+                told += self.notices.of_failures(work.job, work.failures, attempted=None)
             drafts += work.drafts
+            told += self.notices.of_held(work.job, work.job.worked_on, now=now)
+            content = partial(self._content, work.job)
+            notices += self.notices.write(work.job, told, original=content, now=now)
+        drafts += [draft for notice in notices for draft in notice.drafts]
         if not drafts and not any(work.groups for work in works):
             return
         changed = [(work.job.archive_id, r) for work in works for r in work.job.worked_on]
@@ -255,14 +269,15 @@ class Worker:
                     recipient.group_id = None
         results = await send(self.deliverer, self.routes, job, groups)
         now = self.now()
+        self._mind_the_clock([job])
         drafts, failures = record_outcomes(job, results, groups, now=now)
-        notice = None
-        if failures:
+        notices: Sequence[Notice] = ()
+        if told := self.notices.of_attempt(job, results, failures, groups, now=now):
             content = partial(self._content, job)
-            notice = await asyncio.to_thread(
-                self.notices.write, job, failures, original=content, now=now
+            notices = await asyncio.to_thread(
+                self.notices.write, job, told, original=content, now=now
             )
-        await self._outcomes.commit(Finished(job, drafts, notice))
+        await self._outcomes.commit(Finished(job, drafts, notices))
         hit("outcome.committed")
         log_outcomes(job, results)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gateway.smtp.nexthop import NextHop, Outcome, Result, Timeouts, TlsDemand
 from gateway.smtp.transaction import Greeted, Mail, Stale, Transaction, greet, refuse_here
 from gateway.smtp.wire import TlsError, WireError
+from gateway.smtp.wishes import NO_WISHES, Wishes
 
 __all__ = ["Deliverer", "NextHop", "Outcome", "Result", "Timeouts", "TlsDemand"]
 
@@ -57,6 +58,7 @@ class Deliverer:
         eight_bit: bool,
         smtputf8: bool,
         on_dot_sent: Callable[[], None] | None = None,
+        wishes: Wishes = NO_WISHES,
     ) -> list[Outcome]:
         """Deliver one mail to `recipients`; outcomes in their order. Never raises for the peer.
 
@@ -64,8 +66,9 @@ class Deliverer:
         eight_bit: the mail has octets over 127; smtputf8: addresses or headers have (RFC 6531).
         on_dot_sent: called once, right after the final dot was handed to the connection and
             before the reply is awaited: from here on the peer may have the mail.
+        wishes: of the sender about notices, for a next hop that announces DSN.
         """
-        mail = Mail(mail_from, tuple(recipients), data, eight_bit, smtputf8, on_dot_sent)
+        mail = Mail(mail_from, tuple(recipients), data, eight_bit, smtputf8, on_dot_sent, wishes)
         if not recipients:
             return []
         if refused := refuse_here(mail, hop):

@@ -81,6 +81,8 @@ class Outcome:
     tls: "TLSv1.3 TLS_AES_256_GCM_SHA384", with " verified" where the peer was; "" in clear.
     queued_as: the peer's own id of the mail, if it gave one.
     uncertain: the final dot was sent and no reply came: the peer may have the mail.
+    said: the peer's reply in full, with its codes as it gave them; "" where it gave none.
+    dsn: the peer was told what the sender asked of notices, and will see to it (RFC 3461 §5.2.1).
     """
 
     address: str
@@ -92,3 +94,5 @@ class Outcome:
     tls: str = ""
     queued_as: str = ""
     uncertain: bool = False
+    said: str = ""
+    dsn: bool = False

@@ -51,6 +51,12 @@ BAD_PARAMETER = "501 5.5.4 Malformed parameter"
 PARAMETER_TWICE = "501 5.5.4 Parameter given twice"
 BAD_SIZE = "501 5.5.4 SIZE takes a number"  # RFC 1870 §4
 BAD_BODY = "501 5.5.4 BODY takes 7BIT or 8BITMIME"  # RFC 6152 §3
+BAD_RET = "501 5.5.4 RET takes FULL or HDRS"  # RFC 3461 §4.3
+BAD_ENVID = "501 5.5.4 ENVID takes at most 100 printable characters as xtext"  # RFC 3461 §4.4
+BAD_NOTIFY = (  # RFC 3461 §4.1
+    "501 5.5.4 NOTIFY takes NEVER alone, or some of SUCCESS, FAILURE, DELAY, each once"
+)
+BAD_ORCPT = "501 5.5.4 ORCPT takes type;address as xtext"  # RFC 3461 §4.2
 BAD_SMTPUTF8 = "501 5.5.4 SMTPUTF8 takes no value"  # RFC 6531 §3.4
 NOT_IMPLEMENTED = "502 5.5.1 Command not implemented"
 NEED_HELLO = "503 5.5.1 Send EHLO first"

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 
 from gateway.errors import Refusal
 from gateway.failpoints import hit
-from gateway.mail import Peer, Submission
+from gateway.mail import NOTHING_ASKED, Peer, RcptOptions, Submission
 from gateway.smtp import replies
 from gateway.smtp.data import DataScanner
 from gateway.smtp.dialogue import Dialogue
 from gateway.smtp.intake import House, Intake
+from gateway.smtp.notify import MAIL_ADDS, RCPT_ADDS, together
 from gateway.smtp.syntax import MailCommand, parse_mail, parse_rcpt
 
 __all__ = ["Intake", "Session"]
@@ -20,9 +21,9 @@ __all__ = ["Intake", "Session"]
 # RFC 5321 §4.5.3.1.4, CRLF included.
 COMMAND_LIMIT = 512
 
-# Added by RFC 1870 §3 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4 (SMTPUTF8). A constant: the
-# stock limits belong to the class and grow with each EHLO, for everybody.
-LIMITS = {"MAIL": COMMAND_LIMIT + 26 + 17 + 10}
+# Added by RFC 1870 §3 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4 (SMTPUTF8), RFC 3461 §5.4 (DSN).
+# A constant: the stock limits belong to the class and grow with each EHLO, for everybody.
+LIMITS = {"MAIL": COMMAND_LIMIT + 26 + 17 + 10 + MAIL_ADDS, "RCPT": COMMAND_LIMIT + RCPT_ADDS}
 
 # What may be said before STARTTLS where TLS is demanded (RFC 3207 §4).
 BEFORE_TLS = frozenset({"EHLO", "HELO", "NOOP", "QUIT", "RSET", "STARTTLS"})
@@ -54,7 +55,7 @@ class Session(Dialogue):
         self._peer: Peer | None = None  # None: nobody has said EHLO
         self._extended = False
         self._sender: MailCommand | None = None
-        self._recipients: dict[str, None] = {}  # in order, each once
+        self._recipients: dict[str, RcptOptions] = {}  # in order, each once
 
     @property
     def in_transaction(self) -> bool:
@@ -98,6 +99,7 @@ class Session(Dialogue):
         self.say(f"250-SIZE {self.settings.max_size}")
         self.say("250-8BITMIME")
         self.say("250-SMTPUTF8")
+        self.say("250-DSN")
         self.say("250-ENHANCEDSTATUSCODES")
         if self.settings.tls is not None and not self.tls:
             self.say("250-STARTTLS")
@@ -151,15 +153,16 @@ class Session(Dialogue):
             self.complain(replies.NEED_MAIL)
             return
         hostname = self.settings.hostname
-        address = parse_rcpt(
+        address, options = parse_rcpt(
             argument, extended=self._extended, smtputf8=mail.smtputf8, hostname=hostname
         )
         if address in self._recipients:
+            self._recipients[address] = together(self._recipients[address], options)
             self.say(replies.RECIPIENT_OK)
         elif len(self._recipients) >= self.settings.max_recipients:
             self.say(replies.TOO_MANY_RECIPIENTS)
         elif self._allowed(lambda: self.house.intake.recipient(peer, mail.address, address)):
-            self._recipients[address] = None
+            self._recipients[address] = options
             self.say(replies.RECIPIENT_OK)
 
     def _allowed(self, ask: Callable[[], None]) -> bool:
@@ -185,7 +188,8 @@ class Session(Dialogue):
                 raw = await self._read_mail()
                 now = self.house.clock()
                 to = tuple(self._recipients)
-                await self._take(Submission(raw, mail.address, to, peer, now, mail.kept))
+                asked = {a: o for a, o in self._recipients.items() if o != NOTHING_ASKED}
+                await self._take(Submission(raw, mail.address, to, peer, now, mail.kept, asked))
             except Refusal as refusal:
                 self.say(self.answer(refusal))
             finally:

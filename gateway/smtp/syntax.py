@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from gateway.mail import RcptOptions
 from gateway.smtp import replies
+from gateway.smtp.notify import envid, notify, orcpt, ret
 
 # RFC 5321 §4.5.3.1.1 to .3, in octets.
 LOCAL_PART_LIMIT = 64
@@ -37,6 +39,8 @@ _SOURCE_ROUTE = re.compile(rf"@{_LABEL}(?:\.{_LABEL})*(?:,@{_LABEL}(?:\.{_LABEL}
 
 # RFC 5321 §4.1.2: esmtp-keyword ["=" esmtp-value]
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?\Z")
+# RFC 6531 §3.3 lets UTF-8 into values; of ours only ORCPT has a use for it (RFC 6533 §3).
+_PARAMETER_UTF8 = re.compile(rf"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([\x21-\x3c\x3e-\x7e{_UTF8}]+))?\Z")
 
 
 @lru_cache(maxsize=4096)  # asked three times a mail
@@ -79,7 +83,8 @@ def _is_literal(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """MAIL, understood. kept: parameters that travel on with the mail (BODY, SMTPUTF8)."""
+    """MAIL, understood. kept: parameters that travel on with the mail (BODY, SMTPUTF8, RET,
+    ENVID)."""
 
     address: str
     size: int | None = None
@@ -105,6 +110,10 @@ def parse_mail(argument: str, *, extended: bool) -> MailCommand:
                 raise replies.refusal(replies.BAD_SMTPUTF8)
             smtputf8 = True
             kept["SMTPUTF8"] = ""
+        elif name == "RET":
+            kept["RET"] = ret(value)
+        elif name == "ENVID":
+            kept["ENVID"] = envid(value)
         else:
             raise replies.refusal(replies.UNKNOWN_PARAMETER)
     # RFC 5321 §4.5.5: the null reverse-path.
@@ -112,18 +121,29 @@ def parse_mail(argument: str, *, extended: bool) -> MailCommand:
     return MailCommand(address, size, smtputf8, kept)
 
 
-def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool, hostname: str) -> str:
-    """The address after "RCPT ". smtputf8: MAIL asked for it. Raises Refusal.
+def parse_rcpt(
+    argument: str, *, extended: bool, smtputf8: bool, hostname: str
+) -> tuple[str, RcptOptions]:
+    """The address after "RCPT ", and what is asked for it. smtputf8: MAIL asked for it.
+
+    Raises Refusal.
 
     "postmaster" alone, which RFC 5321 §4.5.1 demands, becomes postmaster@hostname: no address
     without a domain goes further into the gateway.
     """
     path, rest = _split_path(argument, "TO:", replies.RCPT_SYNTAX)
-    if _parameters(rest, extended=extended):
-        raise replies.refusal(replies.UNKNOWN_PARAMETER)
+    asked = {"NOTIFY": "", "ORCPT": ""}
+    for name, value in _parameters(rest, extended=extended, smtputf8=smtputf8).items():
+        if name == "NOTIFY":
+            asked[name] = notify(value)
+        elif name == "ORCPT":
+            asked[name] = orcpt(value, is_mailbox)
+        else:
+            raise replies.refusal(replies.UNKNOWN_PARAMETER)
+    options = RcptOptions(asked["NOTIFY"], asked["ORCPT"])
     if path.lower() == "postmaster":
-        return f"{path}@{hostname}"
-    return _mailbox(path, replies.BAD_RECIPIENT, smtputf8=smtputf8)
+        return f"{path}@{hostname}", options
+    return _mailbox(path, replies.BAD_RECIPIENT, smtputf8=smtputf8), options
 
 
 def _split_path(argument: str, keyword: str, syntax: str) -> tuple[str, str]:
@@ -162,13 +182,14 @@ def _mailbox(path: str, bad: str, *, smtputf8: bool) -> str:
     return path
 
 
-def _parameters(text: str, *, extended: bool) -> dict[str, str | None]:
-    words = text.split()
+def _parameters(text: str, *, extended: bool, smtputf8: bool = False) -> dict[str, str | None]:
+    # Not split(): that also takes the blanks of all scripts, which may stand inside a value.
+    words = [word for word in text.split(" ") if word]
     if words and not extended:  # RFC 5321 §4.1.1.11: none exist without EHLO
         raise replies.refusal(replies.UNKNOWN_PARAMETER)
     found: dict[str, str | None] = {}
     for word in words:
-        match = _PARAMETER.match(word)
+        match = (_PARAMETER_UTF8 if smtputf8 else _PARAMETER).match(word)
         if match is None:
             raise replies.refusal(replies.BAD_PARAMETER)
         name = match[1].upper()

@@ -11,6 +11,7 @@ from gateway.smtp.data import double_dots, unsafe_octets
 from gateway.smtp.nexthop import NextHop, Outcome, Result, TlsDemand
 from gateway.smtp.syntax import is_mailbox
 from gateway.smtp.wire import Reply, Wire, WireError
+from gateway.smtp.wishes import NO_WISHES, Wishes
 
 # Postfix: "250 2.0.0 Ok: queued as 4F1C2", Exim: "250 OK id=1abc"
 _QUEUED_AS = re.compile(r"(?:queued as |\bid=)([A-Za-z0-9.@_-]{1,100})")
@@ -33,6 +34,7 @@ class Mail:
     eight_bit: bool
     smtputf8: bool
     on_dot_sent: Callable[[], None] | None
+    wishes: Wishes = NO_WISHES
 
 
 class Greeted(Wire):
@@ -140,6 +142,7 @@ class Transaction:
         self._reused = reused
         self._heard = False  # the peer has said something about this mail
         self._dot_sent = False
+        self._dsn = "DSN" in wire.extensions
         self._outcomes: dict[int, Outcome] = {}  # by position in recipients
         self._taken: list[int] = []  # recipients the peer said 250 to
 
@@ -181,7 +184,7 @@ class Transaction:
     async def _dialogue(self) -> None:
         commands = [self._mail_command()]
         addressed = self._open()
-        commands += [f"RCPT TO:<{self._mail.recipients[i]}>\r\n".encode() for i in addressed]
+        commands += [self._rcpt_command(self._mail.recipients[i]) for i in addressed]
         if "PIPELINING" in self._wire.extensions:
             # RFC 2920 §3.1: DATA ends the group, the mail waits for the 354.
             self._wire.send(b"".join(commands) + b"DATA\r\n")
@@ -225,7 +228,13 @@ class Transaction:
             command += " BODY=8BITMIME"
         if mail.smtputf8 or not command.isascii() or not all(map(str.isascii, mail.recipients)):
             command += " SMTPUTF8"
+        if self._dsn:
+            command += mail.wishes.of_mail()
         return command.encode() + b"\r\n"
+
+    def _rcpt_command(self, address: str) -> bytes:
+        wishes = self._mail.wishes.of_recipient(address) if self._dsn else ""
+        return f"RCPT TO:<{address}>{wishes}\r\n".encode()
 
     async def _hear(self) -> Reply:
         reply = await self._wire.reply(self._wire.hop.timeouts.command)
@@ -305,7 +314,7 @@ class Transaction:
             result, status = Result.TEMPORARY, "4.0.0"
         if reply.code == 421 or digit == 3:
             self.reusable = False
-        self._settle(i, result, reply.code, reply.status or status, reply.text)
+        self._settle(i, result, reply.code, reply.status or status, reply.text, said=reply.said)
 
     def _settle(
         self,
@@ -316,6 +325,7 @@ class Transaction:
         text: str,
         *,
         uncertain: bool = False,
+        said: str = "",
     ) -> None:
         queued = _QUEUED_AS.search(text) if result is Result.DELIVERED else None
         self._outcomes[i] = Outcome(
@@ -328,4 +338,6 @@ class Transaction:
             self._wire.tls,
             queued[1] if queued else "",
             uncertain,
+            said,
+            self._dsn,
         )

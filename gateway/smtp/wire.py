@@ -56,6 +56,11 @@ class Reply:
         """One line, of bounded length, without the codes."""
         return " ".join(self.lines)[:_TEXT_LIMIT]
 
+    @property
+    def said(self) -> str:
+        """The same with the codes, as the peer gave them."""
+        return " ".join(part for part in (str(self.code), self.status, self.text) if part)
+
 
 class Wire(asyncio.Protocol):
     """One connection to a next hop. `connect` first.

@@ -33,6 +33,7 @@ def test_a_mail_is_handed_over_as_it_came() -> None:
                 "250-SIZE 50000000",
                 "250-8BITMIME",
                 "250-SMTPUTF8",
+                "250-DSN",
                 "250-ENHANCEDSTATUSCODES",
                 "250 HELP",
             ]
@@ -131,8 +132,12 @@ TABLE = [
     (b"MAIL FROM:<a@example.org> BODY", "501 5.5.4"),
     (b"MAIL FROM:<a@example.org> SMTPUTF8=1", "501 5.5.4"),
     (b"MAIL FROM:<a@example.org> =x", "501 5.5.4"),
-    (b"MAIL FROM:<a@example.org> RET=HDRS", "555 5.5.4"),
-    (b"MAIL FROM:<a@example.org> ENVID=x", "555 5.5.4"),
+    (b"MAIL FROM:<a@example.org> RET=HDRS ENVID=QQ+2B31", "250 2.1.0"),
+    (b"MAIL FROM:<a@example.org> ENVID=" + b"+20" * 100, "250 2.1.0"),
+    (b"MAIL FROM:<a@example.org> ENVID=" + b"+20" * 101, "501 5.5.4"),
+    (b"MAIL FROM:<a@example.org> RET=BOTH", "501 5.5.4"),
+    (b"MAIL FROM:<a@example.org> RET=FULL RET=FULL", "501 5.5.4"),
+    (b"MAIL FROM:<a@example.org> NOTIFY=NEVER", "555 5.5.4"),
     (b"MAIL FROM:<a@example.org> AUTH=<>", "555 5.5.4"),
     (b"RCPT TO:<b@example.net>", "250 2.1.5"),
     (b'RCPT TO:<"b@c"@example.net>', "250 2.1.5"),
@@ -142,8 +147,14 @@ TABLE = [
     (b"RCPT TO:<b>", "501 5.1.3"),
     (b"RCPT FROM:<b@example.net>", "501 5.5.4"),
     ("RCPT TO:<é@example.net>".encode(), "553 5.6.7"),
-    (b"RCPT TO:<b@example.net> NOTIFY=NEVER", "555 5.5.4"),
-    (b"RCPT TO:<b@example.net> ORCPT=rfc822;b", "555 5.5.4"),
+    (b"RCPT TO:<b@example.net> NOTIFY=NEVER", "250 2.1.5"),
+    (b"RCPT TO:<b@example.net> notify=delay,success orcpt=rfc822;b", "250 2.1.5"),
+    (b"RCPT TO:<b@example.net> ORCPT=rfc822;" + b"b" * 493, "250 2.1.5"),
+    (b"RCPT TO:<b@example.net> ORCPT=rfc822;" + b"b" * 494, "501 5.5.4"),
+    (b"RCPT TO:<b@example.net> ORCPT=rfc822;b+0D+0AX:+20y", "501 5.5.4"),
+    (b"RCPT TO:<b@example.net> ORCPT=rfc822;b ORCPT=rfc822;b", "501 5.5.4"),
+    (b"RCPT TO:<b@example.net> NOTIFY=NEVER,SUCCESS", "501 5.5.4"),
+    (b"RCPT TO:<b@example.net> RET=FULL", "555 5.5.4"),
     (b"RCPT TO:<b@example.net> NOTIFY=", "501 5.5.4"),
     (b"VRFY a@example.org", "252 2.5.0"),
     (b"VRFY", "501 5.5.4"),
@@ -203,7 +214,7 @@ def test_two_hundred_ehlo_raise_nobodys_line_limit() -> None:
         async with listening(NotingIntake()) as listener, dialog(listener.port) as client:
             for _ in range(200):
                 await client.ask(b"EHLO c")
-            line = b"MAIL FROM:<a@example.org> " + b"x" * 600
+            line = b"MAIL FROM:<a@example.org> " + b"x" * 900
             assert (await client.ask(line))[:9] == "500 5.5.2"
 
     asyncio.run(flow())

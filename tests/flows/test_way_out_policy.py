@@ -44,7 +44,7 @@ def test_refused_mail_is_told_to_the_sender_without_its_body(ministry: Scene) ->
     assert f"Final-Recipient: rfc822; {EXPIRED}" in status.as_string()
     assert "Action: failed" in status.as_string()
     assert header.get_content_type() == "text/rfc822-headers"
-    assert "Ordre du jour" in header.get_content()
+    assert b"Ordre du jour" not in notice
     assert b"hortensia" not in notice
     assert b"tulipe" not in notice
     assert not ministry.arrived(archive_id)
@@ -85,7 +85,11 @@ def test_held_mail_is_seen_and_goes_when_a_certificate_was_imported(
     ).stdout
     assert b"Bonjour" in inner
     kinds = [entry["kind"] for entry in ministry.history(archive_id)]
-    assert kinds == ["accepted", "held", "released", "held", "released", "sealed", "delivered"]
+    # The sender hears once that it is held, not once more when it is held again.
+    assert [kind for kind in kinds if kind != "notified"] == [
+        "accepted", "held", "released", "held", "released", "sealed", "delivered",
+    ]  # fmt: skip
+    assert kinds.count("notified") == 1
 
 
 def _certificate_for(scene: Scene, address: str, folder: Path) -> tuple[Path, Path]:

@@ -70,15 +70,16 @@ class Scene:
             if archive_id_of((folder / delivery.file).read_bytes()) == archive_id
         ]
 
-    def notices(self, archive_id: str) -> list[tuple[Delivery, bytes]]:
-        """Delivered notices about this mail: those that name it for machines."""
+    def notices(self, archive_id: str, action: str = "failed") -> list[tuple[Delivery, bytes]]:
+        """Delivered notices of this kind about this mail: those that name it for machines."""
         wanted = f"\r\nX-Sceau-Archive-Id: {archive_id}\r\n".encode()
+        kind = f"\r\nAction: {action}\r\n".encode()
         folder = self.stage.sink.folder
         found = []
         for delivery in read_ledger(folder):
             if not delivery.mail_from:
                 content = (folder / delivery.file).read_bytes()
-                if wanted in content:
+                if wanted in content and kind in content:
                     found.append((delivery, content))
         return found
 
@@ -89,10 +90,12 @@ class Scene:
         until(lambda: len(self.arrived(archive_id)) >= count, seconds, self.explain(archive_id))
         return self.arrived(archive_id)
 
-    def wait_notice(self, archive_id: str, *, seconds: float = 20) -> tuple[Delivery, bytes]:
-        """The one notice about this mail."""
-        until(lambda: bool(self.notices(archive_id)), seconds, self.explain(archive_id))
-        (one,) = self.notices(archive_id)
+    def wait_notice(
+        self, archive_id: str, action: str = "failed", *, seconds: float = 20
+    ) -> tuple[Delivery, bytes]:
+        """The one notice of this kind about this mail."""
+        until(lambda: bool(self.notices(archive_id, action)), seconds, self.explain(archive_id))
+        (one,) = self.notices(archive_id, action)
         return one
 
     def opened(self, delivered: Path, reader: str | None) -> Opened:

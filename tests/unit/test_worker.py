@@ -21,8 +21,9 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.database import Database
-from gateway.deliver import Notices
+from gateway.dsn import Languages
 from gateway.mail import Peer, Submission
+from gateway.notices import Notices
 from gateway.outbound import Outbound, Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue import view
@@ -122,8 +123,8 @@ class House:
             self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
         )  # fmt: skip
         notices = Notices(
-            "interieur", "gw.interieur.example", "postmaster@interieur.example", "en",
-            recipients, keys, 10**12,
+            "interieur", "gw.interieur.example", "postmaster@interieur.example", Languages(),
+            recipients, keys, timedelta(days=5), timedelta(hours=4), timedelta(days=30),
         )  # fmt: skip
         nobody: Any = Nobody()
         sink: Any = self.sink
@@ -199,8 +200,9 @@ def test_the_sender_hears_of_a_mail_that_was_never_sealed_when_it_expires(house:
 
     assert house.line(asyncio.run(run())).state is State.FAILED
     ((_, notice),) = house.sink.got
-    assert b"Status: 5.4.7" in notice
-    assert b"Subject: fault" in notice
+    assert b"Status: 4.3.0" in notice
+    assert b"Given up: delivery time expired" in notice
+    assert b"Subject: fault" not in notice  # nobody knows whether it may be shown
 
 
 @pytest.mark.parametrize("expire", [timedelta(0)])
@@ -214,7 +216,8 @@ def test_the_sender_hears_of_a_mail_that_cannot_be_opened_any_more(house: House)
 
     assert house.line(asyncio.run(run())).state is State.FAILED
     ((_, notice),) = house.sink.got
-    assert b"Status: 5.4.7" in notice
+    assert b"Status: 4.3.0" in notice
+    assert b"Given up: delivery time expired" in notice
 
 
 @pytest.mark.parametrize("damage", [b"From: mallory@justice.example\r\n\r\n", None])

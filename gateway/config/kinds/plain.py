@@ -149,6 +149,12 @@ def duration(value: str, _folder: Path) -> timedelta:
 
 
 @kind_of
+def duration_or_never(value: str, _folder: Path) -> timedelta | None:
+    """ "4h", or "never" (None)."""
+    return None if value == "never" else _duration(value)
+
+
+@kind_of
 def size(value: str, _folder: Path) -> int:
     """ "50 MB" (50,000,000 bytes) or "50 MiB" (52,428,800)."""
     match = _SIZE.match(value)
