@@ -62,13 +62,16 @@ async def _send_group(
     members: Sequence[Recipient],
 ) -> list[tuple[Recipient, Outcome]]:
     route = routes.get(group.route)
-    if route is None:
+    hop = None if route is None else route.hop_with(group.tls)
+    if hop is None:
         text = f"the route {group.route} is no longer configured"
+        if route is not None:
+            text = f"the route {group.route} has no CA for the verified TLS that a rule demands"
         lost = [Outcome(m.address, Result.TEMPORARY, 0, "4.4.4", text, "") for m in members]
         return list(zip(members, lost, strict=True))
     hit("deliver.connecting")
     outcomes = await deliverer.deliver(
-        route.hop,
+        hop,
         job.sender,
         [m.address for m in members],
         group.emitted,
@@ -163,6 +166,8 @@ class Notices:
             ArchiveError or KeyError, the notice comes without a part of the mail: a mail that
             cannot be opened any more is one whose sender must hear all the more.
         """
+        # A copy is the organisation's business, not the sender's.
+        failures = [failure for failure in failures if not failure.recipient.copied_by]
         if not failures or not job.sender:
             return None
         failed = [

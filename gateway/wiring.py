@@ -29,6 +29,8 @@ from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.mime.text import extract
 from gateway.outbound import Outbound
+from gateway.policy import Policy
+from gateway.policylog import record_policy
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
@@ -40,6 +42,7 @@ from pki.errors import PkiError
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
+from pki.groups import GroupSource
 from pki.keeper import CrlSource
 from pki.keys import load_signer
 from pki.ldap import Directory, DirectoryClient
@@ -226,6 +229,26 @@ class Wiring(Installation):
     # -- the way out ---------------------------------------------------------------------------
 
     @cached_property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self.config.policy.policy()
+
+    def record_policy(self, by: str) -> bool:
+        """Tell the log which rules are in force; whether they had changed. by: the account."""
+        return record_policy(
+            self.policy,
+            org=self.config.gateway.organisation,
+            by=by,
+            read=self.database.read,
+            append=self.append,
+        )
+
+    @cached_property
+    def groups(self) -> GroupSource | None:
+        """Tells which groups people are in; None where no directory does."""
+        return None
+
+    @cached_property
     def routes(self) -> Routes:
         """Next hops."""
         return Routes(
@@ -250,7 +273,7 @@ class Wiring(Installation):
     def hopeless(self) -> Hopeless:
         """Which recipients can be refused at RCPT by local tables alone."""
         return Hopeless(
-            self.config.policy.policy(),
+            self.policy,
             tuple(d for each in self.config.pki.directories for d in each.domains),
             self.database.read,
         )
@@ -312,9 +335,10 @@ class Wiring(Installation):
         """Policy, look-up and sealing."""
         return Outbound(
             hostname=self.config.gateway.hostname,
-            policy=self.config.policy.policy(),
+            policy=self.policy,
             routes=self.routes,
             signers=self.signers,
+            groups=self.groups,
         )
 
     @cached_property

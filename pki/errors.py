@@ -50,6 +50,10 @@ class DirectoryTrouble(PkiError):
     """A directory did not answer as it should: "cannot tell", never "no certificate"."""
 
 
+class CannotTellGroups(PkiError):
+    """No directory says which groups an address is in: "cannot tell", never "in none"."""
+
+
 class FetchTrouble(PkiError):
     """A CRL could not be fetched or was refused; what is already known stays in use."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from gateway.policy import Membership
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
@@ -44,6 +46,8 @@ class Recipient:
     reason: str
     decision: str
     due: bool
+    copied_by: str = ""  # the rule that wanted a copy for him; "" for one of the envelope
+    released: str = ""  # the rule that held him, once a person has released him
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Job:
     accepted_at: int
     suspect: bool  # a worker died while it had this message in hand
     recipients: list[Recipient]
+    # What directories said of groups, asked for before the mail is decided; by address.
+    groups: Mapping[str, Membership] = field(default_factory=dict)
 
     @property
     def due(self) -> list[Recipient]:
@@ -99,6 +105,7 @@ class SealedGroup:
     sha256: str
     size: int
     emitted: bytes
+    tls: str = ""  # what a rule demands of the connection beyond the route
 
 
 def problem_to_json(problem: Problem) -> str:

@@ -45,6 +45,8 @@ groups = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("emitted", sa.LargeBinary),  # NULL once every recipient of it is settled
+    # What a rule demands of the connection beyond the route: "opportunistic", "verified" or "".
+    sa.Column("tls", sa.String(16), nullable=False, server_default=""),
 )
 sa.Index("sealed_groups_message", groups.c.archive_id)
 
@@ -61,5 +63,9 @@ recipients = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),  # JSON of a Problem, "" while there is none
     sa.Column("decision", sa.Text, nullable=False),  # JSON as in the `sealed` entry, or ""
+    # Name of the rule that wanted a copy for him; "" for a recipient of the envelope.
+    sa.Column("copied_by", sa.String(64), nullable=False, server_default=""),
+    # Name of the rule that held him for a person, once a person has released him; else "".
+    sa.Column("released", sa.String(64), nullable=False, server_default=""),
 )
 sa.Index("recipients_state", recipients.c.state)
