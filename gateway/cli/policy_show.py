@@ -33,7 +33,17 @@ def run_show(args: Namespace) -> int:
             output.record({"level": level.value, "of": of, **rule})
         return DONE
     output.table(
-        ["level", "rule", "from", "to", "when", "encryption", "otherwise", "signature", "and"],
+        [
+            "level",
+            "rule",
+            "sender",
+            "recipient",
+            "when",
+            "encryption",
+            "otherwise",
+            "signature",
+            "and",
+        ],
         [_row(level, of, rule) for level, of, rule in _in_order(policy)],
     )
     for agreed in policy.partners:
