@@ -130,7 +130,7 @@ def _print(mail: Mail, found: _Explained, config: Config | None, output: Output)
     for step in found.steps:
         facts = {"level": step.level.value, "rule": step.rule.name}
         if step.matched:
-            output.say("  ✓ {rule} ({level}): decides", **facts)
+            output.say("  ✓ {rule} ({level}): matches", **facts)
         else:
             assert step.why is not None
             reason = output.problem(step.why)
@@ -168,12 +168,12 @@ def _said(decision: Decision, config: Config | None, output: Output) -> list[tup
     if decision.encryption is not Encryption.NEVER:
         said.append((message("without a certificate"), decision.without_certificate.value))
         said.append((message("algorithms"), decision.crypto.value))
-    said.append((message("signature"), decision.sign.value))
+    said.append((message("signed by"), decision.sign.value))
     if decision.receipt:
         said.append((message("a signed receipt is asked for"), decision.sender))
     route = decision.route or (_route(decision.recipient, config) if config else "")
     if route:
-        said.append((message("route"), route))
+        said.append((message("by the route"), route))
     if decision.tls is not None:
         said.append((message("TLS at least"), decision.tls.value))
     said += [(message("copy to"), f"{copy.address} ({copy.rule})") for copy in decision.copies]

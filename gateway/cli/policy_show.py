@@ -41,7 +41,7 @@ def run_show(args: Namespace) -> int:
             "when",
             "encryption",
             "otherwise",
-            "signature",
+            "signed by",
             "and",
         ],
         [_row(level, of, rule) for level, of, rule in _in_order(policy)],

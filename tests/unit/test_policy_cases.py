@@ -1,4 +1,4 @@
-"""The cases of `policy_cases.md`: policies, mails, and what must be decided, as a person reads it."""
+"""The cases of `policy_cases.md`: policies, mails, and what must be decided."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def mail_of(case: Case) -> Mail:
         elif part != "header known":
             lines.append(part)
     raw = "".join(f"{line}\r\n" for line in lines).encode() + b"\r\nx"
-    return Mail(
-        case.author, size, moment, WholeHeader(split(raw)) if known else NO_HEADER, groups
-    )
+    return Mail(case.author, size, moment, WholeHeader(split(raw)) if known else NO_HEADER, groups)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.section}: {c.mail or c.recipient}")

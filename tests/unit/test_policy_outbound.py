@@ -50,7 +50,9 @@ def outbound(policy: Policy | str, tmp_path: Path, groups: GroupSource | None = 
     return Outbound(
         hostname="sceau.example.org",
         policy=policy,
-        routes=Routes([Route("all", hop, (), default=True), Route("bare", bare, (), default=False)]),
+        routes=Routes(
+            [Route("all", hop, (), default=True), Route("bare", bare, (), default=False)]
+        ),
         signers=Signers({"example.org": world().alice.signer}, NoPersons()),
         groups=groups,
     )
@@ -246,7 +248,8 @@ def test_a_rule_refuses_with_its_text(tmp_path: Path) -> None:
 
 def test_tls_that_a_rule_demands_is_kept_with_the_sealed_octets(tmp_path: Path) -> None:
     text = (
-        '[[policy.rules]]\nname = "tls"\nrecipient = "@example.net"\ntls = "verified"' + CLEAR
+        '[[policy.rules]]\nname = "tls"\nrecipient = "@example.net"\ntls = "verified"'
+        + CLEAR
         + '[[policy.rules]]\nname = "bare"\nrecipient = "@bare.example"\ntls = "verified"\n'
         'route = "bare"' + CLEAR + '[[policy.rules]]\nname = "rest"' + CLEAR
     )
