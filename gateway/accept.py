@@ -45,7 +45,7 @@ _INLINE_LIMIT = 200_000
 
 # Header fields that become sealed payload: they can be shown to someone, or withheld, apart
 # from the content (docs/archive-format.md).
-_SEALED_HEADERS = ("from", "sender", "to", "cc", "subject", "date", "message-id")
+SEALED_HEADERS = ("from", "sender", "to", "cc", "subject", "date", "message-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def sealed_headers(message: Message) -> dict[str, bytes]:
     """Header fields that are kept as sealed payload: `header.NAME`, repeated ones numbered."""
     found: dict[str, bytes] = {}
     for one in message.fields:
-        if one.name in _SEALED_HEADERS:
+        if one.name in SEALED_HEADERS:
             key = f"header.{one.name}"
             if key in found:
                 key = f"{key}.{sum(k.startswith(key) for k in found)}"

@@ -50,13 +50,16 @@ async def _send_group(
     members: Sequence[Recipient],
 ) -> list[tuple[Recipient, Outcome]]:
     route = routes.get(group.route)
-    if route is None:
+    hop = None if route is None else route.hop_with(group.tls)
+    if hop is None:
         text = f"the route {group.route} is no longer configured"
+        if route is not None:
+            text = f"the route {group.route} has no CA for the verified TLS that a rule demands"
         lost = [Outcome(m.address, Result.TEMPORARY, 0, "4.4.4", text, "") for m in members]
         return list(zip(members, lost, strict=True))
     hit("deliver.connecting")
     outcomes = await deliverer.deliver(
-        route.hop,
+        hop,
         job.sender,
         [m.address for m in members],
         group.emitted,

@@ -34,14 +34,16 @@ class Hopeless:
     def __call__(self, sender: str, recipient: str) -> bool:
         """Both canonical. True: refuse.
 
-        The rule that decides in the end goes by From, which nobody knows at RCPT; the envelope
-        sender stands for it here. Where the two differ and have different rules, a mail may be
-        refused here that From's rule would let leave: its sender hears of it at once.
+        sender: the envelope's. It proves nothing and decides nothing: the rule that counts goes by
+        From, and by what stands in the mail, which nobody knows at RCPT. Refused is only whom no
+        rule that may still apply would let the mail reach.
         """
-        decision = self._policy.decide(sender, recipient)
+        rule = self._policy.always_required(recipient)
+        if rule is None:
+            return False
         directory = any(in_domain(recipient, domain) for domain in self._directory_domains)
         stored = self._has_stored(domain_of(recipient))
-        reason = never_encryptable(decision, directory=directory, stored_certificate=stored)
+        reason = never_encryptable(rule, recipient, directory=directory, stored_certificate=stored)
         return reason is not None
 
     def _has_stored(self, domain: str) -> bool:

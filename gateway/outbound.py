@@ -18,37 +18,45 @@ from archive.store import Draft
 from gateway.accept import recipient_fields
 from gateway.clock import from_micros, to_micros
 from gateway.failpoints import hit
+from gateway.groups import memberships
 from gateway.mime.canonical import CannotConvert, Transformation, to_7bit
 from gateway.mime.entity import Message, content_entity, split
 from gateway.mime.headers import HeaderAmbiguous, visible_recipients
 from gateway.mime.outgoing import assemble, forward
 from gateway.mime.received import received_field
 from gateway.policy import (
+    NO_HEADER,
+    Action,
     ClearTextAllowed,
     Decision,
     Encrypt,
-    Encryption,
+    Header,
     Hold,
+    Mail,
     Policy,
     Refuse,
     SendPlain,
     SendSigned,
+    Undecided,
+    WholeHeader,
     notice_in_clear,
     settle,
 )
 from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
 from gateway.queue.states import State
-from gateway.record import decision_record
+from gateway.record import decision_record, undecided_record
 from gateway.routes import Route, Routes
 from gateway.signers import Chosen, Signers
 from gateway.smime.algorithms import Cipher
 from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient as EnvelopeRecipient
 from gateway.smime.encrypt import encrypt
+from gateway.smime.receipt_request import ReceiptRequest
 from gateway.smime.sign import Signed, sign
 from gateway.statuses import status_for
 from pki.addresses import canonical
 from pki.errors import AddressError, Problem
+from pki.groups import GroupSource
 from pki.models import Finding
 
 log = structlog.get_logger()
@@ -69,11 +77,13 @@ class Work:
     """What sealing one message came to: rows and log entries that are committed together.
 
     certificates: DER of all that the decisions name by hash; they are kept as evidence.
+    copies: recipients whom a rule added; they stand in `job` already.
     """
 
     job: Job
     groups: list[SealedGroup] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
+    copies: list[Recipient] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     certificates: set[bytes] = field(default_factory=set)
 
@@ -106,6 +116,7 @@ class Outbound:
     policy: Policy
     routes: Routes
     signers: Signers
+    groups: GroupSource | None = None  # None: no directory tells of groups
 
     # -- step 3: policy ------------------------------------------------------------------------
 
@@ -116,17 +127,25 @@ class Outbound:
             if job.kind == "notice":
                 continue
             for recipient in job.due:
-                if recipient.group_id is None:
-                    decision = self._decide(job, recipient)
-                    if decision is not None and decision.encryption is not Encryption.NEVER:
-                        wanted[decision.recipient] = None
+                if recipient.group_id is None and (address := _canonical(recipient)):
+                    found = self.policy.addresses_to_find(_mail(job), address)
+                    wanted.update(dict.fromkeys(found))
         return list(wanted)
 
-    def _decide(self, job: Job, recipient: Recipient) -> Decision | None:
-        try:
-            return self.policy.decide(job.author, canonical(recipient.address))
-        except AddressError:
-            return None
+    def learn_groups(self, jobs: Iterable[Job]) -> None:
+        """Ask directories for the groups that rules hang on; may block on the network."""
+        for job in jobs:
+            mail = _mail(job)
+            recipients = {
+                address
+                for recipient in job.due
+                if job.kind != "notice" and recipient.group_id is None
+                if (address := _canonical(recipient))
+            }
+            for one in tuple(recipients):
+                recipients |= self.policy.possible_copies(mail, one)
+            members = {m for one in recipients for m in self.policy.group_members(mail, one)}
+            job.groups = memberships(self.groups, sorted(members))
 
     # -- steps 4 to 6 --------------------------------------------------------------------------
 
@@ -143,11 +162,16 @@ class Outbound:
             self._seal_notice(work, waiting, raw, moment)
             return work
         message = split(raw)
+        mail = _mail(job, WholeHeader(message))
         candidates = [
             candidate
             for recipient in waiting
-            if (candidate := self._candidate(work, recipient, findings, moment)) is not None
+            if (candidate := self._candidate(work, recipient, findings, mail, moment)) is not None
         ]
+        for source in tuple(candidates):
+            for recipient in _copies(work, source):
+                candidate = self._candidate(work, recipient, findings, mail, moment)
+                candidates += [candidate] if candidate is not None else []
         signed: dict[str, _Inside] = {}
         for members in _treated_alike(candidates, _visible(message)):
             before = [replace(member.recipient) for member in members]
@@ -161,11 +185,16 @@ class Outbound:
         return work
 
     def _candidate(
-        self, work: Work, recipient: Recipient, findings: Mapping[str, Finding], moment: datetime
+        self,
+        work: Work,
+        recipient: Recipient,
+        findings: Mapping[str, Finding],
+        mail: Mail,
+        moment: datetime,
     ) -> _Candidate | None:
         """Steps 3 and 4 for one recipient; None when he is held, deferred or refused instead."""
-        decision = self._decide(work.job, recipient)
-        if decision is None:
+        address = _canonical(recipient)
+        if not address:
             problem = Problem(
                 "identity.address",
                 "{address} is not an address that can be compared",
@@ -173,16 +202,31 @@ class Outbound:
             )
             self._refuse(work, recipient, problem, "", encrypted=True)
             return None
-        address = decision.recipient
+        decision = self.policy.decide(mail, address)
+        if isinstance(decision, Undecided):
+            reason, record = decision.problem, undecided_record(decision)
+            self._wait(work, recipient, reason, record, moment=moment, held=False)
+            return None
+        if decision.action is Action.HOLD and recipient.released == decision.action_rule:
+            decision = replace(decision, action=Action.SEND)
         finding = findings.get(address)
         treatment = settle(decision, finding)
+        if isinstance(treatment, Refuse) and recipient.copied_by:
+            # Nobody outside is told of a copy: what keeps it from going must be seen here.
+            treatment = Hold(treatment.reason, temporary=False)
         if isinstance(treatment, Refuse):
             record = decision_record(decision, "refused", reason=treatment.reason, finding=finding)
             self._refuse(work, recipient, treatment.reason, record, encrypted=True)
             return None
         if isinstance(treatment, Hold):
             outcome = "deferred" if treatment.temporary else "held"
-            record = decision_record(decision, outcome, reason=treatment.reason, finding=finding)
+            record = decision_record(
+                decision,
+                outcome,
+                reason=treatment.reason,
+                finding=finding,
+                copied_by=recipient.copied_by,
+            )
             self._wait(
                 work,
                 recipient,
@@ -194,7 +238,7 @@ class Outbound:
             return None
         route = self.routes.find(address, named=decision.route)
         signer = self.signers.choose(work.job.author, decision.sign, moment)
-        problem_ = _no_route(address) if route is None else None
+        problem_ = _no_route(address) if route is None else _no_ca(route, decision)
         if isinstance(signer, Problem):
             problem_ = signer
         if problem_ is not None or route is None or isinstance(signer, Problem):
@@ -229,7 +273,7 @@ class Outbound:
         """Steps 5 and 6 for recipients who are treated alike: sign, encrypt, record."""
         first = members[0]
         try:
-            inside = _inside(message, first, signed)
+            inside = self._inside(work.job, message, first, signed)
         except CannotConvert as error:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             for member in members:
@@ -274,6 +318,7 @@ class Outbound:
             sha256=hashlib.sha256(emitted).hexdigest(),
             size=len(emitted),
             emitted=emitted,
+            tls=_tls(members[0].decision),
         )
         fields = {
             "group": group.id.encode(),
@@ -306,6 +351,8 @@ class Outbound:
                 certificate=None if member.envelope is None else member.envelope.certificate,
                 algorithms=member.algorithms,
                 signer=None if signer is None else (signer.role, signer.certificate_sha256),
+                receipt=inside.receipt,
+                copied_by=member.recipient.copied_by,
             )
             fields[f"decision.{n:06d}"] = record.encode()
             member.recipient.group_id = group.id
@@ -401,6 +448,38 @@ class Outbound:
         status = status or status_for(problem, "5")
         work.failures.append(Failure(recipient, problem, status, encrypted))
 
+    def _inside(
+        self, job: Job, message: Message, member: _Candidate, done: dict[str, _Inside]
+    ) -> _Inside:
+        """The (signed) entity for a group; signed once a mail and signer, however many groups."""
+        clear = member.clear is not None
+        asks = member.decision.receipt and member.signer is not None
+        key = f"{member.signer.certificate_sha256 if member.signer else ''}/{clear}/{asks}"
+        if key in done:
+            return done[key]
+        entity = content_entity(message)
+        transformations: tuple[Transformation, ...] = ()
+        if clear and member.signer is not None:
+            entity, transformations = to_7bit(entity)
+        request = self._receipt_request(job) if asks else None
+        if member.signer is None:
+            digest = hashlib.sha256(entity).hexdigest()
+        else:
+            made: Signed = sign(
+                entity, member.signer.signer, digest="sha256", receipt_request=request
+            )
+            hit("seal.signed")
+            entity, digest = made.entity, made.content_digest
+        receipt = "" if request is None else request.identifier.decode()
+        done[key] = _Inside(entity, digest, transformations, receipt)
+        return done[key]
+
+    def _receipt_request(self, job: Job) -> ReceiptRequest:
+        """RFC 2634 §2.7: who asks, when, and a random number; receipts go to the author."""
+        moment = from_micros(job.accepted_at)
+        identifier = f"{self.hostname} {job.archive_id} {moment:%Y%m%d%H%M%SZ} "
+        return ReceiptRequest((identifier + secrets.token_hex(16)).encode(), (job.author,))
+
     def _received(self, job: Job) -> bytes:
         return received_field(
             helo=job.parameters.get("helo", ""),
@@ -441,26 +520,7 @@ class _Inside:
     entity: bytes
     entity_sha256: str
     transformations: tuple[Transformation, ...]
-
-
-def _inside(message: Message, member: _Candidate, done: dict[str, _Inside]) -> _Inside:
-    """The (signed) entity for a group; signed once a mail and signer, however many groups."""
-    clear = member.clear is not None
-    key = f"{member.signer.certificate_sha256 if member.signer else ''}/{clear}"
-    if key in done:
-        return done[key]
-    entity = content_entity(message)
-    transformations: tuple[Transformation, ...] = ()
-    if clear and member.signer is not None:
-        entity, transformations = to_7bit(entity)
-    if member.signer is None:
-        digest = hashlib.sha256(entity).hexdigest()
-    else:
-        made: Signed = sign(entity, member.signer.signer, digest="sha256")
-        hit("seal.signed")
-        entity, digest = made.entity, made.content_digest
-    done[key] = _Inside(entity, digest, transformations)
-    return done[key]
+    receipt: str  # identifier of the receipt request inside, "" for none
 
 
 def _visible(message: Message) -> set[str] | None:
@@ -492,10 +552,76 @@ def _treated_alike(
             candidate.cipher,
             candidate.signer and candidate.signer.certificate_sha256,
             candidate.route.name,
+            _tls(candidate.decision),
+            candidate.decision.receipt,
             candidate.recipient.position if blind else None,
         )
         alike.setdefault(key, []).append(candidate)
     return list(alike.values())
+
+
+def _canonical(recipient: Recipient) -> str:
+    """His address in canonical form; "" where it has none."""
+    try:
+        return canonical(recipient.address)
+    except AddressError:
+        return ""
+
+
+def _mail(job: Job, header: Header = NO_HEADER) -> Mail:
+    """What rules can ask of a mail."""
+    return Mail(job.author, job.size, from_micros(job.accepted_at), header, job.groups)
+
+
+def _tls(decision: Decision) -> str:
+    return "" if decision.tls is None else decision.tls.value
+
+
+def _copies(work: Work, source: _Candidate) -> list[Recipient]:
+    """New recipients for the copies that the decision for one wants.
+
+    A copy is never copied, and nobody gets the mail twice: no rules can make a loop.
+    """
+    if source.recipient.copied_by or not source.decision.copies:
+        return []
+    job = work.job
+    known = {_canonical(recipient) for recipient in job.recipients}
+    made = []
+    for copy in source.decision.copies:
+        if copy.address in known:
+            continue
+        known.add(copy.address)
+        recipient = replace(
+            source.recipient,
+            position=max(one.position for one in job.recipients) + 1,
+            address=copy.address,
+            group_id=None,
+            reason="",
+            decision="",
+            copied_by=copy.rule,
+            released="",
+        )
+        job.recipients.append(recipient)
+        work.copies.append(recipient)
+        made.append(recipient)
+        fields = {
+            "rule": copy.rule.encode(),
+            "of": source.recipient.address.encode(),
+            **recipient_fields("recipient", [copy.address]),
+        }
+        work.drafts.append(Draft("copied", job.org, job.archive_id, fields))
+        log.info("copied", id=job.archive_id, recipient=copy.address, rule=copy.rule)
+    return made
+
+
+def _no_ca(route: Route, decision: Decision) -> Problem | None:
+    if route.hop_with(_tls(decision)) is not None:
+        return None
+    return Problem(
+        "policy.no-ca",
+        "a rule demands verified TLS, and the route {name} has no CA to check against",
+        {"name": route.name},
+    )
 
 
 def _no_route(address: str) -> Problem:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from gateway import sortedjson
 from gateway.clock import rfc3339
-from gateway.policy import Decision
+from gateway.policy import Decision, Undecided
 from gateway.smime.choose import Treatment
 from pki.errors import Problem
 from pki.models import CheckedCertificate, Finding, Refusal
@@ -22,11 +22,15 @@ def decision_record(
     certificate: CheckedCertificate | None = None,
     algorithms: Treatment | None = None,
     signer: tuple[str, str] | None = None,
+    receipt: str = "",
+    copied_by: str = "",
 ) -> str:
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
     signer: role and certificate fingerprint of who signs inside.
+    receipt: identifier of the receipt request in the signature. copied_by: the rule that wanted
+        this recipient to get a copy.
     """
     record: dict[str, object] = {
         "outcome": outcome,
@@ -36,7 +40,22 @@ def decision_record(
         "encryption": decision.encryption.value,
         "without-certificate": decision.without_certificate.value,
         "sign": decision.sign.value,
+        "policy": decision.policy,
     }
+    if len(decision.rules) > 1:
+        record["rules"] = list(decision.rules)
+    if decision.encryption_rule != decision.rule:
+        record["encryption-rule"] = decision.encryption_rule
+    if decision.tls is not None:
+        record["tls"] = decision.tls.value
+    if decision.copies:
+        record["copies"] = [copy.address for copy in decision.copies]
+    if outcome == "held":
+        record["tell-sender-when-held"] = decision.tell_held
+    if receipt:
+        record["receipt-request"] = {"identifier": receipt, "to": decision.sender}
+    if copied_by:
+        record["copied-by"] = copied_by
     if reason is not None:
         record["reason"] = _problem(reason)
     if certificate is not None:
@@ -54,6 +73,19 @@ def decision_record(
         }
     if signer is not None:
         record["signer"] = {"role": signer[0], "certificate-sha256": signer[1]}
+    return sortedjson.encode(record)
+
+
+def undecided_record(undecided: Undecided) -> str:
+    """The same for mail that waits because nobody can tell which rule decides."""
+    record = {
+        "outcome": "deferred",
+        "undecided-rule": undecided.rule,
+        "sender": undecided.sender,
+        "recipient": undecided.recipient,
+        "policy": undecided.policy,
+        "reason": _problem(undecided.problem),
+    }
     return sortedjson.encode(record)
 
 

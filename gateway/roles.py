@@ -24,6 +24,7 @@ import structlog
 
 from archive.errors import AppenderBroken
 from gateway import clock, failpoints, maillog
+from gateway.cli.account import operator
 from gateway.config import LogFormat
 from gateway.errors import SceauError
 from gateway.serve import PARENT_GONE, STORAGE_FAILED
@@ -113,6 +114,8 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     os.nice(_NICE_WORKER)
+    # The file may have changed since the supervisor read it: what decides here stands in the log.
+    wiring.record_policy(operator())
 
     async def serve() -> None:
         wiring.work_as(args.name, args.role)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from gateway.smtp.nexthop import NextHop
+from gateway.smtp.nexthop import NextHop, TlsDemand
 from pki.addresses import domain_of, in_domain
 
 
@@ -17,6 +18,25 @@ class Route:
     hop: NextHop
     domains: tuple[str, ...]
     default: bool
+
+    def hop_with(self, tls: str) -> NextHop | None:
+        """The next hop where a rule demands `tls` ("" for nothing): never less than the route's.
+
+        None: verified TLS is demanded and the route names no CA to check against.
+        """
+        return self.hop if not tls else _strengthened(self.hop, TlsDemand(tls))
+
+
+_ORDER = (TlsDemand.NONE, TlsDemand.OPPORTUNISTIC, TlsDemand.VERIFIED)
+
+
+@lru_cache(maxsize=256)
+def _strengthened(hop: NextHop, tls: TlsDemand) -> NextHop | None:
+    if _ORDER.index(tls) <= _ORDER.index(hop.tls):
+        return hop
+    if tls is TlsDemand.VERIFIED and not hop.ca_file:
+        return None
+    return replace(hop, tls=tls)
 
 
 class Routes:

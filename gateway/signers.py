@@ -48,13 +48,19 @@ class Signers:
         """
         if wanted is Sign.NONE:
             return None
-        if wanted is Sign.PERSON:
+        if wanted in (Sign.PERSON, Sign.PERSON_ONLY):
             try:
                 person = self.persons.signer_for(author, moment)
             except PkiError as error:
                 return error.problem  # the key is there and cannot be used: somebody must look
             if person is not None:
                 return Chosen(person, "person", _sha256(person.certificate))
+        if wanted is Sign.PERSON_ONLY:
+            return Problem(
+                "identity.no-person",
+                "the rule wants {address} to sign, and there is no consent with a valid key",
+                {"address": author},
+            )
         domain = domain_of(author)
         seal = self.seals.get(domain)
         if seal is None:

@@ -34,6 +34,8 @@ from gateway.mime.text import extract
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.policy import Policy
+from gateway.policylog import record_policy
 from gateway.queue.licence import Licence
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
@@ -275,6 +277,21 @@ class Wiring(Installation):
     # -- the way out ---------------------------------------------------------------------------
 
     @cached_property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self.config.policy.policy()
+
+    def record_policy(self, by: str) -> bool:
+        """Tell the log which rules are in force; whether they had changed. by: the account."""
+        return record_policy(
+            self.policy,
+            org=self.config.gateway.organisation,
+            by=by,
+            read=self.database.read,
+            append=self.append,
+        )
+
+    @cached_property
     def routes(self) -> Routes:
         """Next hops."""
         return Routes(
@@ -299,7 +316,7 @@ class Wiring(Installation):
     def hopeless(self) -> Hopeless:
         """Which recipients can be refused at RCPT by local tables alone."""
         return Hopeless(
-            self.config.policy.policy(),
+            self.policy,
             tuple(d for each in self.config.pki.directories for d in each.domains),
             self.database.read,
         )
@@ -361,9 +378,10 @@ class Wiring(Installation):
         """Policy, look-up and sealing."""
         return Outbound(
             hostname=self.config.gateway.hostname,
-            policy=self.config.policy.policy(),
+            policy=self.policy,
             routes=self.routes,
             signers=self.signers,
+            groups=self.groups,
         )
 
     @cached_property

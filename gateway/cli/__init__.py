@@ -37,6 +37,10 @@ NOUNS: dict[str, tuple[str, str]] = {
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
+    "policy": (
+        "gateway.cli.policy",
+        "the rules: show, check, explain what they decide, try out others",
+    ),
     "smime": ("gateway.cli.smime", "sign, encrypt and look into files, without any configuration"),
     "pki": (
         "gateway.cli.pki",

@@ -45,8 +45,8 @@ def _algorithms(certificate: CheckedCertificate, wiring: Wiring) -> Treatment | 
     """What a mail to this recipient would be encrypted with; the sender does not matter here."""
     from gateway.smime.choose import DomainCrypto, choose
 
-    decision = wiring.config.policy.policy().decide("", certificate.address)
-    return choose(certificate, DomainCrypto(decision.crypto.value))
+    crypto = wiring.config.policy.policy().agreed_with(certificate.address)
+    return choose(certificate, DomainCrypto(crypto.value))
 
 
 def _as_json(

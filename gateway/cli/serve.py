@@ -27,6 +27,7 @@ def _run(args: Namespace) -> int:
     import structlog
 
     from gateway import maillog
+    from gateway.cli.account import operator
     from gateway.config import LogFormat
     from gateway.node import node_name
     from gateway.queue.claims import free_claims
@@ -68,6 +69,7 @@ def _run(args: Namespace) -> int:
     def on_start() -> None:
         # Not before the lock is held: who starts a second one is told that, not "port in use".
         free_left_behind()
+        wiring.record_policy(operator())
         if "intake" in counts:
             plan.listen = bind(wiring.listen_settings)
 

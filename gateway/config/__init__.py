@@ -4,7 +4,7 @@ Every key is described in `docs/configuration.md`; `sceau init` writes a file wi
 """
 
 from gateway.config.faults import ConfigFaults, Fault
-from gateway.config.load import load
+from gateway.config.load import load, load_policy, with_policy
 from gateway.config.sections import (
     Anchor,
     Archive,
@@ -27,9 +27,9 @@ from gateway.config.sections import (
     Route,
     RuleSection,
     Seal,
-    Tls,
     Workers,
 )
+from gateway.policy import Tls
 
 __all__ = [
     "Anchor",
@@ -58,4 +58,6 @@ __all__ = [
     "Tls",
     "Workers",
     "load",
+    "load_policy",
+    "with_policy",
 ]

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from gateway.config.directories import check_directory
 from gateway.config.kinds.postgres import hosts_of, option_of
+from gateway.config.policy_checks import POLICY_CHECKS
 from gateway.config.reader import Finding, KeyPath
-from gateway.config.sections import Config, Route, RuleSection, Tls
-from gateway.policy import DEFAULT_RULE, Encryption, Sign, WithoutCertificate
+from gateway.config.sections import Config, Route
+from gateway.policy import Tls
 
 Check = Callable[[Config], Iterator[Finding]]
 
@@ -25,10 +26,10 @@ LEAST_ARCHIVE_RECIPIENTS = 2
 _LEAST_TAKEOVER = timedelta(seconds=3)
 
 
-def check(config: Config, *, complete: bool) -> list[Finding]:
-    """All findings. complete: whether every value could be read."""
+def check(config: Config, *, complete: bool, only: Iterable[Check] | None = None) -> list[Finding]:
+    """All findings. complete: whether every value could be read. only: these checks alone."""
     findings: list[Finding] = []
-    for subject in _SUBJECTS:
+    for subject in _SUBJECTS if only is None else only:
         try:
             findings.extend(subject(config))
         except AttributeError:
@@ -213,82 +214,6 @@ def _seals(config: Config) -> Iterator[Finding]:
             )
 
 
-def _rule_names(config: Config) -> Iterator[Finding]:
-    names = [rule.name for rule in config.policy.rules]
-    yield from _twice("policy.rules", "name", names)
-    for number, name in enumerate(names):
-        if name == DEFAULT_RULE.name:
-            yield _wrong(
-                ("policy", "rules", number, "name"),
-                '"default" is the name of the built-in last rule',
-                'name = "everybody-else"',
-            )
-
-
-def _rules(config: Config) -> Iterator[Finding]:
-    for number, rule in enumerate(config.policy.rules):
-        yield from _rule(("policy", "rules", number), rule)
-
-
-def _rule(path: KeyPath, rule: RuleSection) -> Iterator[Finding]:
-    outcome = rule.without_certificate
-    if rule.encryption is Encryption.REQUIRED and outcome is WithoutCertificate.SEND_SIGNED:
-        yield _wrong(
-            (*path, "without_certificate"),
-            "mail that must be encrypted never leaves in clear text: required and send-signed "
-            "contradict each other",
-            'without_certificate = "hold", or encryption = "if-possible"',
-        )
-    if rule.encryption is Encryption.IF_POSSIBLE and outcome is None:
-        yield _wrong(
-            (*path, "without_certificate"),
-            "this rule must say what happens when encryption is not possible",
-            'without_certificate = "send-signed"',
-        )
-    if rule.encryption is Encryption.NEVER and outcome is not None:
-        yield _wrong(
-            (*path, "without_certificate"),
-            'with encryption = "never" no certificate is looked for, so this says nothing',
-        )
-    if rule.sign is Sign.NONE and rule.encryption is not Encryption.NEVER:
-        yield _wrong(
-            (*path, "sign"),
-            "encrypted mail is always signed inside, or nobody would notice tampering: none is "
-            'only possible with encryption = "never"',
-            'sign = "seal"',
-        )
-
-
-def _unreachable(config: Config) -> Iterator[Finding]:
-    rules = [each.rule() for each in config.policy.rules]
-    for number, rule in enumerate(rules):
-        before = next((other for other in rules[:number] if other.covers(rule)), None)
-        if before:
-            yield _wrong(
-                ("policy", "rules", number),
-                "this rule never decides: the rule {name} stands before it and matches all its "
-                "mail",
-                name=before.name,
-            )
-
-
-def _rule_routes(config: Config) -> Iterator[Finding]:
-    names = [route.name for route in config.routes]
-    for number, rule in enumerate(config.policy.rules):
-        if rule.route and rule.route not in names:
-            yield _wrong(
-                ("policy", "rules", number, "route"),
-                "there is no route {name}; there are: {names}",
-                name=rule.route,
-                names=", ".join(names) or "-",
-            )
-
-
-def _partners(config: Config) -> Iterator[Finding]:
-    domains = [(n, d) for n, each in enumerate(config.policy.partners) for d in each.domains]
-    yield from _repeated(domains, ("policy", "partners"))
-
-
 def _routes(config: Config) -> Iterator[Finding]:
     yield from _twice("routes", "name", [route.name for route in config.routes])
     yield from _repeated(
@@ -306,11 +231,13 @@ def _routes(config: Config) -> Iterator[Finding]:
 
 
 def _each_route(config: Config) -> Iterator[Finding]:
+    # A rule may demand verified TLS of a route that does not demand it of all mail.
+    demanded = any(rule.tls is Tls.VERIFIED for _, _, rule in config.policy.every_rule())
     for number, route in enumerate(config.routes):
-        yield from _route(("routes", number), route)
+        yield from _route(("routes", number), route, demanded=demanded)
 
 
-def _route(path: KeyPath, route: Route) -> Iterator[Finding]:
+def _route(path: KeyPath, route: Route, *, demanded: bool) -> Iterator[Finding]:
     if bool(route.domains) == route.default:
         yield _wrong(
             path, "a route has either domains or default = true", 'domains = ["justice.example"]'
@@ -321,7 +248,7 @@ def _route(path: KeyPath, route: Route) -> Iterator[Finding]:
             "verified TLS needs the CA that the next hop's certificate is checked against",
             'ca = "anchors/mx-ca.crt"',
         )
-    if route.tls is not Tls.VERIFIED and route.ca is not None:
+    if route.tls is not Tls.VERIFIED and route.ca is not None and not demanded:
         yield _wrong(
             (*path, "ca"),
             "only verified TLS looks at certificates",
@@ -387,11 +314,7 @@ _SUBJECTS: tuple[Check, ...] = (
     _crls,
     _fetched,
     _seals,
-    _rule_names,
-    _rules,
-    _unreachable,
-    _rule_routes,
-    _partners,
+    *POLICY_CHECKS,
     _routes,
     _each_route,
     _queue,

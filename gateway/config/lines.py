@@ -10,8 +10,11 @@ import re
 
 from gateway.config.reader import KeyPath
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\s\"'-]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"\s*([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
+_PART = r"(?:[\w-]+|\"[^\"\\]*\"|'[^']*')"
+_NAME = rf"{_PART}(?:\s*\.\s*{_PART})*+"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_NAME})\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(rf"\s*({_NAME})\s*=")
+_PARTS = re.compile(_PART)
 
 
 def lines_of(text: str) -> dict[KeyPath, int]:
@@ -40,7 +43,8 @@ def line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int:
 
 
 def _names(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+    # A name in quotes may hold a dot: [policy.domain."b.example"].
+    return tuple(part.strip("\"'") for part in _PARTS.findall(dotted))
 
 
 def _resolved(names: tuple[str, ...], lists: dict[KeyPath, int]) -> KeyPath:

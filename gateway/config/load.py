@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 from gateway.config.checks import check
 from gateway.config.faults import ConfigFaults, Fault
 from gateway.config.lines import line_of, lines_of
+from gateway.config.policy_checks import POLICY_CHECKS
 from gateway.config.reader import Finding, KeyPath, read
-from gateway.config.sections import Config
+from gateway.config.sections import Config, PolicyFile, PolicySection
+
+_BARE = re.compile(r"[A-Za-z0-9_-]*")
 
 
 def load(path: Path) -> Config:
@@ -18,18 +23,53 @@ def load(path: Path) -> Config:
 
     Relative paths in it are relative to its folder. Raises ConfigFaults with all faults.
     """
-    text = _text(path)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigFaults((_syntax_fault(path, error),)) from error
+    text, data = _parsed(path)
     config, findings = read(Config, data, path.absolute().parent)
     findings += check(config, complete=not findings)
+    _raise(path, text, findings)
+    return config
+
+
+def load_policy(path: Path, base: Config | None) -> PolicySection:
+    """The policy of a file that is a whole configuration, or has nothing but `[policy]` in it.
+
+    base: the configuration whose routes, domains and directories a policy alone is checked
+        against; None: what hangs on them is not checked.
+    Raises ConfigFaults with all faults.
+    """
+    text, data = _parsed(path)
+    if data.keys() - {"policy"}:
+        return load(path).policy
+    alone, findings = read(PolicyFile, data, path.absolute().parent)
+    config = with_policy(base, alone.policy)
+    findings += check(config, complete=base is not None and not findings, only=POLICY_CHECKS)
+    _raise(path, text, findings)
+    return alone.policy
+
+
+def with_policy(base: Config | None, policy: PolicySection) -> Config:
+    """A configuration with another policy; without a base it has nothing else."""
+    config = object.__new__(Config)
+    for each in fields(cast("Any", Config)):
+        if base is not None:
+            object.__setattr__(config, each.name, getattr(base, each.name))
+    object.__setattr__(config, "policy", policy)
+    return config
+
+
+def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
+    text = _text(path)
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigFaults((_syntax_fault(path, error),)) from error
+
+
+def _raise(path: Path, text: str, findings: list[Finding]) -> None:
     if findings:
         lines = lines_of(text)
         faults = [_fault(path, each, lines) for each in findings]
         raise ConfigFaults(tuple(sorted(faults, key=lambda fault: fault.line)))
-    return config
 
 
 def _text(path: Path) -> str:
@@ -73,5 +113,9 @@ def dotted(path: KeyPath) -> str:
     """("relays", 0, "networks") as people read it: relays[1].networks."""
     text = ""
     for part in path:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        else:
+            name = part if _BARE.fullmatch(part) else f'"{part}"'
+            text += f".{name}" if text else name
     return text

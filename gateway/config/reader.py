@@ -54,6 +54,17 @@ class TableSpec:
     many: bool
 
 
+@dataclass(frozen=True, slots=True)
+class NamedSpec:
+    """Tables or values under names that the file chooses: `[policy.lists]`, or
+    `[policy.domain."b.example"]`. `name` reads the name; exactly one of kind and cls is there.
+    """
+
+    name: Kind[str]
+    kind: Kind[Any] | None = None
+    cls: type[Any] | None = None
+
+
 @overload
 def setting(kind: Kind[T], *, example: str) -> T: ...
 @overload
@@ -73,8 +84,20 @@ def tables(cls: type[T]) -> tuple[T, ...]:
     return cast("tuple[T, ...]", field(metadata={"spec": TableSpec(cls, many=True)}))
 
 
+def named_values(kind: Kind[T], *, name: Kind[str]) -> Mapping[str, T]:
+    """A table whose keys are names that the file chooses; may be absent."""
+    return cast("Mapping[str, T]", field(metadata={"spec": NamedSpec(name, kind=kind)}))
+
+
+def named_tables(cls: type[T], *, name: Kind[str]) -> Mapping[str, T]:
+    """Tables under names that the file chooses; may be absent."""
+    return cast("Mapping[str, T]", field(metadata={"spec": NamedSpec(name, cls=cls)}))
+
+
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(setting, table, tables)
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(setting, table, tables, named_values, named_tables),
 )
 def section(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that `read` can fill."""
@@ -113,6 +136,8 @@ def _read_table(
         try:
             if isinstance(spec, TableSpec):
                 value = _read_tables(spec, data.get(name), here, folder, findings)
+            elif isinstance(spec, NamedSpec):
+                value = _read_named(spec, data.get(name, {}), here, folder, findings)
             elif name in data:
                 value = spec.kind.read(data[name], folder)
             elif spec_field.default is not MISSING:
@@ -149,6 +174,32 @@ def _read_tables(
         _read_table(spec.cls, item, (*path, number), folder, findings)
         for number, item in enumerate(value)
     )
+
+
+def _read_named(
+    spec: NamedSpec, value: object, path: KeyPath, folder: Path, findings: list[Finding]
+) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong("this must be a table, written [{name}]", name=".".join(map(str, path)))
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        here = (*path, key)
+        try:
+            name = spec.name.read(key, folder)
+            if name in made:
+                raise Wrong("{value} stands there twice", value=key)
+            if spec.kind is not None:
+                made[name] = spec.kind.read(item, folder)
+            elif isinstance(item, dict):
+                assert spec.cls is not None
+                made[name] = _read_table(spec.cls, item, here, folder, findings)
+            else:
+                raise Wrong("this must be a table, written [{name}]", name=".".join(map(str, here)))
+        except Wrong as wrong:
+            findings += [Finding(here, template, facts) for template, facts in wrong.reasons]
+            if spec.kind is not None:
+                made.setdefault(key, ())  # so that who names it is not told that it is missing
+    return made
 
 
 def _unknown(name: str, path: KeyPath, known: list[str]) -> Finding:

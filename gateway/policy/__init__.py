@@ -4,19 +4,29 @@ Pure: rules in, decisions out. Nobody else decides whether a mail may leave in c
 nobody else makes the proof (`ClearTextAllowed`) that the delivering code asks for (I3).
 """
 
-from gateway.policy.patterns import Pattern
-from gateway.policy.rules import (
-    DEFAULT_RULE,
+from gateway.policy.decide import Decision, Level, Policy, Step, Undecided, Verdict
+from gateway.policy.inherit import Copy
+from gateway.policy.mails import (
+    NO_HEADER,
+    Header,
+    Mail,
+    Membership,
+    PartOfHeader,
+    WholeHeader,
+)
+from gateway.policy.outcomes import (
+    Action,
     Crypto,
-    Decision,
     Encryption,
-    Partner,
-    Policy,
-    Rule,
+    Sensitivity,
     Sign,
+    Tls,
     WithoutCertificate,
 )
+from gateway.policy.patterns import AddressSet, Pattern
+from gateway.policy.rules import DEFAULT_RULE, Levels, Partner, Rule
 from gateway.policy.settle import (
+    HELD_BY_RULE,
     ClearTextAllowed,
     Encrypt,
     Hold,
@@ -31,12 +41,23 @@ from gateway.policy.settle import (
 
 __all__ = [
     "DEFAULT_RULE",
+    "HELD_BY_RULE",
+    "NO_HEADER",
+    "Action",
+    "AddressSet",
     "ClearTextAllowed",
+    "Copy",
     "Crypto",
     "Decision",
     "Encrypt",
     "Encryption",
+    "Header",
     "Hold",
+    "Level",
+    "Levels",
+    "Mail",
+    "Membership",
+    "PartOfHeader",
     "Partner",
     "Pattern",
     "Policy",
@@ -44,8 +65,14 @@ __all__ = [
     "Rule",
     "SendPlain",
     "SendSigned",
+    "Sensitivity",
     "Sign",
+    "Step",
+    "Tls",
     "Treatment",
+    "Undecided",
+    "Verdict",
+    "WholeHeader",
     "WithoutCertificate",
     "never_encryptable",
     "notice_in_clear",

@@ -1,84 +1,114 @@
-"""Rules in order; the first that matches decides."""
+"""Rules as data: what they ask of a mail, and what they say is done with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from gateway.policy.patterns import Pattern
-
-
-class Encryption(Enum):
-    """Whether a mail must be encrypted for a recipient."""
-
-    REQUIRED = "required"  # it leaves encrypted or it does not leave
-    IF_POSSIBLE = "if-possible"  # without a certificate, what `without_certificate` names
-    NEVER = "never"  # it leaves in clear text; no certificate is looked for
+from gateway.policy.conditions import Condition, LargerThan, Recipient, Sender, SmallerThan
+from gateway.policy.mails import Mail
+from gateway.policy.outcomes import Action, Crypto, Encryption, Sign, Tls, WithoutCertificate
+from gateway.policy.patterns import AddressSet, Pattern
 
 
-class WithoutCertificate(Enum):
-    """What happens when every directory answered and there is no usable certificate."""
-
-    REFUSE = "refuse"  # the sender gets a notice, the mail does not leave
-    HOLD = "hold"  # the mail waits, visibly, for a person
-    SEND_SIGNED = "send-signed"  # it leaves signed, in clear text
-
-
-class Sign(Enum):
-    """Who signs."""
-
-    SEAL = "seal"  # the organisation's certificate for the sender's domain (RFC 3183)
-    PERSON = "person"  # the sender, where a consent record and a key exist, else the seal
-    NONE = "none"  # nobody
-
-
-class Crypto(Enum):
-    """Which algorithms a recipient gets whose own capabilities are not known (design §5)."""
-
-    READABLE = "readable"  # what every client opens: AES-256-CBC, RSA PKCS#1 v1.5 or ECDH
-    MODERN = "modern"  # agreed with the partner: AES-256-GCM, RSA-OAEP or ECDH
-    STRICT = "strict"  # modern, and a recipient who is not known to read it is held
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """One rule. It matches when one of `sender` and one of `recipient` match.
+    """One rule. It matches when one of `sender`, one of `recipient` and all conditions match.
 
+    Outcomes that are None (or empty) are not said: a rule of a domain or a person leaves them to
+    the level above, a rule of the organisation to the built-in defaults.
+
+    conditions: the others, in the order in which they are looked at, dear ones last.
     route: name of the route to use instead of the one chosen by domain, or "".
+    text: what the sender (refuse) or the operator (hold) reads. copy: canonical addresses.
+    final: no level below is asked. allow_weaker: levels below may be laxer than this rule.
     """
 
     name: str
     sender: tuple[Pattern, ...]
     recipient: tuple[Pattern, ...]
-    encryption: Encryption
-    without_certificate: WithoutCertificate
-    sign: Sign
+    encryption: Encryption | None = None
+    without_certificate: WithoutCertificate | None = None
+    sign: Sign | None = None
     route: str = ""
+    conditions: tuple[Condition, ...] = ()
+    crypto: Crypto | None = None
+    receipt: bool | None = None
+    tls: Tls | None = None
+    action: Action | None = None
+    text: str = ""
+    copy: tuple[str, ...] = ()
+    tell_held: bool | None = None
+    final: bool = False
+    allow_weaker: bool = False
+    senders: AddressSet = field(init=False, repr=False)
+    recipients: AddressSet = field(init=False, repr=False)
+    compiled: tuple[Condition, ...] = field(init=False, repr=False)
 
-    def matches(self, sender: str, recipient: str) -> bool:
-        """Both canonical; sender "" where there is no address."""
-        return any(pattern.matches(sender) for pattern in self.sender) and any(
-            pattern.matches(recipient) for pattern in self.recipient
-        )
+    def __post_init__(self) -> None:
+        senders, recipients = AddressSet(self.sender), AddressSet(self.recipient)
+        object.__setattr__(self, "senders", senders)
+        object.__setattr__(self, "recipients", recipients)
+        who: list[Condition] = []
+        if not senders.every:
+            who.append(Sender(senders))
+        if not recipients.every:
+            who.append(Recipient(recipients))
+        object.__setattr__(self, "compiled", (*who, *self.conditions))
+
+    def match(self, mail: Mail, recipient: str) -> tuple[bool | None, Condition | None]:
+        """Whether it matches (None: nobody can tell), and the condition it hangs on.
+
+        A condition that does not hold decides against the rule even where another is not known.
+        """
+        unknown: Condition | None = None
+        for condition in self.compiled:
+            found = condition.check(mail, recipient)
+            if found:
+                continue
+            if found is False:
+                return False, condition
+            unknown = unknown or condition
+        return (True, None) if unknown is None else (None, unknown)
 
     def covers(self, other: Rule) -> bool:
-        """Whether `other`, standing after this one, can never decide anything."""
-        return all(
-            any(mine.covers(theirs) for mine in ours)
-            for ours, all_theirs in ((self.sender, other.sender), (self.recipient, other.recipient))
-            for theirs in all_theirs
+        """Whether this one matches whenever `other` does. Never True where it does not."""
+        return (
+            self.senders.covers(other.senders)
+            and self.recipients.covers(other.recipients)
+            and all(
+                any(mine.covers(theirs) for theirs in other.conditions) for mine in self.conditions
+            )
         )
 
+    def meets(self, other: Rule) -> bool:
+        """Whether a mail may match both. Never False where one does."""
+        return (
+            self.senders.meets(other.senders)
+            and self.recipients.meets(other.recipients)
+            and _range_left((*self.conditions, *other.conditions))
+        )
 
-_ANYONE = (Pattern("*"),)
+    @property
+    def possible(self) -> bool:
+        """Whether any size of mail could match. Never False where one does."""
+        return _range_left(self.conditions)
+
+
+def _range_left(conditions: tuple[Condition, ...]) -> bool:
+    least = max((c.size for c in conditions if isinstance(c, LargerThan)), default=-1)
+    most = min((c.size for c in conditions if isinstance(c, SmallerThan)), default=None)
+    return most is None or least + 1 < most
+
+
+ANYONE = (Pattern("*"),)
 
 # The last rule of every policy. It fails closed: what no rule speaks of must be encrypted, and
 # waits for a person when it cannot be.
 DEFAULT_RULE = Rule(
     name="default",
-    sender=_ANYONE,
-    recipient=_ANYONE,
+    sender=ANYONE,
+    recipient=ANYONE,
     encryption=Encryption.REQUIRED,
     without_certificate=WithoutCertificate.HOLD,
     sign=Sign.SEAL,
@@ -94,41 +124,12 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What policy wants for one sender and one recipient, and the rule that said so."""
+class Levels:
+    """Rules by level, each list in its order; the organisation's without the built-in last one.
 
-    rule: str
-    sender: str
-    recipient: str
-    encryption: Encryption
-    without_certificate: WithoutCertificate
-    sign: Sign
-    crypto: Crypto
-    route: str
+    domains, persons: by canonical domain and address of the author.
+    """
 
-
-class Policy:
-    """The rules in force and what was agreed with partners. Immutable."""
-
-    def __init__(self, rules: Iterable[Rule], partners: Iterable[Partner] = ()) -> None:
-        self.rules = (*rules, DEFAULT_RULE)
-        self._crypto = {domain: each.crypto for each in partners for domain in each.domains}
-
-    def decide(self, sender: str, recipient: str) -> Decision:
-        """The decision of the first rule that matches; there always is one.
-
-        sender: the address in From, not the envelope's: the latter is not proved, and whoever can
-            choose it could choose a rule that lets clear text out. "" where there is none.
-        recipient: the envelope's. Both canonical (`pki.addresses.canonical`).
-        """
-        rule = next(rule for rule in self.rules if rule.matches(sender, recipient))
-        return Decision(
-            rule=rule.name,
-            sender=sender,
-            recipient=recipient,
-            encryption=rule.encryption,
-            without_certificate=rule.without_certificate,
-            sign=rule.sign,
-            crypto=self._crypto.get(recipient.rpartition("@")[2], Crypto.READABLE),
-            route=rule.route,
-        )
+    organisation: tuple[Rule, ...]
+    domains: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    persons: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)

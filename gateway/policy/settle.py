@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.policy.rules import Decision, Encryption, Sign, WithoutCertificate
+from gateway.policy.decide import Decision
+from gateway.policy.outcomes import Action, Encryption, Sign, WithoutCertificate
 from pki.errors import Problem
 from pki.models import (
     CannotTell,
@@ -71,6 +72,10 @@ class Refuse:
 
 
 _NEVER = "rule {rule} says that mail to this recipient is not encrypted"
+_REFUSED = "rule {rule} refuses this mail: {text}"
+_HELD = "rule {rule} wants a person to look at this mail first"
+_HELD_BECAUSE = "rule {rule} wants a person to look at this mail first: {text}"
+HELD_BY_RULE = "policy.held-by-rule"
 _NO_SOURCE = (
     "rule {rule} demands encryption, and for {domain} there is neither a directory nor a stored "
     "certificate"
@@ -91,13 +96,20 @@ Treatment = Encrypt | SendSigned | SendPlain | Hold | Refuse
 def settle(decision: Decision, finding: Finding | None) -> Treatment:
     """What is done with the mail of this decision.
 
-    finding: what the finder said of `decision.recipient`; None only with encryption `never`,
-        where nobody is asked.
+    finding: what the finder said of `decision.recipient`; None only where nobody is asked: with
+        encryption `never`, and where a rule refuses or holds the mail.
     Raises ValueError for a finding that does not belong to the decision: a fault of the caller
     that must not become a mail encrypted to somebody else.
     """
+    said = {"rule": decision.action_rule, "text": decision.text}
+    if decision.action is Action.REFUSE:
+        return Refuse(Problem("policy.refused-by-rule", _REFUSED, said))
+    if decision.action is Action.HOLD:
+        template = _HELD_BECAUSE if decision.text else _HELD
+        return Hold(Problem(HELD_BY_RULE, template, said), temporary=False)
     if decision.encryption is Encryption.NEVER:
-        return _in_clear(decision, Problem("policy.never", _NEVER, {"rule": decision.rule}))
+        facts = {"rule": decision.encryption_rule}
+        return _in_clear(decision, Problem("policy.never", _NEVER, facts))
     match finding:
         case Certified(certificate):
             _belongs(decision, certificate)
@@ -125,7 +137,7 @@ def _without_certificate(decision: Decision, problem: Problem) -> Treatment:
 
 
 def _in_clear(decision: Decision, reason: Problem) -> SendSigned | SendPlain:
-    clear = ClearTextAllowed(rule=decision.rule, recipient=decision.recipient)
+    clear = ClearTextAllowed(rule=decision.encryption_rule, recipient=decision.recipient)
     if decision.sign is Sign.NONE and decision.encryption is Encryption.NEVER:
         return SendPlain(clear, reason)
     return SendSigned(clear, reason)
@@ -141,7 +153,7 @@ def _belongs(decision: Decision, certificate: CheckedCertificate) -> None:
 
 
 def never_encryptable(
-    decision: Decision, *, directory: bool, stored_certificate: bool
+    rule: str | None, recipient: str, *, directory: bool, stored_certificate: bool
 ) -> Problem | None:
     """Why a recipient is refused at RCPT already (550 for this recipient), or None.
 
@@ -149,13 +161,13 @@ def never_encryptable(
     held for nobody; the sender hears it while he is still there. Local tables alone decide: no
     network is asked before the 250 (design §2).
 
+    rule: by which mail to this recipient must be encrypted, whatever the mail turns out to be
+        (`Policy.always_required`). recipient: canonical.
     directory: whether a directory is configured for the recipient's domain.
     stored_certificate: whether the local store has a certificate of an address of this domain.
     """
-    if decision.encryption is not Encryption.REQUIRED or directory or stored_certificate:
+    if rule is None or directory or stored_certificate:
         return None
     return Problem(
-        "policy.no-source",
-        _NO_SOURCE,
-        {"domain": decision.recipient.rpartition("@")[2], "rule": decision.rule},
+        "policy.no-source", _NO_SOURCE, {"domain": recipient.rpartition("@")[2], "rule": rule}
     )

@@ -17,6 +17,7 @@ from gateway.deliver import failed_drafts
 from gateway.errors import SceauError
 from gateway.i18n import message
 from gateway.outbound import Failure
+from gateway.policy import HELD_BY_RULE
 from gateway.queue import store
 from gateway.queue.jobs import Job, Recipient, problem_from_json, problem_to_json
 from gateway.queue.states import OPEN, State
@@ -54,11 +55,16 @@ def release(
     """
     members = _in_state(job, State.HELD)
     for recipient in members:
+        held = problem_from_json(recipient.reason)
+        if held is not None and held.code == HELD_BY_RULE:
+            # A person has looked at it, as the rule wanted: it must not hold the mail for ever.
+            recipient.released = held.facts["rule"]
         recipient.state = State.QUEUED
         recipient.held_at = None
         recipient.group_id = None
         recipient.next_attempt_at = to_micros(now)
         recipient.expires_at = to_micros(now + expire)
+    store.note_released(conn, job.archive_id, members)
     return _save(conn, job, members, now, "released", by, reason)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway import sortedjson
 from gateway.mail import RcptOptions
+from gateway.policy import Membership
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
@@ -56,6 +57,8 @@ class Recipient:
     orcpt: str = ""
     told: str = ""
     held_at: int | None = None
+    copied_by: str = ""  # the rule that wanted a copy for him; "" for one of the envelope
+    released: str = ""  # the rule that held him, once a person has released him
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ class Job:
     suspect: bool  # a worker died while it had this message in hand
     recipients: list[Recipient]
     may_expire: bool = True  # False while nobody knows whether the clock has just jumped
+    # What directories said of groups, asked for before the mail is decided; by address.
+    groups: Mapping[str, Membership] = field(default_factory=dict)
 
     @property
     def due(self) -> list[Recipient]:
@@ -116,6 +121,7 @@ class SealedGroup:
     sha256: str
     size: int
     emitted: bytes
+    tls: str = ""  # what a rule demands of the connection beyond the route
 
 
 def problem_to_json(problem: Problem) -> str:

@@ -51,6 +51,8 @@ groups = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("emitted", sa.LargeBinary),  # NULL once every recipient of it is settled
+    # What a rule demands of the connection beyond the route: "opportunistic", "verified" or "".
+    sa.Column("tls", sa.String(16), nullable=False, server_default=""),
 )
 sa.Index("sealed_groups_message", groups.c.archive_id)
 
@@ -73,6 +75,10 @@ recipients = sa.Table(
     # What the sender was last told of him while he is open: "", "delayed" or "held".
     sa.Column("told", sa.String(16), nullable=False, server_default=""),
     sa.Column("held_at", sa.BigInteger),  # NULL while he is not held
+    # Name of the rule that wanted a copy for him; "" for a recipient of the envelope.
+    sa.Column("copied_by", sa.String(64), nullable=False, server_default=""),
+    # Name of the rule that held him for a person, once a person has released him; else "".
+    sa.Column("released", sa.String(64), nullable=False, server_default=""),
 )
 sa.Index("recipients_state", recipients.c.state)
 

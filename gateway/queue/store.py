@@ -215,6 +215,7 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
                     "sha256": g.sha256,
                     "size": g.size,
                     "emitted": g.emitted,
+                    "tls": g.tls,
                 }
                 for g in sealed
             ],
@@ -231,11 +232,52 @@ def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGrou
     rows = conn.execute(sa.select(groups).where(groups.c.id.in_(wanted))).all()
     return {
         row.id: SealedGroup(
-            row.id, row.archive_id, row.treatment, row.route, row.sha256, row.size, row.emitted
+            row.id,
+            row.archive_id,
+            row.treatment,
+            row.route,
+            row.sha256,
+            row.size,
+            row.emitted,
+            row.tls,
         )
         for row in rows
         if row.emitted is not None and hashlib.sha256(row.emitted).hexdigest() == row.sha256
     }
+
+
+def add_copies(conn: sa.Connection, copies: Sequence[tuple[str, Recipient]]) -> None:
+    """Insert recipients whom a rule added (archive id, recipient), before they are saved."""
+    if copies:
+        conn.execute(
+            _INSERT_RECIPIENTS,
+            [
+                {
+                    "archive_id": archive_id,
+                    "position": r.position,
+                    "address": r.address,
+                    "state": r.state,
+                    "group_id": None,
+                    "attempts": r.attempts,
+                    "next_attempt_at": r.next_attempt_at,
+                    "expires_at": r.expires_at,
+                    "reason": r.reason,
+                    "decision": r.decision,
+                    "copied_by": r.copied_by,
+                }
+                for archive_id, r in copies
+            ],
+        )
+
+
+def note_released(conn: sa.Connection, archive_id: str, members: Sequence[Recipient]) -> None:
+    """Remember from which rule a person has released these recipients."""
+    marked = [r for r in members if r.released]
+    if marked:
+        conn.execute(
+            recipients.update().where(_OF_RECIPIENT).values(released=sa.bindparam("rule")),
+            [{"id": archive_id, "pos": r.position, "rule": r.released} for r in marked],
+        )
 
 
 def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]]) -> None:
@@ -443,6 +485,8 @@ def _recipients_of(conn: sa.Connection, jobs: dict[str, Job]) -> Iterable[tuple[
             orcpt=row.orcpt,
             told=row.told,
             held_at=row.held_at,
+            copied_by=row.copied_by,
+            released=row.released,
         )
         job.recipients.append(recipient)
         yield job, recipient

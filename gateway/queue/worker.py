@@ -129,6 +129,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         moment = self.now()
         findings: Mapping[str, Finding] = {}
+        if self.outbound.policy.asks_groups:
+            await loop.run_in_executor(looking, self.outbound.learn_groups, jobs)
         if wanted := self.outbound.addresses_to_find(jobs):
             look_up = partial(self.finder.find_all, wanted, moment=moment)
             findings = await loop.run_in_executor(looking, look_up)
@@ -228,6 +230,7 @@ class Worker:
         def rows(conn: sa.Connection) -> list[bytes]:
             kept = self.evidence.keep(conn, used)
             store.add_groups(conn, [group for work in works for group in work.groups])
+            store.add_copies(conn, [(w.job.archive_id, r) for w in works for r in w.copies])
             store.save_recipients(conn, changed)
             store.enqueue(conn, [notice.message for notice in notices])
             hit("seal.rows-written")

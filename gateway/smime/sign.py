@@ -16,6 +16,7 @@ from gateway.mime.lines import all_crlf
 from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher
 from gateway.smime.names import issuer_and_serial, issuer_serial_general
+from gateway.smime.receipt_request import RECEIPT_REQUEST, ReceiptRequest
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
 from pki.models import SignatureScheme, Signer
 
@@ -47,19 +48,26 @@ def sign(
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
     capabilities: tuple[Cipher, ...] = CAPABILITIES,
+    receipt_request: ReceiptRequest | None = None,
 ) -> Signed:
     """multipart/signed over `entity`, octet for octet (RFC 8551 §3.5.3).
 
     entity: lines end in CRLF. Where it will travel in clear, `mime.canonical.to_7bit` comes first.
     digest: "sha256", "sha384", "sha512". scheme: None is RSA PKCS#1 v1.5 or ECDSA, by the key.
     signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
+    receipt_request: asks the readers for signed receipts (RFC 2634 §2.7).
     Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
     """
     _check_line_ends(entity)
     scheme = scheme or _DEFAULT_SCHEME[signer.kind]
     content_digest = _digest(entity, digest)
     cms = _signed_data(
-        signer, (digest, scheme, capabilities), content_digest, signing_time, content=None
+        signer,
+        (digest, scheme, capabilities),
+        content_digest,
+        signing_time,
+        content=None,
+        receipt_request=receipt_request,
     )
     boundary = secrets.token_hex(16)
     while boundary.encode() in entity:
@@ -161,6 +169,7 @@ def _signed_data(
     content_digest: bytes,
     signing_time: datetime | None,
     content: bytes | None,
+    receipt_request: ReceiptRequest | None = None,
 ) -> bytes:
     """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3)."""
     digest, scheme, _ = how
@@ -171,6 +180,8 @@ def _signed_data(
     ]
     if signing_time is not None:
         attributes.append(_attribute(algorithms.SIGNING_TIME, _time(signing_time)))
+    if receipt_request is not None:
+        attributes.append(_attribute(RECEIPT_REQUEST, receipt_request.value()))
     # RFC 5652 §5.4: signed as a SET OF in DER, sent as [0] IMPLICIT with the same content.
     signed_attributes = der.set_of(attributes)
     signature = signer.sign(signed_attributes, scheme, digest)

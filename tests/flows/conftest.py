@@ -8,9 +8,35 @@ import pytest
 
 from gateway.demo.pki import Keys
 from gateway.demo.stage import stage
+from tests.flows.explained import explained_otherwise
 from tests.flows.way_out_scene import Scene
 
 RULES = """
+[[policy.rules]]                # a person looks at it before it goes
+name = "look"
+recipient = "@interieur.example"
+subject_mark = "[à relire]"
+action = "hold"
+text = "relecture par le cabinet"
+encryption = "required"
+sign = "person"
+
+[[policy.rules]]                # what stands in the header keeps it in
+name = "no-drafts"
+recipient = "@interieur.example"
+header = "X-Statut: brouillon*"
+action = "refuse"
+text = "un brouillon ne part pas"
+
+[[policy.rules]]                # a receipt is asked for, and the registry gets a copy
+name = "registered"
+recipient = "amelie.roux@justice.example"
+subject_start = "[recommandé]"
+encryption = "required"
+sign = "person"
+request_receipt = true
+copy = "bastien.faure@justice.example"
+
 [[policy.rules]]                # no certificate that is any good: told at once
 name = "strict"
 recipient = "denis.expire@justice.example"
@@ -64,5 +90,6 @@ def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[S
         house.start()
         scene = Scene(made, house)
         yield scene
+        assert explained_otherwise(scene, tmp_path_factory.mktemp("explained")) == []
         assert house.stop() == 0
         assert scene.faults() == []

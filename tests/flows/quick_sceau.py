@@ -23,6 +23,7 @@ _CONTEXT.set_forkserver_preload(
         "gateway.cli.archive",
         "gateway.cli.pki",
         "gateway.queue.view",
+        "gateway.policytrial",
         "archive.access",
         "archive.fsck",
         "archive.index",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Language, Tls, load
-from gateway.policy import Crypto, Encryption, Pattern, WithoutCertificate
+from gateway.policy import Crypto, Decision, Encryption, Mail, Pattern, WithoutCertificate
 from pki.models import Purpose
 from tests.unit.config_files import GOOD, write_good
 
@@ -58,7 +58,8 @@ def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
 def test_the_loaded_policy_decides(tmp_path: Path) -> None:
     policy = load(write_good(tmp_path)).policy.policy()
 
-    decision = policy.decide("minister@interior.example", "judge@justice.example")
+    decision = policy.decide(Mail("minister@interior.example"), "judge@justice.example")
+    assert isinstance(decision, Decision)
 
     assert (decision.rule, decision.encryption) == ("justice", Encryption.REQUIRED)
     assert decision.without_certificate is WithoutCertificate.HOLD

@@ -18,6 +18,7 @@ from gateway.policy import (
     Encrypt,
     Encryption,
     Hold,
+    Mail,
     Partner,
     Pattern,
     Policy,
@@ -56,6 +57,12 @@ def rule(
         sign=Sign(sign),
         route=route,
     )
+
+
+def decide(policy: Policy, sender: str, recipient: str) -> Decision:
+    verdict = policy.decide(Mail(sender), recipient)
+    assert isinstance(verdict, Decision)
+    return verdict
 
 
 # The policy of a ministry, in order.
@@ -112,11 +119,11 @@ DECIDES = [
 
 @pytest.mark.parametrize(("sender", "recipient", "name"), DECIDES)
 def test_the_first_rule_that_matches_decides(sender: str, recipient: str, name: str) -> None:
-    assert POLICY.decide(sender, recipient).rule == name
+    assert decide(POLICY, sender, recipient).rule == name
 
 
 def test_what_no_rule_speaks_of_is_encrypted_or_held_and_sealed() -> None:
-    decision = POLICY.decide("anna@int.example", "bob@nowhere.example")
+    decision = decide(POLICY, "anna@int.example", "bob@nowhere.example")
 
     assert decision.encryption is Encryption.REQUIRED
     assert decision.without_certificate is WithoutCertificate.HOLD
@@ -127,7 +134,7 @@ def test_what_no_rule_speaks_of_is_encrypted_or_held_and_sealed() -> None:
 def test_a_policy_without_rules_lets_nothing_out_in_clear() -> None:
     empty = Policy([])
 
-    assert empty.decide("a@b.example", "c@d.example").encryption is Encryption.REQUIRED
+    assert decide(empty, "a@b.example", "c@d.example").encryption is Encryption.REQUIRED
 
 
 @pytest.mark.parametrize(
@@ -142,17 +149,17 @@ def test_a_policy_without_rules_lets_nothing_out_in_clear() -> None:
 def test_what_was_agreed_with_a_partner_holds_for_his_domains(
     recipient: str, crypto: Crypto
 ) -> None:
-    assert POLICY.decide("anna@int.example", recipient).crypto is crypto
+    assert decide(POLICY, "anna@int.example", recipient).crypto is crypto
 
 
 def test_a_rule_can_name_the_route() -> None:
-    assert POLICY.decide("anna@int.example", "clerk@justice.example").route == "justice"
-    assert POLICY.decide("anna@int.example", "bob@mail.example").route == ""
+    assert decide(POLICY, "anna@int.example", "clerk@justice.example").route == "justice"
+    assert decide(POLICY, "anna@int.example", "bob@mail.example").route == ""
 
 
 def decision(encryption: str, without: str = "hold", sign: str = "seal") -> Decision:
     made = Policy([rule("r", "*", "*", encryption, without, sign)])
-    return made.decide("anna@int.example", "bob@mail.example")
+    return decide(made, "anna@int.example", "bob@mail.example")
 
 
 def certified(address: str = "bob@mail.example", **changes: Any) -> Certified:
@@ -201,7 +208,7 @@ SETTLED = [
     ("if-possible", "send-signed", "seal", NONE_FOUND, SendSigned(CLEAR, NOBODY)),
     ("if-possible", "send-signed", "person", NONE_FOUND, SendSigned(CLEAR, NOBODY)),
     ("if-possible", "send-signed", "seal", CANNOT_TELL, Hold(SILENT, temporary=True)),
-    # "none" is only for `never`; elsewhere clear text is signed all the same.
+    # "none" is only for `never`; elsewhere the seal signs.
     ("if-possible", "send-signed", "none", NONE_FOUND, SendSigned(CLEAR, NOBODY)),
     ("never", "hold", "seal", None, SendSigned(CLEAR, NEVER)),
     ("never", "hold", "person", None, SendSigned(CLEAR, NEVER)),
@@ -265,9 +272,9 @@ def test_a_finding_that_does_not_belong_to_the_decision_is_a_fault(
 def test_a_recipient_for_whom_no_certificate_can_be_found_is_refused_at_once(
     encryption: str, directory: bool, stored: bool, refused: bool
 ) -> None:
-    problem = never_encryptable(
-        decision(encryption), directory=directory, stored_certificate=stored
-    )
+    bob = "bob@mail.example"
+    rule_ = Policy([rule("r", "*", "*", encryption)]).always_required(bob)
+    problem = never_encryptable(rule_, bob, directory=directory, stored_certificate=stored)
 
     assert (problem is not None) is refused
     if problem:

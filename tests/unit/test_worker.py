@@ -38,6 +38,7 @@ from pki.errors import Problem
 from pki.evidence import Evidence
 from pki.models import Finding, NoCertificate
 from tests.conftest import ORIGIN
+from tests.unit.smime_world import world
 
 ANNA = "anna@interieur.example"
 BOB, CARL = "bob@justice.example", "carl@justice.example"
@@ -254,9 +255,12 @@ def test_a_slow_directory_holds_up_its_own_mail_only(
 ) -> None:
     slow: Any = SlowForBob()
     house.worker.finder = slow
-    signed = replace(CLEAR, encryption=Encryption.IF_POSSIBLE,
+    signed = replace(CLEAR, encryption=Encryption.IF_POSSIBLE, sign=Sign.SEAL,
                      without_certificate=WithoutCertificate.SEND_SIGNED)  # fmt: skip
+    nobody: Any = Nobody()
+    seals = {"interieur.example": world().alice.signer}
     object.__setattr__(house.worker.outbound, "policy", Policy([signed]))
+    object.__setattr__(house.worker.outbound, "signers", Signers(seals, nobody))
 
     async def run() -> None:
         await house.take("to the slow one", BOB)

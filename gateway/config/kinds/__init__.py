@@ -37,10 +37,19 @@ from gateway.config.kinds.plain import (
     slug,
     text,
 )
+from gateway.config.kinds.policy import (
+    address_list,
+    group,
+    header_pattern,
+    mark,
+    pattern_or_list,
+    span,
+)
 
 __all__ = [
     "IPAddress",
     "IPNetwork",
+    "address_list",
     "auto_or_count",
     "boolean",
     "choice",
@@ -56,6 +65,8 @@ __all__ = [
     "file_or_folder",
     "fingerprint",
     "folder",
+    "group",
+    "header_pattern",
     "host",
     "host_name",
     "host_port",
@@ -66,13 +77,16 @@ __all__ = [
     "ldap_url",
     "list_of",
     "mailbox",
+    "mark",
     "network",
     "one_or_more",
     "origin",
     "pattern",
+    "pattern_or_list",
     "port",
     "revocation",
     "size",
     "slug",
+    "span",
     "text",
 ]
