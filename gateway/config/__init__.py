@@ -30,10 +30,15 @@ from gateway.config.sections import (
     Tls,
     Workers,
 )
+from gateway.config.senders import Auth, AuthDemand, AuthDirectory, Client, Sender
 
 __all__ = [
     "Anchor",
     "Archive",
+    "Auth",
+    "AuthDemand",
+    "AuthDirectory",
+    "Client",
     "Config",
     "ConfigFaults",
     "Crl",
@@ -55,6 +60,7 @@ __all__ = [
     "Route",
     "RuleSection",
     "Seal",
+    "Sender",
     "Tls",
     "Workers",
     "load",

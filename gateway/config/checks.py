@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from gateway.config import sender_checks
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config, Directory, Route, RuleSection, Tls
+from gateway.config.senders import AuthDemand
 from gateway.policy import DEFAULT_RULE, Encryption, Sign, WithoutCertificate
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -53,7 +55,8 @@ def _listen(config: Config) -> Iterator[Finding]:
 
 
 def _relays(config: Config) -> Iterator[Finding]:
-    if not config.relays:
+    # Who logs in or shows a certificate needs no relay.
+    if not config.relays and config.listen.auth is AuthDemand.NONE and not config.clients:
         yield _wrong(("relays",), "nobody may hand in mail: there is no [[relays]]", "[[relays]]")
     yield from _twice("relays", "name", [relay.name for relay in config.relays])
 
@@ -373,4 +376,5 @@ _SUBJECTS: tuple[Check, ...] = (
     _routes,
     _each_route,
     _queue,
+    *sender_checks.SUBJECTS,
 )
