@@ -112,6 +112,10 @@ def _no_other_address(field: Field, named: list[str]) -> None:
     shown = unicodedata.normalize("NFKC", decode_words(field.value)).casefold()
     if shown.count("@") == len(named):
         return
+    if any(address.count("@") != 1 for address in named):
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} has an @ inside quotes, which readers see apart"
+        )
     for address in named:
         shown = shown.replace(unicodedata.normalize("NFKC", address).casefold(), "")
     if "@" in shown:
