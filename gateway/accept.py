@@ -198,7 +198,7 @@ class Intake:
                 relay=peer.via or peer.relay,
                 peer=peer.ip,
             )
-            where = "" if field == "mail" else f" ({field.title()})"
+            where = "" if field in ("mail", "from") else f" ({field.title()})"
             raise Refusal(error.code, error.status, error.text + where) from error
 
     def _seal(self, archive_id: str, message: Message, submission: Submission) -> Sealed:

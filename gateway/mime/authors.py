@@ -81,7 +81,10 @@ def _claims(message: Message, prefix: str) -> list[Claim]:
     if names.count("sender") > 1:
         raise HeaderAmbiguous("sender", "there is more than one header field {field}")
     for field in message.fields:
-        if field.name in ("from", "sender", "resent-from", "resent-sender"):
+        if field.name == "from":
+            claims.append(_claim(field, found[0], prefix))
+            _no_other_address(field, found)
+        elif field.name in ("sender", "resent-from", "resent-sender"):
             claims += _claims_of(field, prefix)
     claims.sort(key=lambda claim: claim.field != f"{prefix}from")  # stable
     return claims
@@ -96,12 +99,16 @@ def _claims_of(field: Field, prefix: str) -> Iterator[Claim]:
         )  # fmt: skip
     _no_other_address(field, named)
     for address in named:
-        try:
-            yield Claim(prefix + field.name, canonical(address))
-        except AddressError:
-            raise HeaderAmbiguous(
-                field.name, "the header field {field} has an address that has no one form"
-            ) from None
+        yield _claim(field, address, prefix)
+
+
+def _claim(field: Field, address: str, prefix: str) -> Claim:
+    try:
+        return Claim(prefix + field.name, canonical(address))
+    except AddressError:
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} has an address that has no one form"
+        ) from None
 
 
 def _no_other_address(field: Field, named: list[str]) -> None:

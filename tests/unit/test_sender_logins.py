@@ -126,7 +126,7 @@ def test_it_takes_as_long_for_logins_that_do_not_exist(world: World) -> None:
     users.change(world.users, lambda _: {"anna": User("anna", slow.hash("of anna"), ())})
     world.logins = world.make(passwords=slow, directories=[])
 
-    # Processor time: what else runs on this machine does not count. In turns, and the least of each.
+    # Processor time: what else runs here does not count. In turns, and the least of each.
     taken: dict[str, list[float]] = {"anna": [], "nobody": []}
     for hour in range(6):
         for login, found in taken.items():
