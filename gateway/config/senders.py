@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.config import kinds
 from gateway.config.faults import Wrong
-from gateway.config.reader import section, setting, tables
+from gateway.config.reader import Kind, section, setting, tables
 from gateway.policy import Pattern
 from gateway.senders.users import login_form
+
+T = TypeVar("T")
 
 OWN = Pattern("own")  # no address: what no address can be written as
 
@@ -75,6 +78,14 @@ def _attribute(value: str, _folder: Path) -> str:
     return value
 
 
+def _any(kind: Kind[T]) -> Kind[tuple[T, ...]]:
+    """A list, or one value without the brackets; an empty one says nothing."""
+    many = kinds.list_of(kind)
+    return Kind(
+        lambda value, folder: many.read(value if isinstance(value, list) else [value], folder)
+    )
+
+
 @section
 class AuthDirectory:
     """[[auth.directories]]: LDAP servers in which people log in with their own password."""
@@ -135,10 +146,10 @@ class Sender:
 
     name: str = setting(kinds.slug, example='"press"')
     login: tuple[str, ...] = setting(
-        kinds.one_or_more(_login_pattern), example='["anna", "press-*"]', default=()
+        _any(_login_pattern), example='["anna", "press-*"]', default=()
     )
-    group: tuple[str, ...] = setting(kinds.one_or_more(_group), example='"press"', default=())
-    client: tuple[str, ...] = setting(kinds.one_or_more(kinds.slug), example='"crm"', default=())
+    group: tuple[str, ...] = setting(_any(_group), example='"press"', default=())
+    client: tuple[str, ...] = setting(_any(kinds.slug), example='"crm"', default=())
     addresses: tuple[Pattern, ...] = setting(
         kinds.one_or_more(_rights), example='["own", "press@interior.example"]'
     )

@@ -209,7 +209,8 @@ class UsersFile:
                 "{file} cannot be read: {reason}",
                 facts={"file": str(self.path), "reason": reason},
             ) from error
-        now = (info.st_ino, info.st_mtime_ns, info.st_size)
+        # The time of the last change of any kind: of its mode, too.
+        now = (info.st_ino, info.st_ctime_ns, info.st_size)
         if now != self._seen:
             self._users = read(self.path)
             self._seen = now

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -140,7 +141,8 @@ class NginxAuth(BaseHTTPRequestHandler):
     upstream = 0
 
     def do_GET(self) -> None:
-        right = PASSWORDS.get(self.headers["Auth-User"]) == self.headers["Auth-Pass"]
+        login, password = (unquote(self.headers[name]) for name in ("Auth-User", "Auth-Pass"))
+        right = PASSWORDS.get(login) == password
         self.send_response(200)
         self.send_header("Auth-Status", "OK" if right else "Invalid login or password")
         self.send_header("Auth-Server", "127.0.0.1")

@@ -96,6 +96,7 @@ def test_without_relays_people_alone_may_send(tmp_path: Path) -> None:
 
 def test_own_and_everything_below_are_rights(tmp_path: Path) -> None:
     text = sample().replace(
-        '"press@interior.example"', '"own", "*", "*.interior.example", "@interior.example"'
+        'addresses = ["press@interior.example"]',
+        'addresses = ["own", "*", "*.interior.example", "@interior.example"]',
     )
     assert len(load(write(tmp_path, text)).senders[0].addresses) == 4
