@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -29,12 +29,16 @@ from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.failpoints import hit
 from gateway.mail import Peer, Submission
+from gateway.mime.authors import authorship
 from gateway.mime.entity import Message, split
-from gateway.mime.headers import HeaderAmbiguous, from_addresses
+from gateway.mime.headers import HeaderAmbiguous
+from gateway.mime.received import protocol
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
-from pki.addresses import canonical, in_domain
+from gateway.senders.proof import proof_of
+from gateway.senders.rights import NotYours, Relay, Rights
+from pki.addresses import canonical
 from pki.errors import AddressError
 
 log = structlog.get_logger()
@@ -46,15 +50,6 @@ _INLINE_LIMIT = 200_000
 # Header fields that become sealed payload: they can be shown to someone, or withheld, apart
 # from the content (docs/archive-format.md).
 SEALED_HEADERS = ("from", "sender", "to", "cc", "subject", "date", "message-id")
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """A network whose machines vouch for the senders of some domains."""
-
-    name: str
-    networks: tuple[IPv4Network | IPv6Network, ...]
-    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,8 @@ def _rows(conn: sa.Connection, batch: Sequence[Accepted]) -> None:
 class Intake:
     """Decides on sessions of the way out and stores what they bring.
 
+    rights: who may send as whom. strangers_may_prove: who is in no relay's network is greeted, and
+        may show what he has: a login or a certificate.
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
     """
@@ -87,6 +84,8 @@ class Intake:
     expire: timedelta
     data_folder: Path
     max_size: int
+    rights: Rights
+    strangers_may_prove: bool = False
     _batches: Batches[Accepted] = field(init=False)
     _batch_keys: BatchKeys = field(init=False)
 
@@ -97,20 +96,21 @@ class Intake:
     # -- questions the session asks, in the order of the dialogue ------------------------------
 
     def admit(self, ip: str) -> str | None:
-        """Name of the relay entry that covers this address; None if no entry does."""
+        """See `gateway.smtp.intake.Intake`."""
         address = ip_address(ip)
         for relay in self.relays:
             if any(address in network for network in relay.networks):
                 return relay.name
-        return None
+        return "" if self.strangers_may_prove else None
 
     def sender(self, peer: Peer, mail_from: str, size: int | None) -> None:
         """Refuse at MAIL what can be refused there. Raises Refusal."""
         free = os.statvfs(self.data_folder)
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
+        self.rights.proved(peer)
         if mail_from:  # the null sender is for notices; the From of the mail decides
-            self._vouched(peer, mail_from)
+            self._granted(peer, "mail", _canonical_sender(mail_from), envelope=None)
 
     def recipient(self, peer: Peer, mail_from: str, rcpt_to: str) -> None:
         """Refuse at RCPT an address that could never be served. Raises Refusal."""
@@ -130,10 +130,10 @@ class Intake:
         raises, nothing is stored.
         """
         message = split(submission.raw)
-        author = self._author(submission.peer, message)
+        author, rules = self._author(submission, message)
         archive_id = new_archive_id()
         with self._batch_keys.lease() as batch:
-            await self._store(archive_id, message, submission, author, batch)
+            await self._store(archive_id, message, submission, author, rules, batch)
         log.info(
             "accepted",
             id=archive_id,
@@ -151,6 +151,7 @@ class Intake:
         message: Message,
         submission: Submission,
         author: str,
+        rules: dict[str, str],
         batch: BatchKey,
     ) -> None:
         if len(submission.raw) > _INLINE_LIMIT:
@@ -158,7 +159,7 @@ class Intake:
         else:
             sealed = self._seal(archive_id, message, submission, batch)
         hit("accept.content-sealed")
-        draft = Draft("accepted", self.org, archive_id, accepted_fields(submission), sealed)
+        draft = Draft("accepted", self.org, archive_id, accepted_fields(submission, rules), sealed)
         accepted_at = to_micros(submission.received_at)
         row = NewMessage(
             archive_id=archive_id,
@@ -166,7 +167,7 @@ class Intake:
             kind="mail",
             sender=submission.mail_from,
             author=author,
-            parameters={**submission.parameters, **_trace(submission.peer)},
+            parameters={**submission.parameters, **_trace(submission)},
             sha256=sealed.content_sha256,
             size=len(submission.raw),
             accepted_at=accepted_at,
@@ -180,34 +181,41 @@ class Intake:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _author(self, peer: Peer, message: Message) -> str:
-        """The one From address, if the relay may vouch for it (550 5.7.1 otherwise).
+    def _author(self, submission: Submission, message: Message) -> tuple[str, dict[str, str]]:
+        """The one From address, and by which rule each field that names an author may name it.
 
         The gateway signs for this address: a gateway that signs for anyone is worse than none.
+        Raises Refusal (550 5.7.1).
         """
+        peer = submission.peer
         try:
-            addresses = from_addresses(message)
+            found = authorship(message)
         except HeaderAmbiguous as error:
-            raise Refusal(
-                550, "5.7.1", "the From field can be read in more than one way"
-            ) from error
-        if len(addresses) != 1:
-            raise Refusal(
-                550, "5.7.1", f"exactly one From address is required, found {len(addresses)}"
-            )
-        return self._vouched(peer, addresses[0])
+            log.info("author_refused", peer=peer.ip, relay=peer.relay, reason=error.template)
+            text = str(error).encode("ascii", "replace").decode("ascii")
+            raise Refusal(550, "5.7.1", text) from error
+        envelope = _canonical_sender(submission.mail_from) if submission.mail_from else ""
+        rules = {"from": self._granted(peer, "from", found.author, envelope=envelope)}
+        for claim in found.others:
+            rules[claim.field] = self._granted(peer, claim.field, claim.address, envelope=envelope)
+        return found.author, rules
 
-    def _vouched(self, peer: Peer, address: str) -> str:
+    def _granted(self, peer: Peer, field: str, address: str, *, envelope: str | None) -> str:
         try:
-            author = canonical(address)
-        except AddressError as error:
-            raise Refusal(550, "5.7.1", "sender address is not valid") from error
-        for relay in self.relays:
-            if relay.name == peer.relay:
-                if any(in_domain(author, domain) for domain in relay.domains):
-                    return author
-                break
-        raise Refusal(550, "5.7.1", "this host may not send for that sender's domain")
+            return self.rights.grant(peer, address, envelope=envelope)
+        except NotYours as error:
+            log.info(
+                "sender_refused",
+                field=field,
+                address=address,
+                reason=error.reason,
+                login=peer.identity.name if peer.identity else "",
+                method=peer.identity.method if peer.identity else "relay",
+                relay=peer.via or peer.relay,
+                peer=peer.ip,
+            )
+            where = "" if field in ("mail", "from") else f" ({field.title()})"
+            raise Refusal(error.code, error.status, error.text + where) from error
 
     def _seal(
         self, archive_id: str, message: Message, submission: Submission, batch: BatchKey
@@ -221,9 +229,31 @@ class Intake:
         )
 
 
-def _trace(peer: Peer) -> dict[str, str]:
-    """What the Received field needs to know of the connection (RFC 5321 §4.4)."""
-    return {"helo": peer.helo, "peer": peer.ip, "tls": peer.tls}
+def _canonical_sender(address: str) -> str:
+    try:
+        return canonical(address)
+    except AddressError as error:
+        raise Refusal(550, "5.7.1", "sender address is not valid") from error
+
+
+def _trace(submission: Submission) -> dict[str, str]:
+    """What the Received field needs to know of the connection (RFC 5321 §4.4), and who sent it."""
+    peer = submission.peer
+    who = peer.identity
+    trace = {
+        "helo": peer.helo,
+        "peer": peer.ip,
+        "tls": peer.tls,
+        "with": protocol(
+            esmtp=peer.esmtp,
+            tls=bool(peer.tls),
+            authenticated=who is not None and who.method in ("auth-file", "auth-ldap"),
+            smtputf8="SMTPUTF8" in submission.parameters,
+        ),
+    }
+    if who is not None:
+        trace |= {"method": who.method, "login": who.name}
+    return trace
 
 
 def sealed_headers(message: Message) -> dict[str, bytes]:
@@ -238,8 +268,10 @@ def sealed_headers(message: Message) -> dict[str, bytes]:
     return found
 
 
-def accepted_fields(submission: Submission) -> dict[str, bytes]:
+def accepted_fields(submission: Submission, rules: Mapping[str, str]) -> dict[str, bytes]:
     """The open fields of an `accepted` entry: envelope, connection, how the sender was proved.
+
+    rules: for each field that names an author, the rule that allowed it.
 
     The connection is one field, so that it can end earlier than the content; every recipient is a
     field of his own, so that a Bcc name can be withheld from a bundle that still verifies. What was
@@ -255,7 +287,7 @@ def accepted_fields(submission: Submission) -> dict[str, bytes]:
     fields = {
         "direction": b"out",
         "connection": _json(connection),
-        "sender.proof": _json({"method": "relay", "relay": peer.relay, "address": peer.ip}),
+        "sender.proof": _json(proof_of(peer, rules)),
         "envelope.from": submission.mail_from.encode(),
         "envelope.parameters": _json(submission.parameters),
     }

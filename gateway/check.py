@@ -24,11 +24,12 @@ from archive.index import lag
 from archive.store import head
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
+from gateway.senders.users import read as read_users
 from gateway.wiring import Wiring
 from pki.addresses import certificate_addresses, in_domain
 from pki.anchors import load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError
+from pki.errors import DirectoryTrouble, PkiError
 from pki.models import Signer
 from pki.store import list_crls
 
@@ -285,6 +286,57 @@ def _directories(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
             )
 
 
+def _users(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
+    path = wiring.config.auth.users
+    if path is None:
+        return
+    found = read_users(path)  # raises for a mode or a line that is not right
+    yield Finding(
+        "users", Grade.GOOD, "{file}: {count} logins", {"file": str(path), "count": str(len(found))}
+    )
+    ours = wiring.config.gateway.domains
+    for user in found.values():
+        foreign = [one for one in user.addresses if one.rpartition("@")[2] not in ours]
+        if foreign:
+            yield Finding(
+                "users",
+                Grade.WARNING,
+                "{login} has {addresses}, in no domain of ours: nobody may send as that",
+                {"login": user.login, "addresses": ", ".join(foreign)},
+            )
+
+
+def _login_directories(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
+    for client in wiring.login_directories:
+        subject = f"login directory {client.directory.name}"
+        for url in client.directory.urls:
+            try:
+                client.probe(url)
+            except DirectoryTrouble as error:
+                facts = {**error.problem.facts, "url": url}
+                yield Finding(subject, Grade.UNKNOWN, error.problem.template, facts)
+                continue
+            yield Finding(subject, Grade.GOOD, "{url} answers", {"url": url})
+
+
+def _clients(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
+    known = set()
+    for each in wiring.config.clients:
+        for der in load_certificates(each.ca):
+            yield _validity(f"client {each.name}", der, moment)
+            issuer = ParsedCertificate(der).subject
+            known.update([each.name] if issuer in wiring.trust.current().material.crls else [])
+        if each.names and not each.unsafe_no_revocation and each.name not in known:
+            yield Finding(
+                f"client {each.name}",
+                Grade.BAD,
+                "no CRL of its CA is known: whether its certificates are revoked cannot be told, "
+                "and they prove nothing",
+                advice="name the CA under pki.intermediates and its CRL under [[pki.crls]], then "
+                "sceau pki crl refresh",
+            )
+
+
 def _crl_issuers(wiring: Wiring) -> list[str]:
     """Who must have a CRL: anchors, and the authorities between them and people."""
     ders = [anchor.certificate for anchor in wiring.anchors]
@@ -385,6 +437,9 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("anchors", _anchors),
     ("seals", _seals),
     ("directories", _directories),
+    ("users", _users),
+    ("login directories", _login_directories),
+    ("clients", _clients),
     ("crls", _crls),
     ("routes", _routes),
     ("listen", _listener),

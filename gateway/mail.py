@@ -8,14 +8,43 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is, and how it was proved; what he may send as is `senders.rights`' matter.
+
+    method: "auth-file", "auth-ldap", "client-certificate" or "xclient".
+    name: login as the back-end writes it (canonical), or name of the [[clients]] entry.
+    addresses: his own addresses, canonical, as the back-end or the certificate gives them.
+    groups: lower-case names of the groups he was in when he proved who he is.
+    certificate: SHA-256 of the client certificate, or "".
+    """
+
+    method: str
+    name: str
+    addresses: tuple[str, ...] = ()
+    groups: frozenset[str] = frozenset()
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of an SMTP connection, and how it was proved who it is."""
+    """The other end of an SMTP connection, and how it was proved who it is.
+
+    ip, port: of the client; where a listed relay said XCLIENT, of the client it speaks for.
+    relay: name of the relay entry that covers `ip`, "" where none does.
+    identity: what was proved beyond the network, or None.
+    via, via_ip: relay entry and address of the machine that said XCLIENT, or "".
+    esmtp: EHLO was said, not HELO.
+    """
 
     ip: str
     port: int
     helo: str
     tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" for a connection in clear
-    relay: str = ""  # name of the relay entry that vouches for this network
+    relay: str = ""
+    identity: Identity | None = None
+    via: str = ""
+    via_ip: str = ""
+    esmtp: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,9 @@ class Notices:
         """Whether his NOTIFY asks for it; never for a notice (RFC 5321 §6.1: null sender), nor for
         a copy that policy sent: that is the organisation's business, not the sender's.
         """
-        return bool(job.sender) and not recipient.copied_by and wants(recipient.notify, event.keyword)
+        return (
+            bool(job.sender) and not recipient.copied_by and wants(recipient.notify, event.keyword)
+        )
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -485,7 +485,8 @@ class Outbound:
             helo=job.parameters.get("helo", ""),
             ip=job.parameters.get("peer", "127.0.0.1"),
             by=self.hostname,
-            protocol="ESMTPS" if job.parameters.get("tls") else "ESMTP",
+            protocol=job.parameters.get("with")
+            or ("ESMTPS" if job.parameters.get("tls") else "ESMTP"),
             identity=job.archive_id,
             moment=from_micros(job.accepted_at),
             tls=job.parameters.get("tls", ""),

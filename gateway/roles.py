@@ -97,7 +97,9 @@ def _watch_parent() -> None:
 def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
     async def serve() -> None:
         stop = _stop_event()
-        listener = Listener(wiring.listen_settings, wiring.intake, clock=clock.now)
+        listener = Listener(
+            wiring.listen_settings, wiring.intake, clock=clock.now, proofs=wiring.proofs
+        )
         await listener.start([socket.socket(fileno=args.listen_fd)])
         _ready()
         while not stop.is_set():

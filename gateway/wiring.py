@@ -19,8 +19,9 @@ from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
-from gateway.accept import Intake, Relay
-from gateway.config import Tls
+from gateway.accept import Intake
+from gateway.config import AuthDemand, Tls
+from gateway.config.senders import OWN
 from gateway.database.patience import BRIEF, LONG, patience
 from gateway.directories import make_client, make_groups
 from gateway.dsn import Languages
@@ -41,12 +42,20 @@ from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
+from gateway.senders.clients import ClientEntry, Clients
+from gateway.senders.directory import LoginClient, LoginDirectory
+from gateway.senders.logins import Groups, Logins
+from gateway.senders.proofs import SenderProofs
+from gateway.senders.rights import Relay, Rights, SenderRule
+from gateway.senders.throttle import Limits, Throttle
+from gateway.senders.users import UsersFile
 from gateway.signers import Signers
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from pki.anchors import Anchor, load_anchor, load_certificates
+from pki.certificate import ParsedCertificate
 from pki.errors import PkiError
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
@@ -179,6 +188,9 @@ class Wiring(Installation):
             self.routes,
             self.listen_settings,
             self.fetch_rules,
+            self.rights,
+            self.clients,
+            self.login_groups,
         )
 
     # -- certificates --------------------------------------------------------------------------
@@ -326,7 +338,11 @@ class Wiring(Installation):
         """Takes mail."""
         return Intake(
             org=self.config.gateway.organisation,
-            relays=tuple(Relay(r.name, r.networks, r.domains) for r in self.config.relays),
+            relays=self.relays,
+            rights=self.rights,
+            strangers_may_prove=bool(
+                self.config.clients or self.config.listen.auth is not AuthDemand.NONE
+            ),
             recipients=self.archive_recipients,
             working_keys=self.working_keys,
             appender=self.appender,
@@ -334,6 +350,104 @@ class Wiring(Installation):
             expire=self.config.queue.expire,
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
+        )
+
+    # -- who may send as whom --------------------------------------------------------------------
+
+    @cached_property
+    def relays(self) -> tuple[Relay, ...]:
+        """Listed networks."""
+        return tuple(
+            Relay(each.name, each.networks, each.domains, each.xclient, each.from_is_envelope)
+            for each in self.config.relays
+        )
+
+    @cached_property
+    def rights(self) -> Rights:
+        """From an identity to the addresses it may send as."""
+        rules = [
+            SenderRule(
+                each.name,
+                logins=each.login,
+                groups=frozenset(each.group),
+                clients=frozenset(each.client),
+                own=OWN in each.addresses,
+                patterns=tuple(pattern for pattern in each.addresses if pattern != OWN),
+            )
+            for each in self.config.senders
+        ]
+        required = self.config.listen.auth is AuthDemand.REQUIRED
+        return Rights(self.relays, self.config.gateway.domains, rules, login_required=required)
+
+    @cached_property
+    def login_groups(self) -> Groups | None:
+        """The same, where a sender rule asks for groups. Raises SceauError."""
+        rule = next((each for each in self.config.senders if each.group), None)
+        known = any(each.groups.base for each in self.config.pki.directories)
+        if rule is not None and not known:
+            raise SceauError(
+                "the sender rule {name} names a group, and no directory tells who is in it",
+                hint="name the addresses or logins, or configure a directory with groups",
+                facts={"name": rule.name},
+            )
+        return self.groups if rule is not None else None
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Who may come with which certificate."""
+        return Clients(
+            [
+                ClientEntry(
+                    each.name,
+                    tuple(ParsedCertificate(der) for der in load_certificates(each.ca)),
+                    frozenset(each.certificates),
+                    each.names,
+                    each.unsafe_no_revocation,
+                )
+                for each in self.config.clients
+            ]
+        )
+
+    @cached_property
+    def login_directories(self) -> tuple[LoginClient, ...]:
+        """LDAP servers that check passwords; connected when asked."""
+        return tuple(
+            LoginClient(
+                LoginDirectory(
+                    name=each.name,
+                    urls=each.url,
+                    base=each.base,
+                    filter=each.filter,
+                    login_attribute=each.login_attribute,
+                    address_attributes=each.address_attributes,
+                    starttls=each.starttls,
+                    ca=each.ca,
+                    bind_dn=each.bind_dn,
+                    password=secret(each.password_file).decode() if each.password_file else "",
+                    timeout=each.timeout,
+                )
+            )
+            for each in self.config.auth.directories
+        )
+
+    @cached_property
+    def proofs(self) -> SenderProofs:
+        """Judges logins, certificates, and what front ends say."""
+        auth = self.config.auth
+        limits = Limits(auth.failures, auth.window, longest_wait=auth.longest_wait)
+        logins = Logins(
+            users=UsersFile(auth.users) if auth.users else None,
+            directories=self.login_directories,
+            throttle=Throttle(self.data_folder / "guessing", limits),
+            groups=self.login_groups,
+        )
+        return SenderProofs(
+            logins=logins,
+            clients=self.clients,
+            material=lambda: self.trust.current().material,
+            fronts=frozenset(relay.name for relay in self.relays if relay.xclient),
+            offers_auth=self.config.listen.auth is not AuthDemand.NONE
+            and bool(auth.users or auth.directories),
         )
 
     @cached_property
@@ -371,6 +485,14 @@ class Wiring(Installation):
                     "reason": str(error),
                 },
             ) from error
+        if self.config.clients:
+            # Asked for, not demanded: relays and those who log in have none. The CA named is the
+            # one that issued, so a path may end there.
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            for each in self.config.clients:
+                for der in load_certificates(each.ca):
+                    context.load_verify_locations(cadata=der)
         return context
 
     @cached_property

@@ -29,11 +29,16 @@ from gateway.config.sections import (
     Seal,
     Workers,
 )
+from gateway.config.senders import Auth, AuthDemand, AuthDirectory, Client, Sender
 from gateway.policy import Tls
 
 __all__ = [
     "Anchor",
     "Archive",
+    "Auth",
+    "AuthDemand",
+    "AuthDirectory",
+    "Client",
     "Config",
     "ConfigFaults",
     "Crl",
@@ -55,6 +60,7 @@ __all__ = [
     "Route",
     "RuleSection",
     "Seal",
+    "Sender",
     "Tls",
     "Workers",
     "load",

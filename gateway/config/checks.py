@@ -11,11 +11,13 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from gateway.config import sender_checks
 from gateway.config.directories import check_directory
 from gateway.config.kinds.postgres import hosts_of, option_of
 from gateway.config.policy_checks import POLICY_CHECKS
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config, Route
+from gateway.config.senders import AuthDemand
 from gateway.policy import Tls
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -90,7 +92,8 @@ def _listen(config: Config) -> Iterator[Finding]:
 
 
 def _relays(config: Config) -> Iterator[Finding]:
-    if not config.relays:
+    # Who logs in or shows a certificate needs no relay.
+    if not config.relays and config.listen.auth is AuthDemand.NONE and not config.clients:
         yield _wrong(("relays",), "nobody may hand in mail: there is no [[relays]]", "[[relays]]")
     yield from _twice("relays", "name", [relay.name for relay in config.relays])
 
@@ -319,4 +322,5 @@ _SUBJECTS: tuple[Check, ...] = (
     _each_route,
     _queue,
     _languages,
+    *sender_checks.SUBJECTS,
 )

@@ -292,15 +292,15 @@ def _taken(config: Config) -> Iterator[Finding]:
 
 
 def _groups(config: Config) -> Iterator[Finding]:
-    if config.pki.directories:
+    if any(each.groups.base for each in config.pki.directories):
         return
     for path, _, rule in config.policy.every_rule():
         for key in ("sender_group", "recipient_group"):
             if getattr(rule, key):
                 yield _wrong(
                     (*path, key),
-                    "no directory could tell who is in a group: there is no [[pki.directories]]",
-                    "[[pki.directories]]",
+                    "no directory could tell who is in a group: none has [pki.directories.groups]",
+                    'base = "ou=groups,dc=interior,dc=example" in [pki.directories.groups]',
                 )
 
 

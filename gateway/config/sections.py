@@ -24,6 +24,7 @@ from gateway.config.reader import (
     tables,
 )
 from gateway.config.rules import rule_of
+from gateway.config.senders import Auth, AuthDemand, Client, Sender
 from gateway.policy import (
     Action,
     Crypto,
@@ -118,6 +119,9 @@ class Listen:
     tls_certificate: Path | None = setting(kinds.file, example='"keys/smtp.crt"', default=None)
     tls_key: Path | None = setting(kinds.file, example='"keys/smtp.key"', default=None)
     require_tls: bool = setting(kinds.boolean, example="true", default=False)
+    auth: AuthDemand = setting(
+        kinds.choice(AuthDemand), example='"offered"', default=AuthDemand.NONE
+    )
     max_size: int = setting(kinds.size, example='"50 MB"', default=50_000_000)
     max_line: int = setting(kinds.size, example='"1 MB"', default=1_000_000)
     max_recipients: int = setting(kinds.count(least=1), example="1000", default=1000)
@@ -127,7 +131,10 @@ class Listen:
 
 @section
 class Relay:
-    """[[relays]]: a mail server that may hand in mail, and the domains it may vouch for."""
+    """[[relays]]: a mail server that may hand in mail, and the domains it may vouch for.
+
+    xclient: it may say for whom it speaks. from_is_envelope: From must be the envelope's sender.
+    """
 
     name: str = setting(kinds.slug, example='"postfix"')
     networks: tuple[IPv4Network | IPv6Network, ...] = setting(
@@ -136,6 +143,8 @@ class Relay:
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
     )
+    xclient: bool = setting(kinds.boolean, example="true", default=False)
+    from_is_envelope: bool = setting(kinds.boolean, example="true", default=False)
 
 
 @section
@@ -499,6 +508,9 @@ class Config:
     database: DatabaseSection = table(DatabaseSection)
     listen: Listen = table(Listen)
     relays: tuple[Relay, ...] = tables(Relay)
+    auth: Auth = table(Auth)
+    clients: tuple[Client, ...] = tables(Client)
+    senders: tuple[Sender, ...] = tables(Sender)
     archive: Archive = table(Archive)
     pki: Pki = table(Pki)
     seals: tuple[Seal, ...] = tables(Seal)

@@ -52,8 +52,10 @@ class Malformed(ValueError):
         self.text = text[:80]
 
 
-def parse(value: bytes) -> list[str]:
-    """Addr-specs of an unfolded address list in order; groups are opened. Raises Malformed.
+def parse(value: bytes, *, groups: bool = True) -> list[str]:
+    """Addr-specs of an unfolded address list in order. Raises Malformed.
+
+    groups: they are opened; without, one is Malformed.
 
     A quoted local part that needs no quotes loses them; everything else is as it came. Empty list
     members and dots in display names are allowed (RFC 5322 §4.1, §4.4): they have one reading.
@@ -75,7 +77,7 @@ def parse(value: bytes) -> list[str]:
             "the header field {field} contains the control character {text}",
             f"U+{ord(match[0]):04X}",
         )
-    return _Parser(_tokens(text)).addresses()
+    return _Parser(_tokens(text), groups=groups).addresses()
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -120,8 +122,9 @@ def _comment_end(text: str, at: int) -> int:
 class _Parser:
     """Recursive descent without recursion: an address list has two levels, list and group."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[_Token], *, groups: bool) -> None:
         self._tokens = tokens
+        self._groups = groups
         self._at = 0
         self._found: list[str] = []
 
@@ -162,6 +165,10 @@ class _Parser:
             case ":":
                 if in_group or not words:
                     raise Malformed("the header field {field} has a colon where none belongs")
+                if not self._groups:
+                    raise Malformed(
+                        "the header field {field} names a group; it must be a person's address"
+                    )
                 _check_phrase(words)
                 self._at += 1
                 return True

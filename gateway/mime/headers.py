@@ -27,7 +27,7 @@ class HeaderAmbiguous(SceauError):
         super().__init__(template, facts={"field": field, "text": text})
 
 
-def from_addresses(message: Message) -> list[str]:
+def from_addresses(message: Message, *, groups: bool = True) -> list[str]:
     """Addr-specs of all From fields together, in order, equal ones kept; [] without a From.
 
     A sender who may be signed for has exactly one. Raises HeaderAmbiguous as `addresses`, for an
@@ -40,14 +40,15 @@ def from_addresses(message: Message) -> list[str]:
             raise HeaderAmbiguous("", "a line is not a header field: “{text}”", line[:40])
         if field.name == "from" and not field.value:
             raise HeaderAmbiguous("from", "the header field {field} is empty")
-    return addresses(message, "from")
+    return addresses(message, "from", groups=groups)
 
 
-def addresses(message: Message, name: str) -> list[str]:
+def addresses(message: Message, name: str, *, groups: bool = True) -> list[str]:
     """Addr-specs of all fields called `name` (lower case) together, in the order they stand.
 
     For every field that holds addresses: from, sender, reply-to, to, cc, bcc, resent-…. Groups
-    are opened. A local part loses quotes that it does not need; nothing else is changed.
+    are opened (without `groups` refused). A local part loses quotes that it does not need; nothing
+    else is changed.
     Raises HeaderAmbiguous where the value has no or more than one reading.
     """
     found: list[str] = []
@@ -59,7 +60,7 @@ def addresses(message: Message, name: str) -> list[str]:
                     name, "the header field {field} has white space before its colon"
                 )
             try:
-                found += _addresses.parse(field.value)
+                found += _addresses.parse(field.value, groups=groups)
             except _addresses.Malformed as error:
                 raise HeaderAmbiguous(name, error.template, error.text) from None
     return found

@@ -55,6 +55,17 @@ def _literal(ip: str) -> str:
     return f"[{'IPv6:' if address.version == 6 else ''}{address}]"
 
 
+def protocol(*, esmtp: bool, tls: bool, authenticated: bool, smtputf8: bool) -> str:
+    """The name after "with" (RFC 3848; RFC 6531 §4.3). authenticated: by SMTP AUTH, nothing else.
+
+    esmtp: EHLO was said; without it there is neither TLS nor AUTH, and none is told.
+    """
+    if not esmtp:
+        return "SMTP"
+    name = "UTF8SMTP" if smtputf8 else "ESMTP"
+    return name + ("S" if tls else "") + ("A" if authenticated else "")
+
+
 def date_time(moment: datetime) -> str:
     """`moment` (aware) as RFC 5322 §3.3 writes it. Raises ValueError for a naive one."""
     if moment.tzinfo is None:

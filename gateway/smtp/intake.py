@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from gateway.mail import Peer, Submission
+from gateway.smtp.proofs import Proofs
 from gateway.smtp.settings import ListenSettings
 
 
@@ -18,9 +19,10 @@ class Intake(Protocol):
     """
 
     def admit(self, ip: str) -> str | None:
-        """Name of the relay entry that covers this network; None: nobody vouches for it.
+        """Name of the relay entry that covers this network; "": none does, but whoever is there
+        may prove who he is; None: nobody vouches for it.
 
-        Such a connection gets 554 5.7.1 in place of the greeting: Postfix then keeps the mail
+        The last gets 554 5.7.1 in place of the greeting: Postfix then keeps the mail
         and says why in its queue, while 550 at MAIL would bounce it for an oversight.
         """
         ...
@@ -52,6 +54,11 @@ class House(Protocol):
     @property
     def intake(self) -> Intake:
         """The gateway's judgement."""
+        ...
+
+    @property
+    def proofs(self) -> Proofs | None:
+        """The judgement of identities; None: a relay's network is the only proof there is."""
         ...
 
     @property

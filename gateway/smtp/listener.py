@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.errors import SceauError
 from gateway.smtp.intake import Intake
+from gateway.smtp.proofs import Proofs
 from gateway.smtp.session import Session
 from gateway.smtp.settings import ListenSettings
 
@@ -31,9 +32,11 @@ class Listener:
         intake: Intake,
         *,
         clock: Callable[[], datetime] | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         self.settings = settings
         self.intake = intake
+        self.proofs = proofs
         self.stopping = False
         self._clock = clock or (lambda: datetime.now(UTC))
         self._port = settings.port

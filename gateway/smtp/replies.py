@@ -14,6 +14,7 @@ from gateway.errors import Refusal
 HELP = "214 2.0.0 See RFC 5321; commands: {commands}"  # RFC 5321 §4.1.1.8
 READY = "220 {hostname} ESMTP"  # greeting
 TLS_GO_AHEAD = "220 2.0.0 Ready to start TLS"  # RFC 3207 §4
+AUTH_DONE = "235 2.7.0 Authentication successful"  # RFC 4954 §6
 BYE = "221 2.0.0 Bye"  # RFC 5321 §4.1.1.10
 DONE = "250 2.0.0 OK"
 SENDER_OK = "250 2.1.0 Sender OK"  # X.1.0 other address status
@@ -38,6 +39,7 @@ TLS_UNAVAILABLE = "454 4.7.0 TLS not available"  # RFC 3207 §4
 # 50z: the command
 UNKNOWN_COMMAND = "500 5.5.1 Command not recognized"  # X.5.1 invalid command
 LINE_TOO_LONG = "500 5.5.2 Line too long"  # X.5.2 syntax error
+AUTH_LINE_TOO_LONG = "500 5.5.6 Authentication exchange line is too long"  # RFC 4954 §4
 BAD_LINE_END = "500 5.5.2 Lines must end with <CR><LF>"  # RFC 5321 §2.3.8
 BAD_CHARACTERS = "500 5.5.2 Control characters or invalid UTF-8 in command"
 NO_ARGUMENT = "501 5.5.4 This command takes no argument"  # X.5.4 invalid arguments
@@ -58,16 +60,28 @@ BAD_NOTIFY = (  # RFC 3461 §4.1
 )
 BAD_ORCPT = "501 5.5.4 ORCPT takes type;address as xtext"  # RFC 3461 §4.2
 BAD_SMTPUTF8 = "501 5.5.4 SMTPUTF8 takes no value"  # RFC 6531 §3.4
+AUTH_SYNTAX = "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
+AUTH_BASE64 = "501 5.5.2 Cannot decode this as BASE64"  # RFC 4954 §4
+AUTH_CANCELLED = "501 5.7.0 Authentication cancelled"  # RFC 4954 §4
+XCLIENT_SYNTAX = "501 5.5.4 Bad XCLIENT attribute"  # XCLIENT_README
 NOT_IMPLEMENTED = "502 5.5.1 Command not implemented"
 NEED_HELLO = "503 5.5.1 Send EHLO first"
 NEED_MAIL = "503 5.5.1 Send MAIL first"
 NEED_RCPT = "503 5.5.1 Send RCPT first"
 NESTED_MAIL = "503 5.5.1 Sender already given"
 TLS_ALREADY = "503 5.5.1 TLS already active"
+AUTH_TWICE = "503 5.5.1 Already authenticated"  # RFC 4954 §4
+AUTH_IN_MAIL = "503 5.5.1 AUTH is not possible during a mail transaction"  # RFC 4954 §4
+XCLIENT_IN_MAIL = "503 5.5.1 Mail transaction in progress"  # XCLIENT_README
 ONLY_QUIT = "503 5.5.1 No service here, send QUIT"  # RFC 5321 §3.1
+
+AUTH_UNKNOWN = "504 5.5.4 Unrecognized authentication mechanism"  # RFC 4954 §4
 
 # 53z, 55z: the mail
 NEED_TLS = "530 5.7.0 Must issue a STARTTLS command first"  # RFC 3207 §4
+AUTH_INVALID = "535 5.7.8 Authentication credentials invalid"  # RFC 4954 §6
+AUTH_NEEDS_TLS = "538 5.7.11 Encryption required for requested authentication mechanism"
+XCLIENT_FORBIDDEN = "550 5.7.0 Insufficient authorization"  # XCLIENT_README
 TOO_LARGE = "552 5.3.4 Message exceeds the size limit of {limit} octets"  # RFC 1870 §6
 NEED_SMTPUTF8 = "553 5.6.7 Address is not ASCII, SMTPUTF8 was not asked for"  # RFC 6531 §3.5
 NO_SERVICE = "554 5.7.1 No SMTP service for this network"  # RFC 5321 §3.1

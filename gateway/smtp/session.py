@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 
 from gateway.errors import Refusal
 from gateway.failpoints import hit
-from gateway.mail import NOTHING_ASKED, Peer, RcptOptions, Submission
+from gateway.mail import NOTHING_ASKED, RcptOptions, Submission
 from gateway.smtp import replies
 from gateway.smtp.data import DataScanner
-from gateway.smtp.dialogue import Dialogue
 from gateway.smtp.intake import House, Intake
 from gateway.smtp.notify import MAIL_ADDS, RCPT_ADDS, together
+from gateway.smtp.proving import AUTH_LIMIT, MAIL_AUTH_LENGTH, Proving, harmless
 from gateway.smtp.syntax import MailCommand, parse_mail, parse_rcpt
 
 __all__ = ["Intake", "Session"]
@@ -23,16 +23,20 @@ COMMAND_LIMIT = 512
 
 # Added by RFC 1870 §3 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4 (SMTPUTF8), RFC 3461 §5.4 (DSN).
 # A constant: the stock limits belong to the class and grow with each EHLO, for everybody.
-LIMITS = {"MAIL": COMMAND_LIMIT + 26 + 17 + 10 + MAIL_ADDS, "RCPT": COMMAND_LIMIT + RCPT_ADDS}
+LIMITS = {
+    "MAIL": COMMAND_LIMIT + 26 + 17 + 10 + MAIL_ADDS,
+    "RCPT": COMMAND_LIMIT + RCPT_ADDS,
+    "AUTH": AUTH_LIMIT,
+    "XCLIENT": 2048,
+}
 
 # What may be said before STARTTLS where TLS is demanded (RFC 3207 §4).
 BEFORE_TLS = frozenset({"EHLO", "HELO", "NOOP", "QUIT", "RSET", "STARTTLS"})
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._:\[\]-]")
 
 
-class Session(Dialogue):
+class Session(Proving):
     """The server's side of one connection. The verbs' methods say or complain, never raise
     anything but Refusal (which counts as a protocol error) and what ends the connection."""
 
@@ -51,8 +55,9 @@ class Session(Dialogue):
             "EXPN": self._expn,
             "HELP": self._help,
             "STARTTLS": self._starttls,
+            "AUTH": self._auth,
+            "XCLIENT": self._xclient,
         }
-        self._peer: Peer | None = None  # None: nobody has said EHLO
         self._extended = False
         self._sender: MailCommand | None = None
         self._recipients: dict[str, RcptOptions] = {}  # in order, each once
@@ -74,7 +79,7 @@ class Session(Dialogue):
             return
         word, _, argument = text.partition(" ")
         verb = word.upper()
-        if len(line) + 2 > LIMITS.get(verb, COMMAND_LIMIT):
+        if len(line) + 2 > self._limit(verb):
             self.complain(replies.LINE_TOO_LONG)
         elif verb not in self._verbs:
             self.complain(replies.UNKNOWN_COMMAND)
@@ -84,6 +89,10 @@ class Session(Dialogue):
             self.complain(replies.NEED_TLS)
         else:
             await self._verbs[verb](argument.strip(" "))
+
+    def _limit(self, verb: str) -> int:
+        more = MAIL_AUTH_LENGTH if verb == "MAIL" and self._auth_offered() else 0
+        return LIMITS.get(verb, COMMAND_LIMIT) + more
 
     # --- who ---------------------------------------------------------------------------------
 
@@ -103,6 +112,8 @@ class Session(Dialogue):
         self.say("250-ENHANCEDSTATUSCODES")
         if self.settings.tls is not None and not self.tls:
             self.say("250-STARTTLS")
+        for offer in self._offers():
+            self.say(f"250-{offer}")
         self.say("250 HELP")
 
     def _introduced(self, verb: str, name: str, *, extended: bool) -> bool:
@@ -110,9 +121,7 @@ class Session(Dialogue):
         if not name:
             self.complain(replies.NEED_NAME.format(command=verb))
             return False
-        # The name goes into a Received field later: nothing may stay in it that ends one there.
-        name = _NOT_IN_NAMES.sub("?", name)[:255]
-        self._peer = Peer(self.ip, self.client_port, name, self.tls, self.relay or "")
+        self._introduce(harmless(name), esmtp=extended)
         self._extended = extended
         return True
 
@@ -129,6 +138,7 @@ class Session(Dialogue):
             self._peer = None
             await self.push(replies.TLS_GO_AHEAD)
             await self.secure(self.settings.tls)
+            self._secured()
 
     # --- a transaction -----------------------------------------------------------------------
 
@@ -140,7 +150,7 @@ class Session(Dialogue):
         if self._sender is not None:
             self.complain(replies.NESTED_MAIL)
             return
-        mail = parse_mail(argument, extended=self._extended)
+        mail = parse_mail(argument, extended=self._extended, auth=self._auth_offered())
         if mail.size is not None and mail.size > self.settings.max_size:
             self.say(replies.TOO_LARGE.format(limit=self.settings.max_size))
         elif self._allowed(lambda: self.house.intake.sender(peer, mail.address, mail.size)):
@@ -262,4 +272,6 @@ class Session(Dialogue):
         self.complain(replies.NOT_IMPLEMENTED)
 
     async def _help(self, _argument: str) -> None:
-        self.say(replies.HELP.format(commands=" ".join(self._verbs)))
+        hidden = self._hidden()
+        known = " ".join(verb for verb in self._verbs if verb not in hidden)
+        self.say(replies.HELP.format(commands=known))

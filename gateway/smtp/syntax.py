@@ -92,8 +92,10 @@ class MailCommand:
     kept: dict[str, str] = field(default_factory=dict)
 
 
-def parse_mail(argument: str, *, extended: bool) -> MailCommand:
-    """What stands after "MAIL ". extended: EHLO was said, not HELO. Raises Refusal."""
+def parse_mail(argument: str, *, extended: bool, auth: bool = False) -> MailCommand:
+    """What stands after "MAIL ". extended: EHLO was said, not HELO. auth: AUTH is offered.
+    Raises Refusal.
+    """
     path, rest = _split_path(argument, "FROM:", replies.MAIL_SYNTAX)
     size: int | None = None
     smtputf8 = False
@@ -114,6 +116,11 @@ def parse_mail(argument: str, *, extended: bool) -> MailCommand:
             kept["RET"] = ret(value)
         elif name == "ENVID":
             kept["ENVID"] = envid(value)
+        elif name == "AUTH" and auth:
+            # RFC 4954 §5: who wrote it first, as the client says. Nobody is believed that here,
+            # which the RFC has treated as AUTH=<>; it is not passed on.
+            if value is None:
+                raise replies.refusal(replies.BAD_PARAMETER)
         else:
             raise replies.refusal(replies.UNKNOWN_PARAMETER)
     # RFC 5321 §4.5.5: the null reverse-path.

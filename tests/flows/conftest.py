@@ -9,6 +9,7 @@ import pytest
 from gateway.demo.pki import Keys
 from gateway.demo.stage import stage
 from tests.flows.explained import explained_otherwise
+from tests.flows.senders_scene import senders as senders
 from tests.flows.way_out_scene import Scene
 
 RULES = """

@@ -19,7 +19,7 @@ from archive.models import log_working_wraps
 from archive.recipients import generate_recipient, load_recipient
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
-from gateway.accept import Intake, Relay
+from gateway.accept import Intake
 from gateway.database import Database
 from gateway.dsn import Languages
 from gateway.mail import Peer, Submission
@@ -32,6 +32,7 @@ from gateway.queue.models import groups, messages, recipients
 from gateway.queue.states import State
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
+from gateway.senders.rights import Relay, Rights
 from gateway.signers import Signers
 from gateway.smtp.client import NextHop, Outcome, Result
 from pki.errors import Problem
@@ -119,9 +120,11 @@ class House:
         self.database = database
         self.appender = Appender(database.write, origin=ORIGIN, now=clock.now)
         self.sink = Sink()
+        relays = (Relay("mail", (), ("interieur.example",)),)
         self.intake = Intake(
-            "interieur", (Relay("mail", (), ("interieur.example",)),), recipients, keys,
+            "interieur", relays, recipients, keys,
             self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
+            Rights(relays, ("interieur.example",)),
         )  # fmt: skip
         notices = Notices(
             "interieur", "gw.interieur.example", "postmaster@interieur.example", Languages(),

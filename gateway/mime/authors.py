@@ -1,0 +1,158 @@
+"""Who a mail says it is from: every address that a reader may take for its author (RFC 5322 §3.6).
+
+The gateway signs for the one address in From. What readers disagree about is refused: they might
+see another author than the one that was allowed and signed for (threats S8). All of this is one
+rule for intake, archive, policy and signing: whoever wants to know the author of a mail asks here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.mime.entity import Field, Message, split
+from gateway.mime.headers import HeaderAmbiguous, addresses, from_addresses
+from gateway.mime.transfer import decode_base64
+from gateway.mime.words import decode_words
+from pki.addresses import canonical
+from pki.errors import AddressError
+
+# A mail inside a mail inside a mail: nobody needs more as the outermost thing he sends.
+_SHELLS = 4
+
+# RFC 2046 §5.2.2, §5.2.3: a reader puts these together himself, with a header that is not ours.
+_PUT_TOGETHER = ("message/partial", "message/external-body")
+_WHOLE_MAILS = ("message/rfc822", "message/global", "message/news")
+
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)", re.DOTALL)  # an innermost one
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A field that names an author, and the canonical address in it.
+
+    field: in lower case; with "inner-" before it, of a mail that is the outermost entity itself.
+    """
+
+    field: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorship:
+    """author: canonical address of From. others: Sender, Resent-From, Resent-Sender, in order."""
+
+    author: str
+    others: tuple[Claim, ...]
+
+
+def authorship(message: Message) -> Authorship:
+    """Read the author and all who stand for him. Raises HeaderAmbiguous.
+
+    From, exactly one address; Sender, at most one field with one address; each Resent-From (one or
+    more) and Resent-Sender (one). No groups: a name without an address is what RFC 6854 made them
+    for, and that is nobody one can sign for. A mail whose outermost entity is another mail
+    (RFC 8551 §3.1: readers show the inner header as the signed one) is held to both headers.
+    """
+    own, *more = _claims(message, "")
+    inner = message
+    for _ in range(_SHELLS):
+        kind = _outermost(inner)
+        if kind in _PUT_TOGETHER:
+            raise HeaderAmbiguous("content-type", "a mail may not be sent as {text}", kind)
+        if kind not in _WHOLE_MAILS:
+            return Authorship(own.address, tuple(more))
+        inner = split(_inside(inner))
+        more += _claims(inner, "inner-")
+    raise HeaderAmbiguous("content-type", "mails are nested too deeply at the root of this one")
+
+
+def _claims(message: Message, prefix: str) -> list[Claim]:
+    """From first, then the others in the order they stand."""
+    found = from_addresses(message, groups=False)
+    if len(found) != 1:
+        raise HeaderAmbiguous(
+            "from", "exactly one From address is required, found {text}", str(len(found))
+        )
+    claims: list[Claim] = []
+    names = [field.name for field in message.fields]
+    if names.count("sender") > 1:
+        raise HeaderAmbiguous("sender", "there is more than one header field {field}")
+    for field in message.fields:
+        if field.name == "from":
+            claims.append(_claim(field, found[0], prefix))
+            _no_other_address(field, found)
+        elif field.name in ("sender", "resent-from", "resent-sender"):
+            claims += _claims_of(field, prefix)
+    claims.sort(key=lambda claim: claim.field != f"{prefix}from")  # stable
+    return claims
+
+
+def _claims_of(field: Field, prefix: str) -> Iterator[Claim]:
+    named = addresses(Message(b"", (field,), memoryview(b"")), field.name, groups=False)
+    if not named or (len(named) > 1 and field.name != "resent-from"):
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} must have one address, found {text}",
+            str(len(named)),
+        )  # fmt: skip
+    _no_other_address(field, named)
+    for address in named:
+        yield _claim(field, address, prefix)
+
+
+def _claim(field: Field, address: str, prefix: str) -> Claim:
+    try:
+        return Claim(prefix + field.name, canonical(address))
+    except AddressError:
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} has an address that has no one form"
+        ) from None
+
+
+def _no_other_address(field: Field, named: list[str]) -> None:
+    """Many readers show the display name alone: an address of somebody else there is a mask.
+
+    Counted in what a reader sees, encoded words decoded and look-alikes of @ taken for it.
+    """
+    shown = unicodedata.normalize("NFKC", decode_words(field.value)).casefold()
+    if shown.count("@") == len(named):
+        return
+    if any(address.count("@") != 1 for address in named):
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} has an @ inside quotes, which readers see apart"
+        )
+    for address in named:
+        shown = shown.replace(unicodedata.normalize("NFKC", address).casefold(), "")
+    if "@" in shown:
+        raise HeaderAmbiguous(
+            field.name, "the header field {field} shows another address beside the real one"
+        )
+
+
+def _outermost(message: Message) -> str:
+    """The media type of the mail as the most generous reader takes it; "" for an ordinary one."""
+    for field in message.fields:
+        if field.name == "content-type":
+            value = field.value
+            while (shorter := _COMMENT.sub(b"", value)) != value:  # inner ones first
+                value = shorter
+            kind = b"".join(value.partition(b";")[0].split()).lower().decode("ascii", "replace")
+            if kind in _PUT_TOGETHER or kind in _WHOLE_MAILS:
+                return kind
+    return ""
+
+
+def _inside(message: Message) -> bytes:
+    """The mail that is the body. RFC 2046 §5.2.1 forbids to encode it; some readers decode it."""
+    for field in message.fields:
+        if field.name == "content-transfer-encoding":
+            encoding = field.value.strip().lower()
+            if encoding == b"base64":
+                return decode_base64(bytes(message.body))
+            if encoding not in (b"7bit", b"8bit", b"binary"):
+                raise HeaderAmbiguous(
+                    "content-transfer-encoding", "a mail at the root of another may not be encoded"
+                )
+    return bytes(message.body)

@@ -1,0 +1,257 @@
+"""Logins: users file, then directories; in threads, throttled, and silent about who exists.
+
+Passwords are checked off the event loop: a hash costs tens of milliseconds, a directory may not
+answer at all. Files and directories have threads of their own, so that a frozen directory keeps
+nobody out whose login is in the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+import structlog
+
+from gateway.errors import Refusal
+from gateway.mail import Identity
+from gateway.senders.directory import Entry, LoginClient
+from gateway.senders.passwords import Passwords
+from gateway.senders.throttle import Throttle
+from gateway.senders.users import User, UsersFault, UsersFile, login_form, renew_hash
+from pki.addresses import canonical
+from pki.errors import AddressError, PkiError
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+# Longer ones only cost: Argon2 itself would take 4 GiB.
+_LONGEST_PASSWORD = 1024
+
+
+class Groups(Protocol):
+    """Which groups an address is in (`pki.groups.GroupSource`)."""
+
+    def groups_of(self, address: str) -> frozenset[str]:
+        """Lower-case names. Raises PkiError where nobody can tell. Blocking."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a back-end says. known: there is such a login; its name may stand in the log."""
+
+    known: bool
+    identity: Identity | None = None
+
+
+class _Pool:
+    """Threads, and a queue that does not grow: what does not fit is told so at once."""
+
+    def __init__(self, name: str, threads: int, waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._room = threads + waiting
+
+    async def run(self, act: Callable[[], T]) -> T:
+        if self._room <= 0:
+            raise Refusal(454, "4.7.0", "Too many logins at once, try again later")
+        self._room -= 1
+        future = asyncio.get_running_loop().run_in_executor(self._executor, act)
+        # Counted back when the thread is done, not when the client has gone.
+        future.add_done_callback(self._done)
+        return await asyncio.shield(future)
+
+    def _done(self, future: asyncio.Future[T]) -> None:
+        self._room += 1
+        if not future.cancelled():
+            future.exception()  # heard, also where nobody waits for it any more
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Logins:
+    """Checks logins for the sessions of one process.
+
+    groups: asked at log-in when some sender rule names a group; None: no rule does.
+    floor: a wrong password is answered no sooner than this after it came, whatever the back-ends
+        took: the time does not tell either which one knows the login.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: UsersFile | None,
+        directories: Sequence[LoginClient] = (),
+        throttle: Throttle,
+        passwords: Passwords | None = None,
+        groups: Groups | None = None,
+        floor: timedelta = timedelta(seconds=1),
+        threads: int = 2,
+    ) -> None:
+        self._users = users
+        self._directories = tuple(directories)
+        self._throttle = throttle
+        self._passwords = passwords or Passwords()
+        self._groups = groups
+        self._floor = floor.total_seconds()
+        self._hashing = _Pool("argon2", threads, 64)
+        self._asking = _Pool("login-directory", 8, 64)
+
+    def close(self) -> None:
+        """Give back the threads."""
+        self._hashing.close()
+        self._asking.close()
+
+    async def check(self, login: str, password: str, ip: str, moment: datetime) -> Identity:
+        """Whose login this is. Raises Refusal: 535 for wrong ones of every kind, 454 where nobody
+        can tell or where too many were wrong.
+        """
+        started = time.monotonic()
+        try:
+            name = login_form(login)
+        except ValueError:
+            name = ""
+        attempt = _Attempt(name, password, ip, moment)
+        try:
+            found = await self._hashing.run(lambda: self._in_file(attempt))
+            if not found.known and self._directories:
+                found = await self._asking.run(lambda: self._in_directories(attempt))
+            if found.identity is not None:
+                return await self._welcome(found.identity, attempt)
+        except (PkiError, UsersFault) as error:
+            log.error("login_cannot_tell", ip=ip, reason=str(error))
+            raise Refusal(454, "4.7.0", "Temporary authentication failure") from error
+        await self._hashing.run(lambda: self._count(attempt, known=found.known))
+        left = self._floor - (time.monotonic() - started)
+        if left > 0:
+            await asyncio.sleep(left)
+        raise Refusal(535, "5.7.8", "Authentication credentials invalid")  # RFC 4954 §6
+
+    async def named(self, login: str) -> Identity:
+        """The identity behind a login that a front end has proved. Raises Refusal (451, 550)."""
+        try:
+            name = login_form(login)
+        except ValueError:
+            raise Refusal(550, "5.7.0", "This cannot be a login") from None
+        try:
+            return await self._asking.run(lambda: self._with_groups(self._named(name)))
+        except (PkiError, UsersFault) as error:
+            log.error("login_cannot_tell", reason=str(error))
+            raise Refusal(451, "4.3.0", "Cannot look up this login now, try again later") from error
+
+    # -- in threads ----------------------------------------------------------------------------
+
+    def _in_file(self, attempt: _Attempt) -> _Found:
+        self._not_too_often(attempt)
+        user = None
+        if self._users is not None and attempt.possible:
+            user = self._users.find(attempt.name)
+        if self._users is None:
+            return _Found(known=False)
+        # Also for logins that are not there: it must take as long (RFC 4954 §9 wants no oracle).
+        if not self._passwords.matches(None if user is None else user.hash, attempt.password):
+            return _Found(known=user is not None)
+        assert user is not None
+        if self._passwords.outdated(user.hash):
+            self._renew(user, attempt.password)
+        return _Found(True, Identity("auth-file", user.login, user.addresses))
+
+    def _in_directories(self, attempt: _Attempt) -> _Found:
+        self._not_too_often(attempt)  # others may have failed while this one waited for a thread
+        if attempt.possible:
+            for client in self._directories:
+                entry, right = client.check(attempt.name, attempt.password)
+                if entry is not None:
+                    known = Identity("auth-ldap", _form(entry, attempt.name), entry.addresses)
+                    return _Found(True, known if right else None)
+        return _Found(known=False)
+
+    def _not_too_often(self, attempt: _Attempt) -> None:
+        wait = self._throttle.wait(attempt.ip, attempt.name, attempt.moment)
+        if wait:
+            log.info("login_too_soon", ip=attempt.ip, seconds=round(wait.total_seconds()))
+            raise Refusal(454, "4.7.0", "Too many failed logins, try again later")
+
+    def _count(self, attempt: _Attempt, *, known: bool) -> None:
+        counts = self._throttle.failed(attempt.ip, attempt.name, attempt.moment)
+        # What was typed is not logged but where it is a login: people type their password there.
+        who = attempt.name if known else ""
+        log.info("login_failed", ip=attempt.ip, login=who, failures=counts[0].failures)
+        for count in counts:
+            if count.wait:
+                log.error(
+                    "login_guessing",
+                    subject=count.subject,
+                    ip=attempt.ip,
+                    login=who,
+                    failures=count.failures,
+                    wait=round(count.wait.total_seconds()),
+                )
+
+    async def _welcome(self, identity: Identity, attempt: _Attempt) -> Identity:
+        await self._hashing.run(
+            lambda: self._throttle.succeeded(attempt.ip, attempt.name, attempt.moment)
+        )
+        if self._groups is not None:
+            identity = await self._asking.run(lambda: self._with_groups(identity))
+        log.info("login", method=identity.method, login=identity.name, ip=attempt.ip)
+        return identity
+
+    def _renew(self, user: User, password: str) -> None:
+        assert self._users is not None
+        try:
+            if renew_hash(self._users.path, user, self._passwords.hash(password)):
+                log.info("login_rehashed", login=user.login)
+        except (OSError, UsersFault) as error:
+            # The old hash still does; whoever may write the file can have it done by `sceau user`.
+            log.warning("login_not_rehashed", login=user.login, reason=str(error))
+
+    def _named(self, name: str) -> Identity:
+        user = self._users.find(name) if self._users is not None else None
+        if user is not None:
+            return Identity("xclient", user.login, user.addresses)
+        for client in self._directories:
+            entry = client.find(name)
+            if entry is not None:
+                return Identity("xclient", _form(entry, name), entry.addresses)
+        try:
+            return Identity("xclient", name, (canonical(name),))
+        except AddressError:
+            return Identity("xclient", name)
+
+    def _with_groups(self, identity: Identity) -> Identity:
+        if self._groups is None:
+            return identity
+        names: set[str] = set()
+        for address in identity.addresses:
+            names |= self._groups.groups_of(address)
+        return replace(identity, groups=frozenset(names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try. name: in `login_form`, "" for what cannot be a login."""
+
+    name: str
+    password: str = field(repr=False)
+    ip: str
+    moment: datetime
+
+    @property
+    def possible(self) -> bool:
+        """Whether a back-end may see it at all: an empty password binds as nobody, and succeeds."""
+        return bool(self.name) and 0 < len(self.password) <= _LONGEST_PASSWORD
+
+
+def _form(entry: Entry, asked: str) -> str:
+    """The login as the directory writes it, in one form; what was asked for where that has none."""
+    try:
+        return login_form(entry.login)
+    except ValueError:
+        return asked
