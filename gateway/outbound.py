@@ -304,7 +304,7 @@ class Outbound:
                 finding=member.finding,
                 certificate=None if member.envelope is None else member.envelope.certificate,
                 algorithms=member.algorithms,
-                signer=None if signer is None else (signer.role, signer.certificate_sha256),
+                signer=None if signer is None else signer.record,
             )
             fields[f"decision.{n:06d}"] = record.encode()
             member.recipient.group_id = group.id

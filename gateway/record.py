@@ -21,12 +21,13 @@ def decision_record(
     finding: Finding | None = None,
     certificate: CheckedCertificate | None = None,
     algorithms: Treatment | None = None,
-    signer: tuple[str, str] | None = None,
+    signer: tuple[str, str, str] | None = None,
 ) -> str:
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
-    signer: role and certificate fingerprint of who signs inside.
+    signer: role and certificate fingerprint of who signs inside, and the archive id of the consent
+        it rests on ("" for a seal).
     """
     record: dict[str, object] = {
         "outcome": outcome,
@@ -53,7 +54,9 @@ def decision_record(
             "text": algorithms.reason.text,
         }
     if signer is not None:
-        record["signer"] = {"role": signer[0], "certificate-sha256": signer[1]}
+        role, fingerprint, consent = signer
+        by = {"role": role, "certificate-sha256": fingerprint}
+        record["signer"] = {**by, "consent": consent} if consent else by
     return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

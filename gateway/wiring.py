@@ -21,12 +21,14 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
 from gateway.config import Tls
+from gateway.consents import log_old_consents
 from gateway.deliver import Notices
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
+from gateway.keks import open_keks
 from gateway.mime.text import extract
 from gateway.outbound import Outbound
 from gateway.queue.worker import Worker
@@ -44,7 +46,7 @@ from pki.keeper import CrlSource
 from pki.keys import load_signer
 from pki.ldap import Directory, DirectoryClient
 from pki.models import Signer
-from pki.persons import KeyEncryptionKey, PersonSigners, load_kek
+from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
 
 # Connections a worker keeps to one next hop.
@@ -116,6 +118,8 @@ class Wiring(Installation):
             self.listen_settings,
             self.fetch_rules,
         )
+        for kek in (self.keks.current, *self.keks.former):
+            prove(kek)  # a token is unlocked here, not by the first mail
 
     # -- certificates --------------------------------------------------------------------------
 
@@ -197,9 +201,9 @@ class Wiring(Installation):
         )
 
     @cached_property
-    def kek(self) -> KeyEncryptionKey:
-        """Unwraps persons' keys."""
-        return load_kek(self.config.pki.key_encryption_key)
+    def keks(self) -> KekRing:
+        """Unwrap persons' keys."""
+        return open_keks(self.config.pki)
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
@@ -221,7 +225,13 @@ class Wiring(Installation):
     @cached_property
     def signers(self) -> Signers:
         """Who signs."""
-        return Signers(self.seals, PersonSigners(self.database.read, self.kek))
+        persons = PersonSigners(
+            self.database.read,
+            self.keks,
+            keep=self.config.pki.person_keys_kept,
+            ttl=self.config.pki.person_keys_ttl,
+        )
+        return Signers(self.seals, persons)
 
     # -- the way out ---------------------------------------------------------------------------
 
@@ -359,6 +369,7 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
+            log_consents=lambda: log_old_consents(self),
         )
 
     @property
