@@ -134,8 +134,12 @@ class Crew:
         done: dict[int, Found] = {}
         taken = given = 0
         more = True
+
+        def room() -> bool:
+            return more and len(busy) < self._count and taken - given < _WINDOW
+
         while more or under_way:
-            while more and len(busy) < self._count and taken - given < _WINDOW:
+            while room():
                 following = next(jobs, None)
                 if following is None:
                     more = False
@@ -153,7 +157,7 @@ class Crew:
             while given in done:
                 yield under_way.pop(given), done.pop(given)
                 given += 1
-            if busy and (not more or len(busy) == self._count):
+            if busy and not room():
                 for ready in wait(list(busy)):
                     assert isinstance(ready, Connection)
                     done[busy.pop(ready)] = _receive(ready)
