@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import archive.models
 import gateway.queue.models
 import migrations
 import pki.tables
 from gateway.database import Database, open_database
+from tests.pki_maker import root
 
 ALL = (archive.models.metadata, pki.tables.metadata, gateway.queue.models.metadata)
 
@@ -90,3 +93,32 @@ def test_a_failed_migration_leaves_nothing(tmp_path: Path) -> None:
             _upgrade_and_die(database)
         with database.read() as conn:
             assert sa.inspect(conn).get_table_names() == []
+
+
+def test_keys_and_consents_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    marie = root().issue("Marie", emails=("marie@a.example",))
+    with opened(tmp_path / "old.db") as database:
+        with database.write() as conn:
+            migrations.upgrade(conn, "0001")
+            conn.exec_driver_sql(
+                "INSERT INTO person_keys (address, certificate_sha256, certificate, chain, kek,"
+                " nonce, wrapped, added_at, added_by)"
+                " VALUES ('marie@a.example', ?, ?, x'', 'kek', x'00', x'01',"
+                " '2026-01-01T00:00:00.000000Z', 'anne')",
+                (marie.sha256, marie.der),
+            )
+            conn.exec_driver_sql(
+                "INSERT INTO consents (address, certificate_sha256, person, given_at, given_by)"
+                " VALUES ('marie@a.example', ?, 'Marie', '2026-01-01T00:00:00.000000Z', 'anne')",
+                (marie.sha256,),
+            )
+        with database.write() as conn:
+            migrations.upgrade(conn)
+        with database.read() as conn:
+            key = conn.execute(sa.select(pki.tables.person_keys)).mappings().one()
+            consent = conn.execute(sa.select(pki.tables.consents)).mappings().one()
+    spki = marie.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert key["key_sha256"] == hashlib.sha256(spki).hexdigest()
+    assert key["not_after"] == marie.cert.not_valid_after_utc
+    assert (key["wrapped"], key["source_sha256"]) == (b"\x01", "")
+    assert (consent["person"], consent["entry_id"], consent["basis"]) == ("Marie", None, "")
