@@ -18,7 +18,7 @@ from pathlib import Path
 from gateway.errors import SceauError
 from gateway.key_path import PathJudge
 from gateway.wiring import Wiring
-from pki.errors import KekTrouble, PkiError, Problem
+from pki.errors import KekTrouble, PkiError, Problem, problem
 from pki.persons import CheckedKey, check_p12
 
 _WINDOW = 64  # files that are under way at most
@@ -90,6 +90,14 @@ class Checker:
             raise
         except PkiError as error:
             return error.problem
+        except Exception as error:  # noqa: BLE001 - one odd file must not keep out all others
+            # Its kind alone: what it says may quote the file, and the file holds a key.
+            return problem(
+                "limits.internal",
+                "{file} led to an internal fault ({kind})",
+                file=job.file.name,
+                kind=type(error).__name__,
+            )
 
 
 class Crew:
@@ -166,9 +174,9 @@ class Crew:
 
 @dataclass(frozen=True, slots=True)
 class _Fatal:
-    """What a process says when no file can be done."""
+    """What a process says when no file can be done. problem: of the key-encryption key."""
 
-    problem: Problem
+    problem: Problem | None
 
 
 def _send(pipe: Connection, job: Job, data: bytes) -> None:
@@ -184,9 +192,11 @@ def _receive(pipe: Connection) -> Found:
         answer: Found | _Fatal = pipe.recv()
     except (EOFError, OSError):
         raise _died() from None
-    if isinstance(answer, _Fatal):
-        raise KekTrouble(answer.problem)
-    return answer
+    if not isinstance(answer, _Fatal):
+        return answer
+    if answer.problem is None:
+        raise _died()
+    raise KekTrouble(answer.problem)
 
 
 def _died() -> SceauError:
@@ -204,7 +214,9 @@ def _serve(pipe: Connection, config: Path, rules: Rules) -> None:
             while True:
                 job, data = pipe.recv()
                 pipe.send(check(job, data))
-    except KekTrouble as error:
-        pipe.send(_Fatal(error.problem))
     except (EOFError, BrokenPipeError):
         return
+    except KekTrouble as error:
+        pipe.send(_Fatal(error.problem))
+    except Exception:  # noqa: BLE001 - a stack trace here would tell nobody anything
+        pipe.send(_Fatal(None))
