@@ -228,7 +228,12 @@ def _seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 "the seal is self-made: no reader trusts its signatures",
                 advice="put the certificate of your PKI in its place",
             )
-    _ = wiring.kek
+
+
+def _persons(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
+    from gateway.check_persons import findings  # it needs Finding from here
+
+    yield from findings(wiring, moment)
 
 
 def _seal_of(wiring: Wiring, domain: str, signer: Signer) -> Iterator[Finding]:
@@ -436,6 +441,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("archive", _archive),
     ("anchors", _anchors),
     ("seals", _seals),
+    ("persons", _persons),
     ("directories", _directories),
     ("users", _users),
     ("login directories", _login_directories),

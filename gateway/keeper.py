@@ -35,7 +35,8 @@ class Keeper:
     """CRLs ahead of need, the write-ahead log moved into the database, working keys ended.
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
-        minute; each takes the moment.
+        minute; each takes the moment. log_consents: writes what an older version did not write
+        into the log; asked once.
     """
 
     database: Database
@@ -47,8 +48,10 @@ class Keeper:
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
     tasks: Sequence[Callable[[datetime], None]] = ()
+    log_consents: Callable[[], None] = lambda: None
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
+    _consents_logged: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -59,6 +62,8 @@ class Keeper:
         """One round. What fails is logged and tried again, and stops nothing else."""
         moment = self.now()
         self._attempt(self.database.checkpoint)
+        if not self._consents_logged:
+            self._attempt(self._log_consents)
         if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
             self._attempt(lambda: self.refresh_crls(moment))
@@ -74,6 +79,10 @@ class Keeper:
             task()
         except Exception:
             log.exception("keeper_fault")
+
+    def _log_consents(self) -> None:
+        self.log_consents()
+        self._consents_logged = True
 
     def refresh_crls(self, moment: datetime, *, force: bool = False) -> None:
         """Fetch the CRLs that are due and say what came of it."""

@@ -350,7 +350,7 @@ class Outbound:
                 finding=member.finding,
                 certificate=None if member.envelope is None else member.envelope.certificate,
                 algorithms=member.algorithms,
-                signer=None if signer is None else (signer.role, signer.certificate_sha256),
+                signer=None if signer is None else signer.record,
                 receipt=inside.receipt,
                 copied_by=member.recipient.copied_by,
             )

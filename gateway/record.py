@@ -21,14 +21,15 @@ def decision_record(
     finding: Finding | None = None,
     certificate: CheckedCertificate | None = None,
     algorithms: Treatment | None = None,
-    signer: tuple[str, str] | None = None,
+    signer: tuple[str, str, str] | None = None,
     receipt: str = "",
     copied_by: str = "",
 ) -> str:
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
-    signer: role and certificate fingerprint of who signs inside.
+    signer: role and certificate fingerprint of who signs inside, and the archive id of the consent
+        it rests on ("" for a seal).
     receipt: identifier of the receipt request in the signature. copied_by: the rule that wanted
         this recipient to get a copy.
     """
@@ -72,7 +73,9 @@ def decision_record(
             "text": algorithms.reason.text,
         }
     if signer is not None:
-        record["signer"] = {"role": signer[0], "certificate-sha256": signer[1]}
+        role, fingerprint, consent = signer
+        by = {"role": role, "certificate-sha256": fingerprint}
+        record["signer"] = {**by, "consent": consent} if consent else by
     return sortedjson.encode(record)
 
 

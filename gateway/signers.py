@@ -15,23 +15,33 @@ from gateway.policy import Sign
 from pki.addresses import domain_of
 from pki.errors import PkiError, Problem
 from pki.models import Signer
+from pki.person_signers import ConsentedSigner
 
 
 class Persons(Protocol):
     """Where persons' signers come from (`pki.persons.PersonSigners`)."""
 
-    def signer_for(self, address: str, moment: datetime) -> Signer | None:
+    def signer_for(self, address: str, moment: datetime) -> ConsentedSigner | None:
         """The person's signer if there is live consent and a key whose certificate fits."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A signer and in what role it signs ("person" or "domain", as `smime verify` says)."""
+    """A signer and in what role it signs ("person" or "domain", as `smime verify` says).
+
+    consent: archive id of the person's consent, "" for a seal.
+    """
 
     signer: Signer
     role: str
     certificate_sha256: str
+    consent: str = ""
+
+    @property
+    def record(self) -> tuple[str, str, str]:
+        """Role, fingerprint, consent: what a decision says of the signer."""
+        return self.role, self.certificate_sha256, self.consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ class Signers:
             except PkiError as error:
                 return error.problem  # the key is there and cannot be used: somebody must look
             if person is not None:
-                return Chosen(person, "person", _sha256(person.certificate))
+                return Chosen(person, "person", _sha256(person.certificate), person.consent)
         if wanted is Sign.PERSON_ONLY:
             return Problem(
                 "identity.no-person",

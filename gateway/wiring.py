@@ -22,6 +22,7 @@ from gateway import clock
 from gateway.accept import Intake
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
+from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
 from gateway.directories import make_client, make_groups
 from gateway.dsn import Languages
@@ -31,6 +32,7 @@ from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
+from gateway.keks import open_keks
 from gateway.mime.text import extract
 from gateway.node import node_name
 from gateway.notices import Notices
@@ -65,7 +67,7 @@ from pki.keeper import CrlSource
 from pki.keys import load_signer
 from pki.ldap import DirectoryClient
 from pki.models import Signer
-from pki.persons import KeyEncryptionKey, PersonSigners, load_kek
+from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
 
 # Connections a worker keeps to one next hop.
@@ -192,6 +194,8 @@ class Wiring(Installation):
             self.clients,
             self.login_groups,
         )
+        for kek in (self.keks.current, *self.keks.former):
+            prove(kek)  # a token is unlocked here, not by the first mail
 
     # -- certificates --------------------------------------------------------------------------
 
@@ -260,9 +264,9 @@ class Wiring(Installation):
         )
 
     @cached_property
-    def kek(self) -> KeyEncryptionKey:
-        """Unwraps persons' keys."""
-        return load_kek(self.config.pki.key_encryption_key)
+    def keks(self) -> KekRing:
+        """Unwrap persons' keys."""
+        return open_keks(self.config.pki)
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
@@ -284,7 +288,13 @@ class Wiring(Installation):
     @cached_property
     def signers(self) -> Signers:
         """Who signs."""
-        return Signers(self.seals, PersonSigners(self.database.read, self.kek))
+        persons = PersonSigners(
+            self.database.read,
+            self.keks,
+            keep=self.config.pki.person_keys_kept,
+            ttl=self.config.pki.person_keys_ttl,
+        )
+        return Signers(self.seals, persons)
 
     # -- the way out ---------------------------------------------------------------------------
 
@@ -570,6 +580,7 @@ class Wiring(Installation):
             waits=self.config.queue.retry,
             now=clock.now,
             tasks=(self.held_mail.once,),
+            log_consents=lambda: log_old_consents(self),
         )
 
     @property

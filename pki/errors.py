@@ -68,3 +68,7 @@ class CertificateRefused(PkiError):
 
 class CannotJudge(PkiError):
     """Revocation data for a certificate is missing or stale: no verdict, try again later."""
+
+
+class KekTrouble(PkiError):
+    """The key-encryption key cannot be used now (token, PIN): says nothing about a stored key."""

@@ -90,7 +90,8 @@ crl_fetches = sa.Table(
     sa.Column("problem", sa.Text),
 )
 
-# Persons' signing keys, wrapped by the key-encryption key named by kek.
+# Persons' signing keys, wrapped by the key-encryption key named by kek. key_sha256: of the
+# SubjectPublicKeyInfo; source_sha256: of the PKCS#12 that brought it ("" for the first ones).
 person_keys = sa.Table(
     "person_keys",
     metadata,
@@ -105,10 +106,19 @@ person_keys = sa.Table(
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
     sa.Column("added_at", Moment, nullable=False),
     sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False, server_default=""),
+    sa.Column("not_after", Moment, nullable=False, server_default=""),
+    sa.Column("source_sha256", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("org", "address", "certificate_sha256", name="person_keys_one"),
+    sa.Index("person_keys_by_key", "org", "key_sha256"),
+    sa.Index("person_keys_by_end", "org", "not_after"),
+    sa.Index("person_keys_by_source", "org", "source_sha256"),
+    sa.Index("person_keys_by_kek", "org", "kek"),
 )
 
-# Consents are given and withdrawn, never deleted.
+# Consents are given and withdrawn, never deleted, and a withdrawn one never lives again.
+# entry_id: the id of their entries in the archive's log; NULL until they stand there, and then
+# nothing is signed by them. basis: in words; form_sha256: of a signed form that was shown.
 consents = sa.Table(
     "consents",
     metadata,
@@ -121,7 +131,13 @@ consents = sa.Table(
     sa.Column("given_by", sa.Text, nullable=False),
     sa.Column("withdrawn_at", Moment),
     sa.Column("withdrawn_by", sa.Text),
+    sa.Column("entry_id", sa.String(32)),
+    sa.Column("basis", sa.Text, nullable=False, server_default=""),
+    sa.Column("form_sha256", sa.String(64), nullable=False, server_default=""),
+    sa.Column("withdrawn_basis", sa.Text, nullable=False, server_default=""),
+    sa.Column("withdrawn_form_sha256", sa.String(64), nullable=False, server_default=""),
     sa.Index("consents_by_address", "org", "address"),
+    sa.Index("consents_by_entry", "entry_id"),
 )
 
 # Certificates that decisions in the log name by hash (recipients' paths, signers).

@@ -29,6 +29,7 @@ _CODES = {
     "DirectoryTrouble": CANNOT_TELL,
     "FetchTrouble": CANNOT_TELL,
     "IndexUnusable": CANNOT_TELL,
+    "KekTrouble": CANNOT_TELL,
     "LogMissing": CANNOT_TELL,
 }
 

@@ -11,6 +11,7 @@ from gateway.cli.pki_anchor import add_anchor
 from gateway.cli.pki_cert import add_cert
 from gateway.cli.pki_crl import add_crl
 from gateway.cli.pki_directory import add_directory
+from gateway.cli.pki_kek import add_kek
 from gateway.cli.pki_key import add_key
 from gateway.cli.pki_validate import add_validate
 
@@ -25,4 +26,5 @@ def configure(parser: ArgumentParser) -> None:
     add_crl(subjects.add_parser("crl", help="revocation lists: show, fetch, import"))
     add_directory(subjects.add_parser("directory", help="LDAP servers: show, try out"))
     add_key(subjects.add_parser("key", help="the keys of our people, and their consents"))
+    add_kek(subjects.add_parser("kek", help="the key-encryption key that wraps these keys"))
     add_validate(subjects.add_parser("validate", help="check certificates against given anchors"))

@@ -40,10 +40,14 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """A key of a table: how its value is read, and what a right one looks like (as TOML)."""
+    """A key of a table: how its value is read, and what a right one looks like (as TOML).
+
+    table: the class of a table that may stand in the place of the value.
+    """
 
     kind: Kind[Any]
     example: str
+    table: type[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,15 @@ def setting(kind: Kind[Any], *, example: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"spec": KeySpec(kind, example)})
 
 
+@overload
+def value_or_table(kind: Kind[T], cls: type[D], *, example: str) -> T | D: ...
+@overload
+def value_or_table(kind: Kind[T], cls: type[D], *, example: str, default: None) -> T | D | None: ...
+def value_or_table(kind: Kind[Any], cls: type[Any], *, example: str, default: Any = MISSING) -> Any:
+    """A key whose value is of `kind`, or a table that is read as `cls`."""
+    return field(default=default, metadata={"spec": KeySpec(kind, example, cls)})
+
+
 def table(cls: type[T]) -> T:
     """A table; when it is absent it is read as an empty one (its defaults, or its faults)."""
     return cast("T", field(metadata={"spec": TableSpec(cls, many=False)}))
@@ -97,7 +110,7 @@ def named_tables(cls: type[T], *, name: Kind[str]) -> Mapping[str, T]:
 @dataclass_transform(
     kw_only_default=True,
     frozen_default=True,
-    field_specifiers=(setting, table, tables, named_values, named_tables),
+    field_specifiers=(setting, value_or_table, table, tables, named_values, named_tables),
 )
 def section(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that `read` can fill."""
@@ -138,6 +151,9 @@ def _read_table(
                 value = _read_tables(spec, data.get(name), here, folder, findings)
             elif isinstance(spec, NamedSpec):
                 value = _read_named(spec, data.get(name, {}), here, folder, findings)
+            elif spec.table is not None and isinstance(data.get(name), dict):
+                inner = cast("Mapping[str, object]", data[name])
+                value = _read_table(spec.table, inner, here, folder, findings)
             elif name in data:
                 value = spec.kind.read(data[name], folder)
             elif spec_field.default is not MISSING:

@@ -22,6 +22,7 @@ from gateway.config.reader import (
     setting,
     table,
     tables,
+    value_or_table,
 )
 from gateway.config.rules import rule_of
 from gateway.config.senders import Auth, AuthDemand, Client, Sender
@@ -286,10 +287,32 @@ class CrlFetch:
 
 
 @section
-class Pki:
-    """[pki]: certificates of others, and the key that wraps the keys of our people."""
+class TokenKey:
+    """[pki.key_encryption_key]: that key as an AES-256 key in a PKCS#11 token (HSM).
 
-    key_encryption_key: Path = setting(kinds.file, example='"keys/kek"')
+    module: the vendor's library. token, key: labels. pin_file: its content is the user PIN.
+    """
+
+    module: Path = setting(kinds.file, example='"/usr/lib/softhsm/libsofthsm2.so"')
+    token: str = setting(kinds.text, example='"sceau"')
+    key: str = setting(kinds.text, example='"sceau-kek-2026"')
+    pin_file: Path = setting(kinds.file, example='"keys/hsm.pin"')
+
+
+@section
+class Pki:
+    """[pki]: certificates of others, and the key that wraps the keys of our people.
+
+    former_key_encryption_key: opens what was wrapped before the change of key, wraps nothing.
+    person_keys_kept, person_keys_ttl: how many unwrapped keys a process keeps, and how long.
+    """
+
+    key_encryption_key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/kek"')
+    former_key_encryption_key: Path | TokenKey | None = value_or_table(
+        kinds.file, TokenKey, example='"keys/kek-2025"', default=None
+    )
+    person_keys_kept: int = setting(kinds.count(least=0), example="1000", default=1000)
+    person_keys_ttl: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
     intermediates: tuple[Path, ...] = setting(
         kinds.list_of(kinds.file_or_folder), example='["intermediates"]', default=()
     )

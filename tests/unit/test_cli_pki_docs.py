@@ -1,4 +1,4 @@
-"""docs/pki.md: every command in it is one, and every verb has an example."""
+"""docs/pki.md and docs/persons.md: every command in them is one, and every verb has an example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gateway.cli import pki
 from gateway.cli.usage import SceauParser
 from tests.corpora import ROOT
 
-EXAMPLES = re.findall(r"^\$ sceau pki (.+)$", (ROOT / "docs" / "pki.md").read_text("utf-8"), re.M)
+TEXT = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("pki.md", "persons.md"))
+EXAMPLES = re.findall(r"^(?:\$|   ) sceau pki (.+)$", TEXT, re.M)
 
 
 def parser() -> SceauParser:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import archive.models
 import gateway.queue.models
@@ -36,6 +38,7 @@ from gateway.demo.postgres import Postgres
 from gateway.queue import processes, store, view
 from pki.persons import list_keys
 from pki.store import list_certificates, list_crls
+from tests.pki_maker import root
 
 ALL = (archive.models.metadata, pki.tables.metadata, gateway.queue.models.metadata)
 OLD = Path(__file__).with_name("installation_0001")
@@ -246,3 +249,32 @@ def test_what_was_claimed_and_queued_goes_on(upgraded: Database) -> None:
     queued = {archive_id for archive_id, _, state in expected["open"] if state == "queued"}
     assert stray == ["worker-dead"]
     assert {job.archive_id for job in jobs} == queued
+
+
+def test_keys_and_consents_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    marie = root().issue("Marie", emails=("marie@a.example",))
+    with closing(open_database(f"sqlite:///{tmp_path}/old.db")) as database:
+        with database.write() as conn:
+            migrations.upgrade(conn, "0001")
+            conn.exec_driver_sql(
+                "INSERT INTO person_keys (address, certificate_sha256, certificate, chain, kek,"
+                " nonce, wrapped, added_at, added_by)"
+                " VALUES ('marie@a.example', ?, ?, x'', 'kek', x'00', x'01',"
+                " '2026-01-01T00:00:00.000000Z', 'anne')",
+                (marie.sha256, marie.der),
+            )
+            conn.exec_driver_sql(
+                "INSERT INTO consents (address, certificate_sha256, person, given_at, given_by)"
+                " VALUES ('marie@a.example', ?, 'Marie', '2026-01-01T00:00:00.000000Z', 'anne')",
+                (marie.sha256,),
+            )
+        with database.write() as conn:
+            migrations.upgrade(conn)
+        with database.read() as conn:
+            key = conn.execute(sa.select(pki.tables.person_keys)).mappings().one()
+            consent = conn.execute(sa.select(pki.tables.consents)).mappings().one()
+    spki = marie.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert key["key_sha256"] == hashlib.sha256(spki).hexdigest()
+    assert key["not_after"] == marie.cert.not_valid_after_utc
+    assert (key["wrapped"], key["source_sha256"]) == (b"\x01", "")
+    assert (consent["person"], consent["entry_id"], consent["basis"]) == ("Marie", None, "")

@@ -26,6 +26,7 @@ from gateway.smime.encrypt import encrypt
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from pki.errors import Problem
 from pki.models import CannotTell, Certified, Finding, NoCertificate
+from pki.person_signers import ConsentedSigner
 from tests.unit.smime_world import NOW, Identity, openssl_decrypt, openssl_verify, world
 
 AUTHOR = "alice@example.org"
@@ -243,3 +244,25 @@ def test_a_fault_in_one_group_is_not_that_of_the_others(
     assert second.state is State.QUEUED
     assert json.loads(second.reason)["code"] == "limits.internal"
     assert len(work.drafts) == 1
+
+
+def test_a_person_signs_and_the_log_says_by_which_consent() -> None:
+    alice = world().alice
+
+    class Persons:
+        def signer_for(self, _address: str, _moment: datetime) -> ConsentedSigner:
+            return ConsentedSigner(alice.signer, "c" * 32)
+
+    by_person = replace(
+        outbound(seal=None),
+        signers=Signers({}, Persons()),
+        policy=Policy(
+            [rule("me", "*", Encryption.IF_POSSIBLE, Without.SEND_SIGNED, Sign.PERSON)], ()
+        ),
+    )
+    work = by_person.seal(job("bob@clear.example"), RAW, {"bob@clear.example": NONE}, moment=NOW)
+
+    (draft,) = work.drafts
+    signer = json.loads(draft.fields["decision.000000"])["signer"]
+    assert (signer["role"], signer["consent"]) == ("person", "c" * 32)
+    assert work.groups[0].treatment == "signed"

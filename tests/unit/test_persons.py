@@ -13,15 +13,18 @@ from gateway.database import Database
 from pki.errors import CertificateRefused, PrivateKeyError
 from pki.models import SignatureScheme
 from pki.persons import (
+    CheckedKey,
+    KekRing,
     KeyEncryptionKey,
     PersonSigners,
+    check_p12,
     create_kek,
     give_consent,
-    import_p12,
     list_consents,
     list_keys,
     load_kek,
     signer_for,
+    store_new_key,
     withdraw_consent,
 )
 from pki.tables import person_keys
@@ -29,7 +32,8 @@ from tests.pki_maker import DAY, NOW, Issued, root, usage
 
 MARIE = "marie@a.example"
 CA = root()
-KEK = KeyEncryptionKey(os.urandom(32))
+ENTRY = "0123456789abcdef" * 2
+KEK = KekRing(KeyEncryptionKey(os.urandom(32)))
 
 
 def person(address: str = MARIE, **options: object) -> Issued:
@@ -37,10 +41,16 @@ def person(address: str = MARIE, **options: object) -> Issued:
 
 
 def store(database: Database, issued: Issued, address: str = MARIE) -> None:
+    key = check(issued.p12(b"pw", CA.cert), address)
     with database.write() as conn:
-        import_p12(
-            conn, issued.p12(b"pw", CA.cert), b"pw", address=address, kek=KEK, by="anne", moment=NOW
-        )
+        store_new_key(conn, key, by="anne", moment=NOW)
+
+
+def check(data: bytes, address: str | None = MARIE, password: bytes = b"pw") -> CheckedKey:
+    return check_p12(
+        data, password, name="PKCS#12", address=address, domains=("a.example",), keks=KEK,
+        moment=NOW,
+    )  # fmt: skip
 
 
 def consent(database: Database, issued: Issued, address: str = MARIE) -> None:
@@ -52,6 +62,7 @@ def consent(database: Database, issued: Issued, address: str = MARIE) -> None:
             person="Marie Curie",
             by="anne",
             moment=NOW,
+            entry_id=ENTRY,
         )
 
 
@@ -65,14 +76,16 @@ def test_only_with_live_consent(pki_database: Database) -> None:
     assert signer is not None
     assert signer.certificate == marie.der
     assert signer.sign(b"x", SignatureScheme.RSA_PKCS1, "sha256")
-    assert signers.signer_for(MARIE, NOW) is signer  # unwrapped once
+    assert signer.consent == ENTRY
     assert signers.signer_for(MARIE, NOW - DAY) is None  # not yet given then
     assert signers.signer_for("paul@a.example", NOW) is None
     with pki_database.write() as conn:
-        assert withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY) == 1
+        (ended,) = withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY)
         assert signer_for(conn, MARIE, NOW + DAY, KEK) is None
-        assert signer_for(conn, MARIE, NOW, KEK) is not None  # at that moment there was consent
+        assert signer_for(conn, MARIE, NOW, KEK) is None  # a clock put back revives nothing
         (record,) = list_consents(conn)
+        assert record == ended
+        assert withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY) == []
     assert signers.signer_for(MARIE, NOW + DAY) is None
     assert (record.person, record.given_by, record.withdrawn_by) == ("Marie Curie", "anne", "marie")
 
@@ -95,11 +108,10 @@ def test_import_refuses(pki_database: Database) -> None:
         store(pki_database, person(end=NOW - DAY))
     with pytest.raises(CertificateRefused, match="rsa 1024"):
         store(pki_database, person(kind="rsa1024"))
-    with (
-        pytest.raises(PrivateKeyError, match=r"the password for PKCS#12 is wrong"),
-        pki_database.write() as conn,
-    ):
-        import_p12(conn, person().p12(b"pw"), b"no", address=MARIE, kek=KEK, by="anne", moment=NOW)
+    with pytest.raises(PrivateKeyError, match=r"the password for PKCS#12 is wrong"):
+        check(person().p12(b"pw"), password=b"no")
+    with pytest.raises(CertificateRefused, match=r"b\.example is not in one of our domains"):
+        check(person("x@b.example").p12(b"pw"), "x@b.example")
     marie = person()
     store(pki_database, marie)
     with pytest.raises(PrivateKeyError, match="is stored already"):
@@ -116,7 +128,7 @@ def test_a_row_cannot_be_moved_or_opened_by_another_key(pki_database: Database) 
     store(pki_database, both)
     consent(pki_database, both)
     with pki_database.read() as conn:
-        other = KeyEncryptionKey(os.urandom(32))
+        other = KekRing(KeyEncryptionKey(os.urandom(32)))
         with pytest.raises(PrivateKeyError, match="another key-encryption key"):
             signer_for(conn, MARIE, NOW, other)
     with pki_database.write() as conn:

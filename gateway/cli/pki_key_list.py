@@ -1,0 +1,188 @@
+"""`sceau pki key list` and `show`: whose keys are stored, and who agreed to their use."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from gateway.cli.exits import DONE
+from gateway.cli.opening import on_installation
+from gateway.cli.options import add_config, add_json, count
+from gateway.cli.output import Output, output_of, time_json, time_text
+from gateway.cli.pki_key_consent import consent_json, live_consent
+from gateway.errors import NotFound
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gateway.installation import Installation
+    from pki.person_list import Listed
+    from pki.persons import Consent, Ground
+
+
+def add_list(verb: ArgumentParser) -> None:
+    """Options of `sceau pki key list`."""
+    verb.add_argument(
+        "address", nargs="?", default="", metavar="ADDRESS", help="only for this mail address"
+    )
+    verb.add_argument("--domain", metavar="DOMAIN", help="only addresses of this domain")
+    verb.add_argument(
+        "--consent",
+        choices=("given", "withdrawn", "none"),
+        help="only keys with a consent in force, a withdrawn one, or none ever",
+    )
+    verb.add_argument(
+        "--ends-within",
+        type=count,
+        metavar="DAYS",
+        help="only certificates that are valid for fewer days, or not any more",
+    )
+    verb.set_defaults(run=on_installation(_list))
+    add_config(verb)
+    add_json(verb)
+
+
+def add_show(verb: ArgumentParser) -> None:
+    """Options of `sceau pki key show`."""
+    verb.add_argument("address", metavar="ADDRESS", help="the person's mail address")
+    verb.set_defaults(run=on_installation(_show))
+    add_config(verb)
+    add_json(verb)
+
+
+def _list(args: Namespace, installation: Installation) -> int:
+    from gateway import clock
+    from pki.addresses import canonical, canonical_domain
+    from pki.person_list import Standing, Wanted, each_key
+
+    output = output_of(args)
+    now = clock.now()
+    wanted = Wanted(
+        address=canonical(args.address) if args.address else "",
+        domain=canonical_domain(args.domain) if args.domain else "",
+        standing=Standing(args.consent) if args.consent else None,
+        ends_before=now + timedelta(days=args.ends_within) if args.ends_within else None,
+    )
+    rows = []
+    with installation.database.read() as conn:
+        for one in each_key(conn, wanted):
+            if output.as_json:
+                output.record(_as_json(one))
+                continue
+            key = one.key
+            until = _until(key.not_after, now, output)
+            rows.append([key.address, _standing(one, output), until, key.certificate_sha256])
+    output.table(["address", "consent", "valid until", "fingerprint (SHA-256)"], rows)
+    return DONE
+
+
+def _show(args: Namespace, installation: Installation) -> int:
+    from gateway import clock
+    from pki.addresses import canonical
+    from pki.person_list import Wanted, each_key
+
+    output = output_of(args)
+    address = canonical(args.address)
+    now = clock.now()
+    with installation.database.read() as conn:
+        found = list(each_key(conn, Wanted(address=address)))
+    if not found:
+        raise NotFound("no key of {address} is stored", facts={"address": address})
+    for one in found:
+        if output.as_json:
+            output.record(_as_json(one))
+        else:
+            _print(one, now, output)
+    return DONE
+
+
+def _print(one: Listed, now: datetime, output: Output) -> None:
+    from pki.certificate import ParsedCertificate
+
+    key = one.key
+    cert = ParsedCertificate(key.certificate)
+    output.line(cert.subject_text)
+    rows = [
+        ("fingerprint (SHA-256)", key.certificate_sha256),
+        ("issuer", cert.issuer_text),
+        ("valid until", _until(key.not_after, now, output)),
+        (
+            "key stored",
+            output.text("{time} by {who}", time=time_text(key.added_at), who=key.added_by),
+        ),
+        ("wrapped by", key.kek),
+        ("consent", _standing(one, output)),
+    ]
+    width = max(len(output.text(name)) for name, _ in rows)
+    for name, value in rows:
+        output.line(f"  {output.text(name):<{width}}  {value}")
+    for consent in one.consents:
+        for line in _history(consent, output):
+            output.line(f"    {line}")
+
+
+def _history(consent: Consent, output: Output) -> list[str]:
+    """Who did what when, each with the ground; then where it stands in the log."""
+    lines = [
+        output.text(
+            "{time}: {person} agreed, recorded by {who}{ground}",
+            time=time_text(consent.given_at),
+            person=consent.person,
+            who=consent.given_by,
+            ground=_ground(consent.ground, output),
+        )
+    ]
+    if consent.withdrawn_at is not None:
+        lines.append(
+            output.text(
+                "{time}: withdrawn, recorded by {who}{ground}",
+                time=time_text(consent.withdrawn_at),
+                who=consent.withdrawn_by or "-",
+                ground=_ground(consent.withdrawn_ground, output),
+            )
+        )
+    if consent.entry_id is not None:
+        lines.append(output.text("in the log: sceau archive history {id}", id=consent.entry_id))
+    return lines
+
+
+def _ground(ground: Ground, output: Output) -> str:
+    text = f": {ground.basis}" if ground.basis else ""
+    if ground.form_sha256:
+        text += output.text(" (form {sha256})", sha256=ground.form_sha256)
+    return text
+
+
+def _until(end: datetime, now: datetime, output: Output) -> str:
+    until = time_text(end)
+    return output.text("{time} (expired)", time=until) if now > end else until
+
+
+def _standing(one: Listed, output: Output) -> str:
+    """The consent in force, else the last one that was withdrawn, in words."""
+    if not one.consents:
+        return output.text("none: it signs nothing")
+    live = live_consent(list(one.consents), one.key.certificate_sha256)
+    if live is not None:
+        return output.text("of {person}", person=live.person)
+    return output.text("withdrawn: it signs nothing")
+
+
+def _as_json(one: Listed) -> dict[str, object]:
+    from pki.certificate import ParsedCertificate
+
+    key = one.key
+    cert = ParsedCertificate(key.certificate)
+    return {
+        "address": key.address,
+        "certificate_sha256": key.certificate_sha256,
+        "subject": cert.subject_text,
+        "issuer": cert.issuer_text,
+        "not_before": time_json(cert.not_before),
+        "not_after": time_json(cert.not_after),
+        "added": time_json(key.added_at),
+        "added_by": key.added_by,
+        "kek": key.kek,
+        "consents": [consent_json(consent) for consent in one.consents],
+    }

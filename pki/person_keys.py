@@ -1,0 +1,325 @@
+"""Persons' signing keys: brought in from PKCS#12, checked, wrapped, stored, listed.
+
+A key is a row, encrypted under the key-encryption key. The associated data binds address and
+certificate: whoever can write to the table cannot make one person's key sign for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from pki.addresses import canonical, in_domain
+from pki.algorithms import Operation, judge_key
+from pki.certificate import ParsedCertificate
+from pki.der import element
+from pki.errors import CertificateRefused, PrivateKeyError, Problem, problem
+from pki.kek import KekRing
+from pki.keys import PrivateKey, make_signer
+from pki.models import Purpose
+from pki.p12 import open_p12
+from pki.tables import person_keys
+from pki.usage import check_usage
+
+# What the installation thinks of a certificate's path: problems that are only worth a remark.
+# Raises CertificateRefused. Arguments: certificate, the others of the file, address, moment.
+PathCheck = Callable[[ParsedCertificate, tuple[bytes, ...], str, datetime], "tuple[Problem, ...]"]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonKey:
+    """A stored key, without the key. kek: name of the key that wraps it."""
+
+    address: str
+    certificate_sha256: str
+    certificate: bytes = field(repr=False)
+    added_at: datetime
+    added_by: str
+    kek: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A key as it is stored for one address."""
+
+    address: str
+    kek: str
+    nonce: bytes = field(repr=False)
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedKey:
+    """A person's key after all checks, wrapped: nothing in it is secret any more.
+
+    wraps: one for each address it is to sign for. source_sha256: of the PKCS#12 file.
+    """
+
+    wraps: tuple[Wrapped, ...]
+    certificate: bytes = field(repr=False)
+    certificate_sha256: str
+    chain: bytes = field(repr=False)
+    key_sha256: str
+    not_after: datetime
+    source_sha256: str
+    remarks: tuple[Problem, ...] = ()
+
+
+def check_p12(
+    data: bytes,
+    password: bytes | None,
+    *,
+    name: str,
+    address: str | None,
+    domains: Sequence[str],
+    keks: KekRing,
+    moment: datetime,
+    path: PathCheck | None = None,
+    org: str = "",
+) -> CheckedKey:
+    """Open a PKCS#12, check key and certificate, wrap the key.
+
+    name: what to call the file in errors. address: whose it is to be; None: all addresses of
+    `domains` in the certificate. domains: ours; a key for any other address is refused.
+    Raises PrivateKeyError (password, no key, two keys, does not fit), CertificateRefused (address,
+    usage, dates, weak, path), AddressError, KekTrouble.
+    """
+    key, certificates = open_p12(data, password, name)
+    signer = make_signer(name, key, certificates)
+    cert = ParsedCertificate(signer.certificate)
+    _check_pair(key, name)
+    addresses = _addresses(cert, address, domains)
+    remarks: list[Problem] = []
+    for one in addresses:
+        check_fit(cert, one, moment)
+        if path is not None:
+            remarks += (new for new in path(cert, certificates, one, moment) if new not in remarks)
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return CheckedKey(
+        wraps=tuple(
+            Wrapped(one, *keks.wrap(plain, bound_to(org, one, cert.sha256))) for one in addresses
+        ),
+        certificate=cert.der,
+        certificate_sha256=cert.sha256,
+        chain=b"".join(signer.chain),
+        key_sha256=hashlib.sha256(spki).hexdigest(),
+        not_after=cert.not_after,
+        source_sha256=hashlib.sha256(data).hexdigest(),
+        remarks=tuple(remarks),
+    )
+
+
+def store_key(
+    conn: sa.Connection, key: CheckedKey, *, by: str, moment: datetime, org: str = ""
+) -> tuple[str, ...]:
+    """Store a key for those of its addresses that do not have it yet; returns these.
+
+    Raises PrivateKeyError if the same key belongs to somebody else already.
+    """
+    table = person_keys.c
+    rows = conn.execute(
+        sa.select(table.address, table.certificate_sha256, table.certificate).where(
+            table.org == org, table.key_sha256 == key.key_sha256
+        )
+    ).all()
+    mine = set(ParsedCertificate(key.certificate).addresses.usable)
+    for row in rows:
+        # A renewed certificate may keep the key. Two people with one key could each sign as the
+        # other: it was copied, or made by a generator without randomness.
+        theirs = ParsedCertificate(bytes(row.certificate)).addresses.usable
+        if row.certificate_sha256 != key.certificate_sha256 and mine.isdisjoint(theirs):
+            raise PrivateKeyError(
+                problem(
+                    "identity.key-shared",
+                    "this key is stored for {address} already: two people never share one",
+                    address=row.address,
+                )
+            )
+    known = {row.address for row in rows if row.certificate_sha256 == key.certificate_sha256}
+    new = [one for one in key.wraps if one.address not in known]
+    if new:
+        conn.execute(
+            person_keys.insert(),
+            [
+                {
+                    "org": org,
+                    "address": one.address,
+                    "certificate_sha256": key.certificate_sha256,
+                    "certificate": key.certificate,
+                    "chain": key.chain,
+                    "kek": one.kek,
+                    "nonce": one.nonce,
+                    "wrapped": one.wrapped,
+                    "added_at": moment,
+                    "added_by": by,
+                    "key_sha256": key.key_sha256,
+                    "not_after": key.not_after,
+                    "source_sha256": key.source_sha256,
+                }
+                for one in new
+            ],
+        )
+    return tuple(one.address for one in new)
+
+
+def store_new_key(
+    conn: sa.Connection, key: CheckedKey, *, by: str, moment: datetime, org: str = ""
+) -> str:
+    """`store_key` for a key of one address, which must be new; returns the address.
+
+    Raises PrivateKeyError where it is stored already.
+    """
+    address = key.wraps[0].address
+    if not store_key(conn, key, by=by, moment=moment, org=org):
+        raise PrivateKeyError(
+            problem(
+                "structure.key-known",
+                "the key for the certificate {sha256} of {address} is stored already",
+                sha256=key.certificate_sha256,
+                address=address,
+            )
+        )
+    return address
+
+
+def list_keys(
+    conn: sa.Connection, address: str = "", *, certificate_sha256: str = "", org: str = ""
+) -> list[PersonKey]:
+    """Stored keys, without the keys, of one address or of all, for one certificate or for all."""
+    table = person_keys.c
+    query = sa.select(*SHOWN).where(table.org == org)
+    if address:
+        query = query.where(table.address == canonical(address))
+    if certificate_sha256:
+        query = query.where(table.certificate_sha256 == certificate_sha256)
+    return [PersonKey(*row) for row in conn.execute(query.order_by(table.address, table.id))]
+
+
+def stored_sources(
+    conn: sa.Connection, sources: Sequence[str], *, org: str = ""
+) -> dict[str, list[PersonKey]]:
+    """The keys that came from these PKCS#12 files (SHA-256 of the files), by file."""
+    table = person_keys.c
+    found: dict[str, list[PersonKey]] = {}
+    for row in conn.execute(
+        sa.select(table.source_sha256, *SHOWN)
+        .where(table.org == org, table.source_sha256.in_(sources))
+        .order_by(table.id)
+    ):
+        found.setdefault(row.source_sha256, []).append(PersonKey(*row[1:]))
+    return found
+
+
+SHOWN = (
+    person_keys.c.address,
+    person_keys.c.certificate_sha256,
+    person_keys.c.certificate,
+    person_keys.c.added_at,
+    person_keys.c.added_by,
+    person_keys.c.kek,
+    person_keys.c.not_after,
+)
+
+
+def check_fit(cert: ParsedCertificate, address: str, moment: datetime) -> None:
+    """Address, usage, dates, and a key that we still sign with. Raises CertificateRefused."""
+    check_usage(cert, address=address, purpose=Purpose.SIGN, moment=moment)
+    weak = judge_key(Operation.SIGN_WITH, cert.public_key, moment)
+    if weak is not None:
+        raise CertificateRefused(weak)
+    if not cert.not_before <= moment <= cert.not_after:
+        raise CertificateRefused(
+            problem(
+                "path.expired",
+                "the certificate of {subject} is valid from {start} to {end} only",
+                subject=cert.subject_text,
+                start=cert.not_before.strftime("%Y-%m-%d"),
+                end=cert.not_after.strftime("%Y-%m-%d"),
+            )
+        )
+
+
+def bound_to(org: str, address: str, certificate_sha256: str) -> bytes:
+    """The associated data; lengths first, so that no two triples give the same bytes."""
+    parts = [part.encode() for part in (org, address, certificate_sha256)]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def split_chain(chain: bytes) -> tuple[bytes, ...]:
+    """Certificates that were stored one after the other."""
+    ders: list[bytes] = []
+    offset = 0
+    while offset < len(chain):
+        _, end = element(chain, offset)
+        ders.append(chain[offset:end])
+        offset = end
+    return tuple(ders)
+
+
+def _addresses(
+    cert: ParsedCertificate, address: str | None, domains: Sequence[str]
+) -> tuple[str, ...]:
+    """For whom the key is to sign, canonical."""
+    if address is not None:
+        wanted = canonical(address)
+        if domains and not any(in_domain(wanted, domain) for domain in domains):
+            raise CertificateRefused(
+                problem(
+                    "identity.foreign-domain",
+                    "{address} is not in one of our domains ({domains})",
+                    address=wanted,
+                    domains=", ".join(domains),
+                )
+            )
+        return (wanted,)
+    ours = tuple(
+        one for one in cert.addresses.usable if any(in_domain(one, domain) for domain in domains)
+    )
+    if not ours:
+        raise CertificateRefused(
+            problem(
+                "identity.foreign-domain",
+                "the certificate of {subject} is for {found}, for no address of our domains "
+                "({domains})",
+                subject=cert.subject_text,
+                found=", ".join(cert.addresses.usable[:5]) or "-",
+                domains=", ".join(domains),
+            )
+        )
+    return ours
+
+
+def _check_pair(key: PrivateKey, name: str) -> None:
+    """The private half makes signatures that the public half accepts. Raises PrivateKeyError."""
+    probe = os.urandom(32)
+    try:
+        if isinstance(key, rsa.RSAPrivateKey):
+            made = key.sign(probe, padding.PKCS1v15(), hashes.SHA256())
+            key.public_key().verify(made, probe, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            made = key.sign(probe, ec.ECDSA(hashes.SHA256()))
+            key.public_key().verify(made, probe, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        raise PrivateKeyError(
+            problem(
+                "structure.key-broken",
+                "the key in {file} makes signatures that its own public key refuses",
+                file=name,
+            )
+        ) from None
