@@ -30,6 +30,7 @@ from gateway.failpoints import hit
 from gateway.mail import Peer, Submission
 from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
+from gateway.outside import Outside
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
@@ -75,6 +76,7 @@ class Intake:
 
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
+    outside: where large content goes; None: all of it lies in the database.
     """
 
     org: str
@@ -86,6 +88,7 @@ class Intake:
     expire: timedelta
     data_folder: Path
     max_size: int
+    outside: Outside | None = None
     _batches: Batches[Accepted] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +109,8 @@ class Intake:
         free = os.statvfs(self.data_folder)
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
+        if self.outside is not None:
+            self.outside.check_room(self.max_size * 3 // 2)
         if mail_from:  # the null sender is for notices; the From of the mail decides
             self._vouched(peer, mail_from)
 
@@ -134,6 +139,9 @@ class Intake:
         else:
             sealed = self._seal(archive_id, message, submission)
         hit("accept.content-sealed")
+        outside = self.outside
+        if outside is not None and outside.wants(sealed):
+            sealed = await outside.keep(sealed, submission.received_at)
         draft = Draft("accepted", self.org, archive_id, accepted_fields(submission), sealed)
         accepted_at = to_micros(submission.received_at)
         row = NewMessage(
@@ -150,7 +158,12 @@ class Intake:
             recipients=submission.rcpt_to,
         )
 
-        await self._batches.commit(Accepted(draft, row))
+        try:
+            await self._batches.commit(Accepted(draft, row))
+        except Exception as error:
+            if outside is not None:
+                outside.not_committed(sealed, error)
+            raise
         hit("accept.committed")
         log.info(
             "accepted",

@@ -17,9 +17,11 @@ from archive.appender import Appender
 from archive.index import Extracted, Indexer
 from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
+from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
+from gateway.blob_stores import greet
 from gateway.config import Tls
 from gateway.deliver import Notices
 from gateway.errors import SceauError
@@ -29,6 +31,7 @@ from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.mime.text import extract
 from gateway.outbound import Outbound
+from gateway.outside import Outside
 from gateway.queue.worker import Worker
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
@@ -91,6 +94,7 @@ class Wiring(Installation):
             extract=_extract,
             read=self.database.read,
             keys=self.unwrapper,
+            blobs=self.blobs,
         )
 
     def try_out(self) -> None:
@@ -116,6 +120,8 @@ class Wiring(Installation):
             self.listen_settings,
             self.fetch_rules,
         )
+        if self.blobs is not None:
+            greet(self.blobs)
 
     # -- certificates --------------------------------------------------------------------------
 
@@ -268,6 +274,7 @@ class Wiring(Installation):
             expire=self.config.queue.expire,
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
+            outside=None if self.blobs is None else Outside(self.blobs),
         )
 
     @cached_property
@@ -345,6 +352,7 @@ class Wiring(Installation):
             evidence=Evidence(),
             waits=self.config.queue.retry,
             now=clock.now,
+            blobs=self.blobs,
         )
 
     @cached_property
@@ -359,7 +367,16 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
+            sweeper=self._sweeper,
         )
+
+    @property
+    def _sweeper(self) -> Sweeper | None:
+        blobs, found = self.blobs, self.config.archive.blobs
+        if blobs is None or found is None:
+            return None
+        database = self.database
+        return Sweeper(blobs, database.read, database.write, after=found.sweep_after)
 
     @property
     def process_counts(self) -> dict[str, int]:

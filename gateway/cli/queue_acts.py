@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+from collections.abc import Callable
 
+from archive.blobs import filled
+from archive.errors import ArchiveError
 from archive.seal import open_content
 from archive.store import append, load_sealed
 from gateway import clock
@@ -15,6 +17,7 @@ from gateway.wiring import Wiring
 def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str) -> None:
     """Do `verb` (retry, hold, release, bounce). Raises NotFound, Busy, SceauError."""
     now = clock.now()
+    original = _original(wiring, archive_id) if verb == "bounce" else _nothing
     with wiring.database.write() as conn:
         try:
             job = store.take(conn, archive_id)
@@ -24,9 +27,7 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
             ) from None
         if verb == "bounce":
             drafts, failures = acts.bounce(conn, job, by=by, reason=reason, now=now)
-            notice = wiring.notices.write(
-                job, failures, original=lambda: _content(wiring, conn, archive_id), now=now
-            )
+            notice = wiring.notices.write(job, failures, original=original, now=now)
             if notice is not None:
                 store.enqueue(conn, [notice.message])
                 drafts.append(notice.draft)
@@ -39,5 +40,21 @@ def perform(wiring: Wiring, verb: str, archive_id: str, *, by: str, reason: str)
         append(conn, drafts, origin=wiring.config.archive.origin, now=now)
 
 
-def _content(wiring: Wiring, conn: sa.Connection, archive_id: str) -> bytes:
-    return open_content(load_sealed(conn, archive_id), wiring.unwrapper)
+def _original(wiring: Wiring, archive_id: str) -> Callable[[], bytes]:
+    """The mail, read before the write transaction begins: a blob store may take its time."""
+    try:
+        with wiring.database.read() as conn:
+            sealed = load_sealed(conn, archive_id)
+        content = open_content(filled(sealed, wiring.blobs), wiring.unwrapper)
+    except ArchiveError as error:
+        fault = error
+
+        def refuse() -> bytes:
+            raise fault
+
+        return refuse
+    return lambda: content
+
+
+def _nothing() -> bytes:
+    return b""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from gateway.config.blob_sections import check_blobs
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config, Directory, Route, RuleSection, Tls
 from gateway.policy import DEFAULT_RULE, Encryption, Sign, WithoutCertificate
@@ -360,6 +361,7 @@ _SUBJECTS: tuple[Check, ...] = (
     _networks,
     _vouched,
     _archive,
+    check_blobs,
     _anchors,
     _directories,
     _crls,

@@ -48,10 +48,14 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table in a table: `[pki.fetch]`, or with `many` a list of them: `[[pki.anchors]]`."""
+    """A table in a table: `[pki.fetch]`, or with `many` a list of them: `[[pki.anchors]]`.
+
+    optional: read as None when it is absent.
+    """
 
     cls: type[Any]
     many: bool
+    optional: bool = False
 
 
 @overload
@@ -68,13 +72,21 @@ def table(cls: type[T]) -> T:
     return cast("T", field(metadata={"spec": TableSpec(cls, many=False)}))
 
 
+def optional_table(cls: type[T]) -> T | None:
+    """A table that means something by being there; None when it is absent."""
+    spec = TableSpec(cls, many=False, optional=True)
+    return cast("T | None", field(default=None, metadata={"spec": spec}))
+
+
 def tables(cls: type[T]) -> tuple[T, ...]:
     """A list of tables; may be absent."""
     return cast("tuple[T, ...]", field(metadata={"spec": TableSpec(cls, many=True)}))
 
 
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(setting, table, tables)
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(setting, table, optional_table, tables),
 )
 def section(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that `read` can fill."""
@@ -111,7 +123,9 @@ def _read_table(
         spec = spec_field.metadata["spec"]
         here = (*path, name)
         try:
-            if isinstance(spec, TableSpec):
+            if isinstance(spec, TableSpec) and spec.optional and name not in data:
+                value = None
+            elif isinstance(spec, TableSpec):
                 value = _read_tables(spec, data.get(name), here, folder, findings)
             elif name in data:
                 value = spec.kind.read(data[name], folder)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.config import kinds
-from gateway.config.reader import section, setting, table, tables
+from gateway.config.blob_sections import BlobsSection
+from gateway.config.reader import optional_table, section, setting, table, tables
 from gateway.policy import (
     Crypto,
     Encryption,
@@ -119,6 +120,7 @@ class Archive:
     )
     working_keys: Path = setting(kinds.folder, example='"keys/working"')
     index: Path = setting(kinds.folder, example='"data/index"')
+    blobs: BlobsSection | None = optional_table(BlobsSection)
 
 
 @section
