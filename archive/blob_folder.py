@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from archive.blob_names import is_blob_name, is_day
-from archive.blobs import MARKER, Stored
+from archive.blob_names import MARKER, is_blob_name, is_day
+from archive.blobs import Stored
 from archive.errors import BlobMissing, BlobStoreFull, BlobTrouble, Problem
 
 _NEW = ".new-"

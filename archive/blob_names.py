@@ -20,6 +20,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+# Says whose store this is; see `archive.blobs.Blobs.prepare`.
+MARKER = "origin"
+
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}/[0-9a-f]{64}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 

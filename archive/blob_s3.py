@@ -27,15 +27,23 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from urllib3.exceptions import HTTPError
 
-from archive.blob_names import is_blob_name, is_day
-from archive.blobs import MARKER, Stored
+from archive.blob_names import MARKER, is_blob_name, is_day
+from archive.blobs import Stored
 from archive.errors import BlobMissing, BlobStoreFull, BlobTrouble, Problem
 
 _ATTEMPTS = 3
 _CONNECT = timedelta(seconds=3)
 _STEP = 1 << 20
+_PAGE = 1000  # names in one answer: as many as S3 gives
+_PROBE = "probe-"
 _MOST = 1 << 30  # bytes of one blob: a server that lies must not fill the memory
 _REFUSED_CHECKSUM = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "InvalidRequest")
 _FULL = ("QuotaExceeded", "EntityTooLarge", "XMinioStorageFull", "InsufficientStorage")
@@ -106,7 +114,7 @@ class S3Store:
         Some servers repeat the checksum they were told, without looking.
         """
         if self._compares is None:
-            name = f"probe-{secrets.token_hex(8)}"
+            name = f"{_PROBE}{secrets.token_hex(8)}"
             wrong = _base64(hashlib.sha256(b"something else").digest())
             with self._trouble():
                 try:
@@ -130,12 +138,12 @@ class S3Store:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     answer = self._client.get_object(**self._at(name))
-                    return self._read(answer["Body"], deadline)
+                    return self._read(answer, deadline)
                 except ClientError as error:
                     if _code(error) in ("NoSuchKey", "404"):
                         raise self._missing(name) from None
                     raise
-                except (BotoCoreError, HTTPClientError):
+                except (BotoCoreError, HTTPClientError, HTTPError):
                     if attempt == _ATTEMPTS or time.monotonic() > deadline:
                         raise
         raise AssertionError("the last attempt returns or raises")
@@ -179,10 +187,14 @@ class S3Store:
 
     def _connect(self) -> Any:
         one = self._settings
-        core = botocore.session.get_session()
-        for variable in ("config_file", "credentials_file"):
-            core.set_config_variable(variable, os.devnull)
-        core.set_config_variable("profile", None)
+        nothing = (None, None, os.devnull, None)
+        core = botocore.session.Session(
+            session_vars={
+                "profile": (None, None, None, None),
+                "config_file": nothing,
+                "credentials_file": nothing,
+            }
+        )
         return boto3.session.Session(
             aws_access_key_id=one.access_key,
             aws_secret_access_key=one.secret_key,
@@ -205,23 +217,39 @@ class S3Store:
         )
 
     def _at(self, name: str) -> dict[str, str]:
+        """Where it lies; a name comes from the database, and no other object is ever touched."""
+        if name != MARKER and not name.startswith(_PROBE) and not is_blob_name(name):
+            raise BlobMissing(
+                Problem("blobs.name", "{name} is not the name of a blob", {"name": name[:100]})
+            )
         return {"Bucket": self._settings.bucket, "Key": self._settings.prefix + name}
 
     def _pages(self, prefix: str, **more: str) -> Iterator[Mapping[str, Any]]:
         with self._trouble():
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._settings.bucket, Prefix=prefix, **more
+                Bucket=self._settings.bucket,
+                Prefix=prefix,
+                PaginationConfig={"PageSize": _PAGE},
+                **more,
             )
-            yield from pages
+            for page in pages:
+                if "IsTruncated" not in page:
+                    raise self._unusable("its answer is not a list")
+                yield page
 
-    def _read(self, body: Any, deadline: float) -> bytes:
+    def _read(self, answer: Mapping[str, Any], deadline: float) -> bytes:
         """The whole answer; a server that sends an octet now and then holds nobody for ever."""
+        size = int(answer["ContentLength"])
+        # What has come, not what was asked for: `read` waits until there is that much.
+        stream = answer["Body"]._raw_stream
         found = bytearray()
-        while chunk := body.read(_STEP):
+        while len(found) < size and (chunk := stream.read1(_STEP)):
             found += chunk
             if len(found) > _MOST or time.monotonic() > deadline:
-                body.close()
+                stream.close()
                 raise self._unusable("its answer does not come to an end")
+        if len(found) != size:
+            raise IncompleteReadError(actual_bytes=len(found), expected_bytes=size)
         return bytes(found)
 
     def _missing(self, name: str) -> BlobMissing:
@@ -253,7 +281,7 @@ class S3Store:
             problem = self._unusable(why).problem
             full = _code(error) in _FULL or status == 507
             raise (BlobStoreFull if full else BlobTrouble)(problem) from error
-        except (BotoCoreError, HTTPClientError) as error:
+        except (BotoCoreError, HTTPClientError, HTTPError) as error:
             raise self._unusable(str(error)[:300]) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             # An answer that is not one: no XML, no time, a body that is cut.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from archive.blob_names import blob_name, digest_in
+from archive.blob_names import MARKER, blob_name, digest_in
 from archive.errors import (
     BlobMissing,
     BlobStoreForeign,
@@ -27,10 +27,6 @@ from archive.errors import (
 from archive.seal import Sealed
 
 T = TypeVar("T")
-
-# Says whose store this is. Two installations in one place would sweep each other's mail away, and
-# the empty folder under a disk that is not mounted would look like a store that lost everything.
-MARKER = "origin"
 
 # After trouble, for so many seconds others hear of it at once: with a store that swallows
 # connections, each would else wait for its own time-out, and hold a thread meanwhile.
@@ -121,6 +117,9 @@ class Blobs:
 
     def prepare(self) -> None:
         """See that the store is this log's; mark it as such if it is new.
+
+        Two installations in one place would sweep each other's mail away, and the empty folder
+        under a disk that is not mounted would look like a store that has lost everything.
 
         Raises BlobTrouble: it does not answer, belongs to another log (BlobStoreForeign), or has
         no mark though there must be blobs in it.

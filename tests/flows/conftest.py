@@ -9,6 +9,7 @@ import pytest
 from gateway.demo.pki import Keys
 from gateway.demo.stage import stage
 from tests.flows.way_out_scene import Scene
+from tests.services.seaweed import Seaweed, seaweed
 
 RULES = """
 [[policy.rules]]                # no certificate that is any good: told at once
@@ -66,3 +67,10 @@ def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[S
         yield scene
         assert house.stop() == 0
         assert scene.faults() == []
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An S3 server with a bucket. Whoever uses it leaves it running."""
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
