@@ -222,7 +222,9 @@ def read_contents(
     for start in range(0, len(archive_ids), _CHUNK):
         rows = streaming.execute(_CONTENTS, {"ids": archive_ids[start : start + _CHUNK]})
         for row in rows:
-            yield row.archive_id, bytes(row.sealed), bytes(row.sealed_fields), row.blob
+            # Whatever stands there: what is no name of a blob is a blob that is missing.
+            blob = None if row.blob is None else str(row.blob)
+            yield row.archive_id, bytes(row.sealed), bytes(row.sealed_fields), blob
 
 
 def has_content(record: Record) -> bool:
