@@ -24,7 +24,8 @@ LEAST_ABOVE = 16 * 1024
 LEAST_SWEEP = timedelta(minutes=10)
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
-_PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\Z")
+_PART = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_PREFIX = re.compile(rf"{_PART}(/{_PART})*\Z")
 
 
 @kind_of

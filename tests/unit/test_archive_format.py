@@ -29,13 +29,19 @@ STRANGER = ROOT / "tests" / "stranger_verify.py"
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with World(tmp_path) as world:
-        world.fill(3)
+        world.fill(3, outside=1)
         yield world
 
 
 def stranger(world: World) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", str(STRANGER), str(world.database.path)],
+        [
+            sys.executable,
+            "-I",
+            str(STRANGER),
+            str(world.database.path),
+            str(world.folder / "blobs"),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,6 +85,19 @@ def test_both_verifiers_see_the_same_damage(world: World, statement: str, entry:
     assert done.returncode == 1
     # An entry that was changed shows to a simple verifier at the one after it.
     assert f"entry {entry}:" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_both_verifiers_see_the_same_damaged_blob(world: World, how: str) -> None:
+    (path,) = (world.folder / "blobs").glob("*-*-*/*")
+    if how == "changed":
+        path.write_bytes(path.read_bytes() + b"\0")
+    else:
+        path.unlink()
+    assert (world.verify().status, world.verify().first_bad) == ("invalid", 6)
+    done = stranger(world)
+    assert done.returncode == 1
+    assert "entry 6:" in done.stderr
 
 
 def test_the_vector_mail_opens_with_every_key(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """[archive.blobs]: what can be wrong there, and what comes of what is right."""
 
+# ruff: noqa: ISC004 - the last column of a row is one message
+
 from __future__ import annotations
 
 import subprocess
