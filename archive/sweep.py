@@ -47,8 +47,7 @@ class Sweeper:
         """One round; yields what was removed.
 
         marked: called when the names are taken and nothing is removed yet.
-        Raises BlobTrouble; sqlalchemy.exc.IntegrityError where two sweeps meet: the next round
-        goes on.
+        Raises BlobTrouble.
         """
         # Never by the memory of an earlier look: what lies there now may be another log's.
         self._blobs.prepare()
@@ -77,7 +76,9 @@ class Sweeper:
         blobs = [one for one in old if is_blob_name(one.name)]
         with self._read() as conn:
             unnamed = _without_row(conn, blobs)
-        if unnamed:
+        if not unnamed:
+            return unfinished
+        try:
             with self._write() as conn:
                 # Again, in the transaction that takes them: some may have been committed meanwhile.
                 unnamed = _without_row(conn, unnamed)
@@ -85,6 +86,10 @@ class Sweeper:
                 new = [{"name": name} for name in _names(unnamed) if name not in taken]
                 if new:
                     conn.execute(_TAKE, new)
+        except sa.exc.IntegrityError:
+            # A commit, or another machine's sweep, was faster with one of them; the next round
+            # sees which. (SQLite lets one writer in at a time: there the look above has seen it.)
+            return unfinished
         return [*unfinished, *unnamed]
 
 

@@ -19,12 +19,13 @@ from archive.blob_folder import FolderStore
 from archive.blobs import Blobs
 from archive.errors import BlobTrouble, Problem
 from archive.fsck import verify
-from archive.store import history
+from archive.store import append, history
 from archive.sweep import in_use
 from gateway import clock
 from gateway.errors import Refusal
 from gateway.mail import Peer, Submission
 from gateway.outside import Outside
+from gateway.queue import acts, store
 from gateway.queue.models import messages, recipients
 from gateway.queue.states import State
 from tests.conftest import ORIGIN
@@ -258,9 +259,12 @@ def test_a_reason_that_stays_the_same_is_one_entry(house: House, folder: Path) -
 def test_mail_whose_blob_is_damaged_is_held_and_said_so(
     house: House, folder: Path, how: str
 ) -> None:
+    whole: dict[Path, bytes] = {}
+
     async def run() -> str:
         mail = await take(house, large())
         (path,) = blob_files(folder)
+        whole[path] = path.read_bytes()
         if how == "changed":
             path.write_bytes(b"x" + path.read_bytes()[1:])
         else:
@@ -276,6 +280,21 @@ def test_mail_whose_blob_is_damaged_is_held_and_said_so(
     assert line.reason.code == ("blobs.damaged" if how == "changed" else "blobs.missing")
     assert kinds(house, mail) == ["accepted", "held"]
     assert [to for (to,), _ in house.sink.got] == [CARL]
+
+    ((path, data),) = whole.items()
+    path.write_bytes(data)  # a person has brought it back from a copy
+    now, expire = clock.now(), timedelta(days=5)
+    with house.database.write() as conn:
+        job = store.take(conn, mail)
+        append(
+            conn,
+            acts.release(conn, job, by="officer", reason="", now=now, expire=expire),
+            origin=ORIGIN,
+            now=now,
+        )
+    asyncio.run(house.work_until(BOB, CARL))
+    assert house.line(mail).state is State.DELIVERED
+    assert report(house) == "valid"
 
 
 def test_a_store_that_swallows_requests_holds_up_its_own_mail_only(
