@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from archive import models
+from archive.blob_folder import FolderStore
+from archive.blobs import Blobs
 from archive.entry import decode
 from archive.fields import Withheld, commitment, decode_payload, digest_of
 from archive.fsck import verify
@@ -21,7 +24,7 @@ from archive.seal import Sealed, Wrap, load_private_key, open_content, open_fiel
 from gateway.database import open_database
 from tests.corpora import ROOT
 from tests.unit import archive_vectors as vectors
-from tests.unit.archive_world import World
+from tests.unit.archive_world import ORIGIN, World
 
 STRANGER = ROOT / "tests" / "stranger_verify.py"
 
@@ -161,7 +164,10 @@ def test_the_document_quotes_the_vectors() -> None:
 
 
 def test_our_verifier_reads_what_a_stranger_copied(world: World, tmp_path: Path) -> None:
-    """The tables alone are the archive: dumped and loaded by the sqlite3 of Python."""
+    """The tables and the blobs are the archive: dumped, loaded, copied by Python's own modules."""
+    shutil.copytree(world.folder / "blobs", tmp_path / "copied")
+    copied = FolderStore(tmp_path / "copied")
+    blobs = Blobs(copied, origin=ORIGIN, above=1, in_use=lambda: True)
     with (
         closing(sqlite3.connect(world.database.path)) as old,
         closing(sqlite3.connect(tmp_path / "copy.db")) as new,
@@ -169,6 +175,6 @@ def test_our_verifier_reads_what_a_stranger_copied(world: World, tmp_path: Path)
         new.executescript("\n".join(old.iterdump()))
     copy = open_database(f"sqlite:///{tmp_path}/copy.db")
     with copy.read() as conn:
-        report = verify(conn, open_with=world.authority)
+        report = verify(conn, open_with=world.authority, blobs=blobs)
     copy.close()
     assert (report.status, report.opened) == ("valid", 3)
