@@ -81,7 +81,7 @@ def test_mail_above_and_below_the_size_is_given_back_octet_for_octet(foldered: S
     for archive_id, content in mails.items():
         ((_, path),) = foldered.wait_arrived(archive_id)
         opened = foldered.opened(path, AMELIE)
-        assert content.partition(b"\r\n\r\n")[2].strip() in opened.content
+        assert content.partition(b"\r\n\r\n")[2].strip() in opened.entity
         assert shown(foldered, archive_id) == content
     assert len(blob_files(foldered)) == 2
     code, report = verified(foldered)
@@ -173,11 +173,14 @@ def test_a_folder_that_is_not_mounted_is_451_and_nothing_is_written_under_it(mad
         first = scene.accepted(large(), AMELIE)
         scene.wait_arrived(first)
         blobs.rename(blobs.with_name("disk"))
-        blobs.mkdir()
+        blobs.mkdir(mode=0o700)
         assert scene.send(large(), AMELIE).code == 451
         scene.wait_arrived(scene.accepted(mail(), AMELIE))
         code, report = verified(scene)
         assert (code, report["status"]) == (3, "indeterminate")
+        key = str(scene.house.authority_key)
+        done = scene.sceau("archive", "show", "--key", key, "--case", "1", first)
+        assert (done.returncode, done.stdout) == (3, b"")
         (line,) = [line for line in checked(scene) if line["grade"] == "bad"]
         assert "mounted" in str(line["text"])
         assert list(blobs.iterdir()) == []
@@ -197,7 +200,7 @@ def test_two_gateways_do_not_share_a_store(made: Stage) -> None:
     blobs.mkdir()
     (blobs / "origin").write_text("justice.example/archive")
     done = scene.house.run("serve", check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert b"justice.example/archive" in done.stderr
     assert b"Traceback" not in done.stderr
 
@@ -297,7 +300,7 @@ def test_s3_over_tls_and_a_server_that_dies_and_comes_back(made: Stage, weed: Se
         content = large()
         archive_id = scene.accepted(content, AMELIE)
         ((_, path),) = scene.wait_arrived(archive_id)
-        assert content.partition(b"\r\n\r\n")[2].strip() in scene.opened(path, AMELIE).content
+        assert content.partition(b"\r\n\r\n")[2].strip() in scene.opened(path, AMELIE).entity
         assert shown(scene, archive_id) == content
         assert not (house.folder / "data" / "blobs").exists()
         assert [line["grade"] for line in checked(scene)] == ["good"]
