@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 # After trouble, for so many seconds others hear of it at once: with a store that swallows
 # connections, each would else wait for its own time-out, and hold a thread meanwhile.
-_PAUSE = 10.0
+_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,14 @@ from tests.services.seaweed import Seaweed
 
 pytestmark = pytest.mark.flow
 
+RULES = """
+[[policy.rules]]
+name = "justice"
+recipient = "@justice.example"
+encryption = "required"
+without_certificate = "hold"
+sign = "seal"
+"""
 FOLDER = 'above = "64 kB"\nfolder = "data/blobs"\n'
 
 
@@ -37,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Stage
 
 
 def scene_with(made: Stage, name: str, table: str) -> Scene:
-    house = made.house(name, retry='["1s"]').make()
+    house = made.house(name, retry='["1s"]', rules=RULES).make(persons=False)
     text = house.config.read_text()
     place = 'index = "data/index"\n'
     house.config.write_text(text.replace(place, f"{place}\n[archive.blobs]\n{table}"))

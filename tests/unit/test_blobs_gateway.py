@@ -229,7 +229,7 @@ def test_mail_whose_store_is_away_waits_and_leaves_when_it_is_back(
     assert kinds(house, mail) == ["accepted", "deferred"]
     away.rename(folder)
     assert house.worker.blobs is not None
-    house.worker.blobs._trouble = None  # ten seconds later
+    house.worker.blobs._trouble = None  # some seconds later
     with house.database.write() as conn:
         conn.execute(sa.update(recipients).values(next_attempt_at=0))
         conn.execute(sa.update(messages).values(due_at=0))
