@@ -11,6 +11,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from archive import reading
+from archive.blobs import Blobs, filled
 from archive.entry import new_archive_id
 from archive.errors import Problem, ReadRefused
 from archive.fields import Open
@@ -32,15 +33,24 @@ def read_content(
     *,
     reader: str,
     case: str,
+    blobs: Blobs | None = None,
 ) -> bytes:
     """The mail as it came, compared with the hash in the log; the reading is logged before.
 
     append: writes entries and returns only when they are durable (`Appender.append`); whatever it
         raises leaves here, and then nothing was opened. connect: a read transaction.
     reader: who reads; case: the file or request the reading is for. Both go into the log.
-    Raises NotInArchive, NotMine, Damaged, ReadRefused.
+    blobs: where large content lies; fetching its ciphertext comes before the entry, so that the
+        log does not tell of a reading that a dead store made impossible.
+    Raises NotInArchive, NotMine, Damaged, ReadRefused, BlobTrouble.
     """
-    return _read(append, connect, archive_id, reader, case, "content", unwrapper, open_content)
+
+    def fetched(sealed: Sealed) -> Sealed:
+        return filled(sealed, blobs)
+
+    return _read(
+        append, connect, archive_id, reader, case, "content", unwrapper, open_content, fetched
+    )
 
 
 def read_fields(
@@ -94,11 +104,13 @@ def _read(
     what: str,
     unwrapper: Unwrapper,
     opener: Callable[[Sealed, Unwrapper], T],
+    fetched: Callable[[Sealed], Sealed] = lambda sealed: sealed,
 ) -> T:
     _check_reason(reader, case)
     with connect() as conn:
         found = reading.history(conn, archive_id)
         sealed = reading.sealed_in(conn, found)
+    sealed = fetched(sealed)
     append(
         [
             Draft(

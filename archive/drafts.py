@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from archive.blob_names import digest_in
 from archive.entry import check_subject
 from archive.errors import PayloadMalformed, Problem
 from archive.fields import NAMES, Withheld, commit, list_names
@@ -83,13 +84,19 @@ def _sealed_values(sealed: Sealed) -> dict[str, bytes]:
     values = {
         CONTENT_SHA256: sealed.content_sha256.encode("ascii"),
         CONTENT_SIZE: str(sealed.content_size).encode("ascii"),
-        SEALED_SHA256: hashlib.sha256(sealed.content).hexdigest().encode("ascii"),
+        SEALED_SHA256: _sealed_sha256(sealed).encode("ascii"),
         SEALED_FIELDS_SHA256: hashlib.sha256(sealed.fields).hexdigest().encode("ascii"),
         WRAPS_SHA256: wraps_hash(sealed.wraps).encode("ascii"),
     }
     if sealed.working is not None:
         values[WORKING_WRAP_SHA256] = wraps_hash([sealed.working]).encode("ascii")
     return values
+
+
+def _sealed_sha256(sealed: Sealed) -> str:
+    if sealed.blob is not None:
+        return digest_in(sealed.blob)  # a blob is named by the hash of the ciphertext
+    return hashlib.sha256(sealed.content).hexdigest()
 
 
 def _clash(why: str) -> PayloadMalformed:

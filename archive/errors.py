@@ -10,7 +10,7 @@ class Problem:
     """One reason why something was refused, is damaged or could not be told.
 
     code: `area.reason`, stable, never translated (area: entry, chain, log, payload, content, keys,
-        seal, read, search, index).
+        seal, read, search, index, blobs).
     template: English sentence with `{name}` places; the key of the French catalogue too.
     facts: what fills the places.
     """
@@ -55,6 +55,22 @@ class NotInArchive(ArchiveError):
 
 class Damaged(ArchiveError):
     """Stored bytes are not what the log committed to. Never served, never skipped in silence."""
+
+
+class BlobTrouble(ArchiveError):
+    """The blob store cannot be used now: try again later. Says nothing about what it holds."""
+
+
+class BlobStoreFull(BlobTrouble):
+    """The blob store has no room left."""
+
+
+class BlobStoreForeign(BlobTrouble):
+    """The blob store belongs to another log: nothing is written to it or removed from it."""
+
+
+class BlobMissing(Damaged):
+    """The blob store is the right one, it answers, and it does not have this blob."""
 
 
 class NotMine(ArchiveError):

@@ -2,7 +2,8 @@
 
 1. The log: every index from `since` on is there once, in canonical form, joined to the one before.
 2. The payload of each entry is there and is the one committed to.
-3. The ciphertexts and wrapped keys of each sealed mail are there and have the committed hashes.
+3. The ciphertexts, wherever they lie, and wrapped keys of each sealed mail are there and have the
+   committed hashes.
 4. With a key: each mail opens to the committed bytes, its header fields to the committed digests.
 5. The head of the log agrees with the last entry, and nothing is stored that no entry explains.
 
@@ -18,12 +19,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from archive import chain, reading
+from archive.blobs import Blobs
 from archive.chain import Tip, Walk
 from archive.entry import Entry, entry_hash
 from archive.errors import EntryMalformed, Problem
 from archive.findings import Findings, UnreadableError, attempt
 from archive.fsck_stored import check_stored
 from archive.models import (
+    log_blobs,
     log_content_keys,
     log_contents,
     log_entries,
@@ -40,7 +43,8 @@ class VerifyReport:
     """What was checked and what was found.
 
     status: "valid", "invalid", or "indeterminate" (nothing wrong was found, but some content could
-        not be opened with the key given, or `since` lies beyond the end).
+        not be opened with the key given, or the blob store did not answer, or `since` lies beyond
+        the end).
     entries: how many were checked. first_bad: lowest damaged index, None if none is, or if the
         damage is not in one entry. opened: mails opened and compared, None if no key was given.
     problems: the first hundred.
@@ -58,18 +62,20 @@ def verify(
     *,
     since: int = 0,
     open_with: Unwrapper | None = None,
+    blobs: Blobs | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """Check the log from index `since` on (the entry before is believed) and all it commits to.
 
     conn: a read transaction, one consistent state; memory does not grow with the log.
     open_with: a private key; opening is an act of the authority, to be logged by the caller.
+    blobs: where large content lies.
     progress: called with (entries checked, entries in all) now and then.
     Raises LogMissing.
     """
     findings = Findings()
     checked = 0
-    for checked, size in _walk(conn, max(since, 0), open_with, findings):
+    for checked, size in _walk(conn, max(since, 0), open_with, blobs, findings):
         if progress is not None:
             progress(checked, size)
     status = "indeterminate" if findings.unsure else "valid"
@@ -85,7 +91,11 @@ def verify(
 
 
 def _walk(
-    conn: sa.Connection, since: int, open_with: Unwrapper | None, findings: Findings
+    conn: sa.Connection,
+    since: int,
+    open_with: Unwrapper | None,
+    blobs: Blobs | None,
+    findings: Findings,
 ) -> Iterator[tuple[int, int]]:
     """All steps, piece by piece; yields (entries checked, entries in all)."""
     walk: Walk | None = None
@@ -97,7 +107,7 @@ def _walk(
             return
         for piece in _pieces(conn, since):
             entries = [one for one in (_step(walk, *row, findings) for row in piece) if one]
-            check_stored(conn, entries, open_with, findings)
+            check_stored(conn, entries, open_with, blobs, findings)
             checked += len(piece)
             yield checked, max(tip.size - since, checked)
         for fault in walk.finish(tip):
@@ -187,9 +197,11 @@ def _check_strays(conn: sa.Connection, tip: Tip, findings: Findings) -> None:
         (log_contents, findings.contents),
     ):
         _stray(table.name, _count(conn, sa.select(table)) - explained, findings)
-    for keys in (log_content_keys, log_working_wraps):
+    # A name without an archive id is a blob that was swept, or is about to be: explained.
+    for keys in (log_content_keys, log_working_wraps, log_blobs):
         orphans = sa.select(keys).where(
-            ~sa.exists().where(log_contents.c.archive_id == keys.c.archive_id)
+            keys.c.archive_id.is_not(None),
+            ~sa.exists().where(log_contents.c.archive_id == keys.c.archive_id),
         )
         _stray(keys.name, _count(conn, orphans), findings)
     other_epochs = sa.select(log_entries).where(log_entries.c.epoch != tip.epoch)

@@ -11,9 +11,17 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from archive import reading
+from archive.blobs import Blobs
 from archive.drafts import SEALED_FIELDS_SHA256, SEALED_SHA256, WORKING_WRAP_SHA256, WRAPS_SHA256
 from archive.entry import Entry
-from archive.errors import ArchiveError, Damaged, NotMine, Problem
+from archive.errors import (
+    ArchiveError,
+    BlobMissing,
+    BlobTrouble,
+    Damaged,
+    NotMine,
+    Problem,
+)
 from archive.findings import Findings, UnreadableError, attempt
 from archive.reading import Record
 from archive.seal import Unwrapper, open_content, open_fields
@@ -24,18 +32,19 @@ def check_stored(
     conn: sa.Connection,
     entries: Sequence[tuple[Entry, bytes]],
     open_with: Unwrapper | None,
+    blobs: Blobs | None,
     findings: Findings,
 ) -> None:
     """Steps 2 to 4 for some entries and their bytes."""
     part = Findings()
     try:
-        attempt(lambda: _check_payloads(conn, entries, open_with, part))
+        attempt(lambda: _check_payloads(conn, entries, open_with, blobs, part))
     except UnreadableError as error:
         if len(entries) == 1:
             findings.unreadable(error, entries[0][0].index)
             return
         for entry in entries:  # which one is it?
-            check_stored(conn, [entry], open_with, findings)
+            check_stored(conn, [entry], open_with, blobs, findings)
     else:
         findings.add(part)
 
@@ -44,6 +53,7 @@ def _check_payloads(
     conn: sa.Connection,
     entries: Sequence[tuple[Entry, bytes]],
     open_with: Unwrapper | None,
+    blobs: Blobs | None,
     findings: Findings,
 ) -> None:
     """2: the payloads, and what hangs on them."""
@@ -59,27 +69,32 @@ def _check_payloads(
             findings.payloads += 1
             if reading.has_content(one):
                 sealed[entry.id] = one
-    _check_sealed(conn, sealed, open_with, findings)
+    _check_sealed(conn, sealed, open_with, blobs, findings)
 
 
 def _check_sealed(
     conn: sa.Connection,
     sealed: dict[str, Record],
     open_with: Unwrapper | None,
+    blobs: Blobs | None,
     findings: Findings,
 ) -> None:
     """3: ciphertexts and wrapped keys."""
     ids = list(sealed)
     wraps = reading.read_wraps(conn, ids)
     missing = set(ids)
-    for archive_id, content, fields in reading.read_contents(conn, ids):
+    for archive_id, stored, fields, blob in reading.read_contents(conn, ids):
         missing.discard(archive_id)
         findings.contents += 1
         record, keys = sealed[archive_id], wraps[archive_id]
+        content: bytes | None = stored
+        if blob is not None and not stored:
+            content = _fetch(record, blob, blobs, findings)
+        digest = {} if content is None else {SEALED_SHA256: hashlib.sha256(content).hexdigest()}
         intact = _compare(
             record,
             {
-                SEALED_SHA256: hashlib.sha256(content).hexdigest(),
+                **digest,
                 SEALED_FIELDS_SHA256: hashlib.sha256(fields).hexdigest(),
                 WRAPS_SHA256: wraps_hash(keys[0]),
                 # Erased when the mail is settled; while it is there it must be the one.
@@ -87,11 +102,34 @@ def _check_sealed(
             },
             findings,
         )
-        if open_with is not None and intact:
+        if open_with is not None and intact and content is not None:
             _open(record, content, fields, *keys, open_with, findings)
     for archive_id in missing:
         entry = sealed[archive_id].entry
         findings.damage(_missing("content", "the sealed content", entry), entry.index)
+
+
+def _fetch(record: Record, name: str, blobs: Blobs | None, findings: Findings) -> bytes | None:
+    """The octets of a blob; None, with a finding, where they are not to be had."""
+    entry = record.entry
+    facts = {"index": str(entry.index), "id": entry.id, "blob": name[:100]}
+    if blobs is None:
+        template = "the content of entry {index} ({id}) lies in the blob {blob}; no store is known"
+        findings.doubt(Problem("blobs.not-configured", template, facts))
+        return None
+    try:
+        return blobs.fetch(name)
+    except BlobTrouble as error:
+        template = "the blob {blob} of entry {index} ({id}) could not be read: {why}"
+        facts["why"] = error.problem.text
+        findings.doubt(Problem("blobs.unreachable", template, facts))
+    except BlobMissing:
+        template = "the blob {blob} of entry {index} ({id}) is not there"
+        findings.damage(Problem("blobs.missing", template, facts), entry.index)
+    except Damaged:
+        template = "the blob {blob} of entry {index} ({id}) is not what was stored"
+        findings.damage(Problem("blobs.damaged", template, facts), entry.index)
+    return None
 
 
 def _compare(record: Record, found: dict[str, str], findings: Findings) -> bool:

@@ -19,10 +19,11 @@ import sqlalchemy as sa
 import tantivy
 
 from archive import reading
+from archive.blobs import Blobs, filled
 from archive.chain import Tip
 from archive.drafts import CONTENT_KIND
 from archive.entry import decode
-from archive.errors import Damaged, EntryMalformed
+from archive.errors import BlobTrouble, Damaged, EntryMalformed
 from archive.fulltext import POSITION_ID, open_index, unusable
 from archive.seal import Unwrapper, open_content
 from archive.store import Record
@@ -104,13 +105,15 @@ class Indexer:
         keys: Unwrapper,
         *,
         batch: int = 1024,
+        blobs: Blobs | None = None,
     ) -> None:
         """Open or make the index. Raises IndexUnusable (also when another process writes to it).
 
         extract: raw mail → what to index; whatever it raises counts the mail as unreadable.
         read: a read transaction. keys: opens mail in flight (`WorkingUnwrapper`).
-        batch: log entries in one commit.
+        batch: log entries in one commit. blobs: where large content lies.
         """
+        self._blobs = blobs
         self._dir = index_dir
         self._extract = extract
         self._read = read
@@ -128,7 +131,7 @@ class Indexer:
         """Index the next entries of the log and commit; how many entries, 0 if there are none.
 
         Mail that cannot be opened or parsed is indexed by its id and counted as unreadable.
-        Raises IndexUnusable, LogMissing.
+        Raises IndexUnusable, LogMissing; BlobTrouble: nothing was done, call it again later.
         """
         with self._read() as conn:
             tip = reading.head(conn)
@@ -168,12 +171,15 @@ class Indexer:
         records = {one.entry.id: one for one in sealed}
         wraps = reading.read_wraps(conn, list(records))
         missing = dict(records)
-        for archive_id, content, fields in reading.read_contents(conn, list(records)):
+        for archive_id, content, fields, blob in reading.read_contents(conn, list(records)):
             record = missing.pop(archive_id)
             extracted: Extracted | None
             try:
-                one = reading.assemble(record, content, fields, *wraps[archive_id])
-                extracted = self._extract(open_content(one, self._keys))
+                one = reading.assemble(record, content, fields, *wraps[archive_id], blob=blob)
+                extracted = self._extract(open_content(filled(one, self._blobs), self._keys))
+            except BlobTrouble:
+                # Not unreadable: it will be there again, and mail is indexed once only.
+                raise
             except Exception:  # noqa: BLE001 - hostile mail breaks parsers, not the index
                 extracted = None
             self._add(archive_id, record.entry.time, extracted)

@@ -1,7 +1,7 @@
 """Tables of the archive, in three groups that have different lives (design: three artefacts).
 
 log: `log_head`, `log_entries`. Rows of `log_entries` are only ever added.
-blobs: `log_contents`, ciphertext only.
+blobs: `log_contents`, ciphertext only, and `log_blobs`, which says where it lies if not there.
 key ledger: `log_payloads`, `log_content_keys`, `log_working_wraps`; what lawful deletion removes.
 """
 
@@ -47,6 +47,19 @@ log_contents = sa.Table(
     sa.Column("archive_id", sa.String(32), primary_key=True),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("sealed_fields", sa.LargeBinary, nullable=False),
+)
+
+# Ciphertext that lies outside the database (`archive.blobs`); `sealed` is then empty.
+#
+# Whoever has put a name in here first has decided over the blob: the mail it belongs to, or (with
+# no archive id) the sweep that is about to remove it. The primary key makes them exclude each
+# other whatever the clocks of their machines say.
+log_blobs = sa.Table(
+    "log_blobs",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("archive_id", sa.String(32)),
+    sa.Index("log_blobs_by_archive_id", "archive_id", unique=True),
 )
 
 # The key of a content, wrapped to each archive recipient.

@@ -24,6 +24,7 @@ from archive.errors import (
 )
 from archive.fields import Open, Payload, Withheld, commitment, decode_payload, names_agree
 from archive.models import (
+    log_blobs,
     log_content_keys,
     log_contents,
     log_entries,
@@ -40,8 +41,12 @@ _LOCKED_HEAD = _HEAD.with_for_update()
 _WORKING_WRAPS = sa.select(log_working_wraps).where(
     log_working_wraps.c.archive_id.in_(sa.bindparam("ids", expanding=True))
 )
-_CONTENTS = sa.select(log_contents).where(
-    log_contents.c.archive_id.in_(sa.bindparam("ids", expanding=True))
+_CONTENTS = (
+    sa.select(log_contents, log_blobs.c.name.label("blob"))
+    .select_from(
+        log_contents.outerjoin(log_blobs, log_blobs.c.archive_id == log_contents.c.archive_id)
+    )
+    .where(log_contents.c.archive_id.in_(sa.bindparam("ids", expanding=True)))
 )
 
 _CHUNK = 500
@@ -208,13 +213,18 @@ def read_wraps(
 
 def read_contents(
     conn: sa.Connection, archive_ids: Sequence[str]
-) -> Iterator[tuple[str, bytes, bytes]]:
-    """(archive id, sealed content, sealed fields), unchecked, few in memory at a time."""
+) -> Iterator[tuple[str, bytes, bytes, str | None]]:
+    """(archive id, sealed content, sealed fields, blob), unchecked, few in memory at a time.
+
+    blob: name of the blob that holds the content, which is then empty here.
+    """
     streaming = conn.execution_options(stream_results=True, max_row_buffer=4)
     for start in range(0, len(archive_ids), _CHUNK):
         rows = streaming.execute(_CONTENTS, {"ids": archive_ids[start : start + _CHUNK]})
         for row in rows:
-            yield row.archive_id, bytes(row.sealed), bytes(row.sealed_fields)
+            # Whatever stands there: what is no name of a blob is a blob that is missing.
+            blob = None if row.blob is None else str(row.blob)
+            yield row.archive_id, bytes(row.sealed), bytes(row.sealed_fields), blob
 
 
 def has_content(record: Record) -> bool:
@@ -228,6 +238,7 @@ def assemble(
     fields: bytes,
     wraps: Sequence[Wrap],
     working: Wrap | None,
+    blob: str | None = None,
 ) -> Sealed:
     """The sealed mail as the entry's payload describes it. Raises Damaged. Pure."""
     digest, size = record.value(CONTENT_SHA256), record.value(CONTENT_SIZE)
@@ -249,19 +260,24 @@ def assemble(
         content_sha256=digest.decode("ascii"),
         content_size=int(size),
         withheld={name: one for name, one in payload.items() if isinstance(one, Withheld)},
+        blob=blob,
     )
 
 
 def load_sealed_of(conn: sa.Connection, found: Sequence[Record]) -> dict[str, Sealed]:
     """Sealed content of these entries by archive id; entries without stored content are left out.
 
+    What lies in a blob is not fetched: see `archive.blobs.filled`.
+
     Raises Damaged.
     """
     with_content = {one.entry.id: one for one in found if has_content(one)}
     wraps = read_wraps(conn, list(with_content))
     return {
-        archive_id: assemble(with_content[archive_id], content, fields, *wraps[archive_id])
-        for archive_id, content, fields in read_contents(conn, list(with_content))
+        archive_id: assemble(
+            with_content[archive_id], content, fields, *wraps[archive_id], blob=blob
+        )
+        for archive_id, content, fields, blob in read_contents(conn, list(with_content))
     }
 
 
@@ -307,8 +323,9 @@ def load_in_flight(conn: sa.Connection, mails: Sequence[InFlight]) -> dict[str, 
             content_sha256=known[archive_id].sha256,
             content_size=known[archive_id].size,
             withheld={},
+            blob=blob,
         )
-        for archive_id, content, fields in read_contents(conn, ids)
+        for archive_id, content, fields, blob in read_contents(conn, ids)
         if archive_id in wraps
     }
 

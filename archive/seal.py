@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from archive.batch import BatchKey, batch_key
-from archive.errors import Damaged, NotMine, PayloadMalformed, Problem
+from archive.errors import BlobTrouble, Damaged, NotMine, PayloadMalformed, Problem
 from archive.fields import (
     Open,
     Withheld,
@@ -96,6 +96,8 @@ class Sealed:
     content, fields: ciphertexts. wraps: one for each archive recipient. working: the wrap to the
     day's working key, None once erased. content_sha256 (hex), content_size: of the bytes as they
     came. withheld: digests of the sealed header fields by name (`archive.fields`).
+    blob: name of the blob that holds the content, where it lies outside the database; `content` is
+    empty until `archive.blobs.filled`.
     """
 
     archive_id: str
@@ -106,6 +108,7 @@ class Sealed:
     content_sha256: str
     content_size: int
     withheld: Mapping[str, Withheld]
+    blob: str | None = None
 
 
 def seal(
@@ -141,8 +144,17 @@ def seal(
 def open_content(sealed: Sealed, *unwrappers: Unwrapper) -> bytes:
     """The bytes as they came, compared with the hash in the log.
 
-    Raises NotMine if none of the keys is for this mail, Damaged if anything is not as it was.
+    Raises NotMine if none of the keys is for this mail, Damaged if anything is not as it was,
+    BlobTrouble if the content lies in a blob and was not fetched (`archive.blobs.filled`).
     """
+    if sealed.blob is not None and not sealed.content:
+        raise BlobTrouble(
+            Problem(
+                "blobs.not-configured",
+                "the content of {id} lies in a blob store, and none is configured",
+                {"id": sealed.archive_id},
+            )
+        )
     aead = AESGCM(_unwrap(sealed, unwrappers))
     try:
         plain = aead.decrypt(_CONTENT_NONCE, sealed.content, bound("content", sealed.archive_id))

@@ -17,6 +17,7 @@ from archive.drafts import Draft, Prepared, prepare
 from archive.entry import Entry
 from archive.errors import LogExists, Problem
 from archive.models import (
+    log_blobs,
     log_content_keys,
     log_contents,
     log_entries,
@@ -59,7 +60,8 @@ def create_log(conn: sa.Connection, origin: str) -> None:
 
 # Made once: SQLAlchemy compiles a statement object once, but a new one it has to read again first.
 _INSERT_BULK = tuple(
-    sa.insert(table) for table in (log_contents, log_content_keys, log_working_wraps, log_payloads)
+    sa.insert(table)
+    for table in (log_contents, log_content_keys, log_working_wraps, log_blobs, log_payloads)
 )
 _INSERT_ENTRIES = sa.insert(log_entries)
 _MOVE_HEAD = sa.update(log_head).where(log_head.c.epoch == sa.bindparam("of_epoch"))
@@ -79,7 +81,7 @@ def append_prepared(
 
     The head row is locked from here to the end of the caller's transaction: call it last.
     Raises LogMissing, LogExists (the log has another origin), sqlalchemy.exc.IntegrityError (an
-    archive id that has content already).
+    archive id that has content already, or a blob that the sweep has taken for an orphan).
     """
     if not prepared:
         return []
@@ -115,6 +117,7 @@ def _insert_bulk(conn: sa.Connection, prepared: Sequence[Prepared]) -> None:
     contents: list[dict[str, Any]] = []
     keys: list[dict[str, Any]] = []
     working: list[dict[str, Any]] = []
+    blobs: list[dict[str, Any]] = []
     for one in prepared:
         sealed = one.draft.sealed
         if sealed is None:
@@ -135,7 +138,11 @@ def _insert_bulk(conn: sa.Connection, prepared: Sequence[Prepared]) -> None:
             working.append(
                 {"archive_id": archive_id, "holder": wrap.holder, "wrapped": wrap.wrapped}
             )
+        if sealed.blob is not None:
+            blobs.append({"name": sealed.blob, "archive_id": archive_id})
     payloads = [{"commitment": one.commitment, "payload": one.payload} for one in prepared]
-    for statement, rows in zip(_INSERT_BULK, (contents, keys, working, payloads), strict=True):
+    for statement, rows in zip(
+        _INSERT_BULK, (contents, keys, working, blobs, payloads), strict=True
+    ):
         if rows:
             conn.execute(statement, rows)

@@ -33,6 +33,7 @@ from gateway.mime.authors import authorship
 from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous
 from gateway.mime.received import protocol
+from gateway.outside import Outside
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
@@ -73,6 +74,7 @@ class Intake:
         may show what he has: a login or a certificate.
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
+    outside: where large content goes; None: all of it lies in the database.
     """
 
     org: str
@@ -86,6 +88,7 @@ class Intake:
     max_size: int
     rights: Rights
     strangers_may_prove: bool = False
+    outside: Outside | None = None
     _batches: Batches[Accepted] = field(init=False)
     _batch_keys: BatchKeys = field(init=False)
 
@@ -109,6 +112,8 @@ class Intake:
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
         self.rights.proved(peer)
+        if self.outside is not None:
+            self.outside.check_room(self.max_size * 3 // 2)
         if mail_from:  # the null sender is for notices; the From of the mail decides
             self._granted(peer, "mail", _canonical_sender(mail_from), envelope=None)
 
@@ -159,6 +164,9 @@ class Intake:
         else:
             sealed = self._seal(archive_id, message, submission, batch)
         hit("accept.content-sealed")
+        outside = self.outside
+        if outside is not None and outside.wants(sealed):
+            sealed = await outside.keep(sealed, submission.received_at)
         draft = Draft("accepted", self.org, archive_id, accepted_fields(submission, rules), sealed)
         accepted_at = to_micros(submission.received_at)
         row = NewMessage(
@@ -176,7 +184,12 @@ class Intake:
             options=submission.rcpt_options,
         )
 
-        await self._batches.commit(Accepted(draft, row))
+        try:
+            await self._batches.commit(Accepted(draft, row))
+        except Exception as error:
+            if outside is not None:
+                outside.not_committed(sealed, error)
+            raise
         hit("accept.committed")
 
     # -- parts ---------------------------------------------------------------------------------

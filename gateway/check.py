@@ -1,6 +1,7 @@
 """`sceau check`: everything the gateway depends on, tried out, in plain words.
 
-Each check is a function that yields findings; none of them changes anything.
+Each check is a function that yields findings; none of them changes anything, but for an object of
+its own that goes through the blob store.
 """
 
 from __future__ import annotations
@@ -186,6 +187,12 @@ def _archive(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         {"entries": str(behind.entries), "seconds": f"{behind.seconds:.0f}"},
         "is sceau serve running?" if late else "",
     )
+
+
+def _blobs(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
+    from gateway.check_blobs import check_blobs  # it needs this file's own words
+
+    yield from check_blobs(wiring)
 
 
 def _private_keys(wiring: Wiring) -> list[Path]:
@@ -439,6 +446,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("libraries", _libraries),
     ("database", _database),
     ("archive", _archive),
+    ("blobs", _blobs),
     ("anchors", _anchors),
     ("seals", _seals),
     ("persons", _persons),

@@ -15,6 +15,7 @@ VARIABLE = "SCEAU_FAILPOINT"
 
 POINTS = (
     "accept.content-sealed",
+    "accept.blob-stored",
     "accept.rows-written",
     "accept.committed",
     "accept.replied",
@@ -30,6 +31,7 @@ POINTS = (
     "outcome.rows-written",
     "outcome.committed",
     "notice.written",
+    "sweep.marked",
 )
 
 

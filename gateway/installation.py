@@ -14,8 +14,11 @@ from typing import Self
 import sqlalchemy as sa
 
 import migrations
+from archive.blobs import Blobs
 from archive.store import Draft, append
+from archive.sweep import in_use
 from gateway import clock
+from gateway.blob_stores import blob_store
 from gateway.config import Config, load
 from gateway.database import Database, DatabaseUnsafe, open_database
 
@@ -87,6 +90,20 @@ class Installation:
     def lock_file(self) -> Path:
         """Held by the one `sceau serve` of this installation on this machine."""
         return serve_lock(self.config)
+
+    @cached_property
+    def blobs(self) -> Blobs | None:
+        """Where large content lies; None: all of it is in the database. Raises SceauError."""
+        if (found := self.config.archive.blobs) is None:
+            return None
+
+        def used() -> bool:
+            with self.database.read() as conn:
+                return in_use(conn)
+
+        store = blob_store(found)
+        origin = self.config.archive.origin
+        return Blobs(store, origin=origin, above=found.above, in_use=used)
 
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""

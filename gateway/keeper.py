@@ -11,12 +11,14 @@ from pathlib import Path
 
 import structlog
 
-from archive.errors import IndexUnusable
+from archive.errors import BlobTrouble, IndexUnusable
 from archive.fulltext import open_index
 from archive.index import position
+from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.clock import to_micros
 from gateway.database import Database
+from gateway.failpoints import hit
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, refresh_crls
@@ -27,16 +29,18 @@ log = structlog.get_logger()
 _TICK = 1.0
 _CRLS = timedelta(seconds=10)  # how often to ask which CRLs are due (not: to fetch them)
 _SETTLE = timedelta(seconds=30)
+_SWEEP = timedelta(hours=1)
 _BATCH = 500
 
 
 @dataclass(slots=True)
 class Keeper:
-    """CRLs ahead of need, the write-ahead log moved into the database, working keys ended.
+    """CRLs ahead of need, the write-ahead log moved into the database, working keys ended, blobs
+    without a row swept.
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
         minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once.
+        into the log; asked once. sweeper: None without a blob store.
     """
 
     database: Database
@@ -49,14 +53,17 @@ class Keeper:
     now: Callable[[], datetime]
     tasks: Sequence[Callable[[datetime], None]] = ()
     log_consents: Callable[[], None] = lambda: None
+    sweeper: Sweeper | None = None
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
+    _sweep_due: datetime | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
         while not stop.wait(_TICK):
             self.once()
+            self.sweep_when_due(self.now())
 
     def once(self) -> None:
         """One round. What fails is logged and tried again, and stops nothing else."""
@@ -140,6 +147,26 @@ class Keeper:
         for key_id in days:
             self.working_keys.destroy(key_id)
             log.info("working_key_destroyed", key=key_id)
+
+    def sweep_when_due(self, moment: datetime) -> None:
+        """Remove blobs whose row was never committed. Not in `once`: a store that does not answer
+        must not keep the gateway from starting.
+        """
+        if self.sweeper is None or not _is_due(self._sweep_due, moment, _SWEEP):
+            return
+        self._sweep_due = moment + _SWEEP
+        self._attempt(self.sweep)
+
+    def sweep(self) -> None:
+        """One round."""
+        if self.sweeper is None:
+            return
+        try:
+            for one in self.sweeper.step(lambda: hit("sweep.marked")):
+                age = int(one.age.total_seconds())
+                log.info("blob_swept", blob=one.name, size=one.size, age_seconds=age)
+        except BlobTrouble as error:
+            log.error("blob_store_fault", reason=error.problem.text)
 
     def indexed_here(self) -> int:
         """How many entries are in this machine's full-text index; 0 while there is none."""

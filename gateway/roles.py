@@ -22,7 +22,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
-from archive.errors import AppenderBroken
+from archive.errors import AppenderBroken, BlobTrouble
 from gateway import clock, failpoints, maillog
 from gateway.cli.account import operator
 from gateway.config import LogFormat
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 _GRACE = 20.0  # seconds for running SMTP transactions to end
 _INDEX_PAUSE = 3.0
 _REPORT = 10.0  # seconds between two reports of how far the index is
+_INDEX_WAIT = 15.0  # for a blob store to come back
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
@@ -151,8 +152,12 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     os.nice(_NICE_INDEX)
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
-        if indexer.step() < indexer.batch:
-            stop.wait(_INDEX_PAUSE)
+        try:
+            if indexer.step() < indexer.batch:
+                stop.wait(_INDEX_PAUSE)
+        except BlobTrouble as error:
+            log.warning("index_waits", reason=error.problem.text)
+            stop.wait(_INDEX_WAIT)
         if time.monotonic() - reported > _REPORT:
             wiring.report_index()
             reported = time.monotonic()

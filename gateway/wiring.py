@@ -17,9 +17,11 @@ from archive.appender import Appender
 from archive.index import Extracted, Indexer
 from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
+from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake
+from gateway.blob_stores import greet
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
@@ -37,6 +39,7 @@ from gateway.mime.text import extract
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.outside import Outside
 from gateway.policy import Policy
 from gateway.policylog import record_policy
 from gateway.queue.licence import Licence
@@ -166,6 +169,7 @@ class Wiring(Installation):
             extract=_extract,
             read=self.database.read,
             keys=self.unwrapper,
+            blobs=self.blobs,
         )
 
     def try_out(self) -> None:
@@ -196,6 +200,8 @@ class Wiring(Installation):
         )
         for kek in (self.keks.current, *self.keks.former):
             prove(kek)  # a token is unlocked here, not by the first mail
+        if self.blobs is not None:
+            greet(self.blobs)
 
     # -- certificates --------------------------------------------------------------------------
 
@@ -360,6 +366,7 @@ class Wiring(Installation):
             expire=self.config.queue.expire,
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
+            outside=None if self.blobs is None else Outside(self.blobs),
         )
 
     # -- who may send as whom --------------------------------------------------------------------
@@ -565,6 +572,7 @@ class Wiring(Installation):
             now=clock.now,
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
+            blobs=self.blobs,
         )
 
     @cached_property
@@ -581,7 +589,16 @@ class Wiring(Installation):
             now=clock.now,
             tasks=(self.held_mail.once,),
             log_consents=lambda: log_old_consents(self),
+            sweeper=self._sweeper,
         )
+
+    @property
+    def _sweeper(self) -> Sweeper | None:
+        blobs, found = self.blobs, self.config.archive.blobs
+        if blobs is None or found is None:
+            return None
+        database = self.database
+        return Sweeper(blobs, database.read, database.write, after=found.sweep_after)
 
     @property
     def process_counts(self) -> dict[str, int]:

@@ -1,12 +1,14 @@
 """An outside verifier of the archive, written from docs/archive-format.md alone.
 
-Standard library only, nothing of the product: `python stranger_verify.py archive.db` prints one
-line and exits 0 if the log is whole, or names the first bad entry and exits 1. Needs no key.
+Standard library only, nothing of the product: `python stranger_verify.py archive.db [blobs]` prints
+one line and exits 0 if the log is whole, or names the first bad entry and exits 1. Needs no key.
 """
 
 import base64
 import hashlib
 import json
+import pathlib
+import re
 import sqlite3
 import sys
 
@@ -73,13 +75,27 @@ def wraps_hash(wraps):
     return hashed.hexdigest().encode()
 
 
-def check_content(db, archive_id, values):
+def blob(db, archive_id, folder):
+    """Ciphertext that lies outside the database, by its name."""
+    row = db.execute("SELECT name FROM log_blobs WHERE archive_id = ?", (archive_id,)).fetchone()
+    if row is None or not re.fullmatch(r"\d{4}-\d{2}-\d{2}/[0-9a-f]{64}", row[0]):
+        raise ValueError("content is missing")
+    if folder is None:
+        raise ValueError(f"content is in the blob {row[0]}: name the folder")
+    try:
+        return (pathlib.Path(folder) / row[0]).read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"blob {row[0]} is missing") from None
+
+
+def check_content(db, archive_id, values, folder):
     row = db.execute(
         "SELECT sealed, sealed_fields FROM log_contents WHERE archive_id = ?", (archive_id,)
     ).fetchone()
     if row is None:
         raise ValueError("content is missing")
-    for name, data in (("sealed.sha256", row[0]), ("sealed-fields.sha256", row[1])):
+    sealed = row[0] or blob(db, archive_id, folder)
+    for name, data in (("sealed.sha256", sealed), ("sealed-fields.sha256", row[1])):
         if sha256(data).hex().encode() != values[name]:
             raise ValueError(f"{name} does not fit")
     for name, table in (
@@ -95,7 +111,7 @@ def check_content(db, archive_id, values):
             raise ValueError(f"{name} does not fit")
 
 
-def verify(path):
+def verify(path, folder=None):
     """Number of entries. Raises ValueError("entry N: …")."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
@@ -122,7 +138,7 @@ def verify(path):
                     raise ValueError("payload is missing")
                 values = values_of(row[0], entry["commitment"])
                 if "sealed.sha256" in values:
-                    check_content(db, entry["id"], values)
+                    check_content(db, entry["id"], values, folder)
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"entry {index}: {error}") from error
             prev, index = sha256(raw).hex(), index + 1
@@ -135,6 +151,6 @@ def verify(path):
 
 if __name__ == "__main__":
     try:
-        print(f"valid: {verify(sys.argv[1])} entries")
+        print(f"valid: {verify(*sys.argv[1:3])} entries")
     except ValueError as fault:
         sys.exit(f"invalid: {fault}")

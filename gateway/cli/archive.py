@@ -155,6 +155,7 @@ def _show(args: Namespace) -> int:
                 key,
                 reader=operator(),
                 case=args.case,
+                blobs=installation.blobs,
             )
             _give(content, archive_id, target, output)
             bar.step()
@@ -268,6 +269,7 @@ def _verify(args: Namespace) -> int:
                 conn,
                 since=args.since,
                 open_with=unwrapper,
+                blobs=installation.blobs,
                 progress=lambda done, _all: bar.step(done - bar.done),
             )
     if output.as_json:

@@ -28,6 +28,8 @@ _CODES = {
     "CannotJudge": CANNOT_TELL,
     "DirectoryTrouble": CANNOT_TELL,
     "FetchTrouble": CANNOT_TELL,
+    "BlobMissing": NO,
+    "BlobTrouble": CANNOT_TELL,
     "IndexUnusable": CANNOT_TELL,
     "KekTrouble": CANNOT_TELL,
     "LogMissing": CANNOT_TELL,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+from collections.abc import Callable
 
+from archive.blobs import filled
+from archive.errors import ArchiveError
 from archive.seal import open_content
 from archive.store import append, load_sealed
 from gateway import clock
@@ -21,6 +23,7 @@ def perform(
     tell: the sender of held mail gets a notice.
     """
     now = clock.now()
+    original = _original(wiring, archive_id) if verb == "bounce" or tell else _nothing
     with wiring.database.write() as conn:
         try:
             job = store.take(conn, archive_id)
@@ -41,13 +44,27 @@ def perform(
             if tell:
                 told = wiring.notices.of_held(job, job.recipients, now=now, asked=True)
                 store.save_recipients(conn, [(archive_id, r) for r in job.recipients])
-        notices = wiring.notices.write(
-            job, told, original=lambda: _content(wiring, conn, archive_id), now=now
-        )
+        notices = wiring.notices.write(job, told, original=original, now=now)
         store.enqueue(conn, [notice.message for notice in notices])
         drafts += [draft for notice in notices for draft in notice.drafts]
         append(conn, drafts, origin=wiring.config.archive.origin, now=now)
 
 
-def _content(wiring: Wiring, conn: sa.Connection, archive_id: str) -> bytes:
-    return open_content(load_sealed(conn, archive_id), wiring.unwrapper)
+def _original(wiring: Wiring, archive_id: str) -> Callable[[], bytes]:
+    """The mail, read before the write transaction begins: a blob store may take its time."""
+    try:
+        with wiring.database.read() as conn:
+            sealed = load_sealed(conn, archive_id)
+        content = open_content(filled(sealed, wiring.blobs), wiring.unwrapper)
+    except ArchiveError as error:
+        fault = error
+
+        def refuse() -> bytes:
+            raise fault
+
+        return refuse
+    return lambda: content
+
+
+def _nothing() -> bytes:
+    return b""

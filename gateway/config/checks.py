@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from gateway.config import sender_checks
+from gateway.config.blob_sections import check_blobs
 from gateway.config.directories import check_directory
 from gateway.config.kinds.postgres import hosts_of, option_of
 from gateway.config.policy_checks import POLICY_CHECKS
@@ -312,6 +313,7 @@ _SUBJECTS: tuple[Check, ...] = (
     _networks,
     _vouched,
     _archive,
+    check_blobs,
     _anchors,
     _directories,
     _crls,

@@ -52,10 +52,14 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table in a table: `[pki.fetch]`, or with `many` a list of them: `[[pki.anchors]]`."""
+    """A table in a table: `[pki.fetch]`, or with `many` a list of them: `[[pki.anchors]]`.
+
+    optional: read as None when it is absent.
+    """
 
     cls: type[Any]
     many: bool
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,12 @@ def table(cls: type[T]) -> T:
     return cast("T", field(metadata={"spec": TableSpec(cls, many=False)}))
 
 
+def optional_table(cls: type[T]) -> T | None:
+    """A table that means something by being there; None when it is absent."""
+    spec = TableSpec(cls, many=False, optional=True)
+    return cast("T | None", field(default=None, metadata={"spec": spec}))
+
+
 def tables(cls: type[T]) -> tuple[T, ...]:
     """A list of tables; may be absent."""
     return cast("tuple[T, ...]", field(metadata={"spec": TableSpec(cls, many=True)}))
@@ -110,7 +120,15 @@ def named_tables(cls: type[T], *, name: Kind[str]) -> Mapping[str, T]:
 @dataclass_transform(
     kw_only_default=True,
     frozen_default=True,
-    field_specifiers=(setting, value_or_table, table, tables, named_values, named_tables),
+    field_specifiers=(
+        setting,
+        value_or_table,
+        table,
+        optional_table,
+        tables,
+        named_values,
+        named_tables,
+    ),
 )
 def section(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that `read` can fill."""
@@ -147,7 +165,9 @@ def _read_table(
         spec = spec_field.metadata["spec"]
         here = (*path, name)
         try:
-            if isinstance(spec, TableSpec):
+            if isinstance(spec, TableSpec) and spec.optional and name not in data:
+                value = None
+            elif isinstance(spec, TableSpec):
                 value = _read_tables(spec, data.get(name), here, folder, findings)
             elif isinstance(spec, NamedSpec):
                 value = _read_named(spec, data.get(name, {}), here, folder, findings)

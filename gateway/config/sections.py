@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.config import kinds
+from gateway.config.blob_sections import BlobsSection
 from gateway.config.reader import (
     KeyPath,
     named_tables,
     named_values,
+    optional_table,
     section,
     setting,
     table,
@@ -158,6 +160,7 @@ class Archive:
     )
     working_keys: Path = setting(kinds.folder, example='"keys/working"')
     index: Path = setting(kinds.folder, example='"data/index"')
+    blobs: BlobsSection | None = optional_table(BlobsSection)
 
 
 @section

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
+from archive.blobs import Blobs, filled
+from archive.errors import BlobTrouble, Damaged
 from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
@@ -39,6 +41,7 @@ from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
 from gateway.steady import SteadyClock
+from gateway.unreadable import note_unreadable
 from pki.evidence import Evidence
 from pki.models import Finder, Finding
 
@@ -51,8 +54,14 @@ _CLAIM_BYTES = 8_000_000
 _IN_FLIGHT = 128
 # Claims that are looked up and sealed side by side.
 _ROUNDS = 4
+# Octets that sealing adds to a mail that cannot be compressed, and some.
+_SEAL = 32
 # Seconds to wait for other mail before one that killed a worker is tried again.
 _ALONE = 60.0
+
+
+# Sealed content with its ciphertext in memory, or why it is not there.
+Fetched = Sealed | BlobTrouble | Damaged
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class Worker:
     now: Callable[[], datetime]
     database: Database | None = None  # that can tell of new mail
     steady: SteadyClock = field(default_factory=SteadyClock)
+    blobs: Blobs | None = None
     _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,8 +144,14 @@ class Worker:
         if wanted := self.outbound.addresses_to_find(jobs):
             look_up = partial(self.finder.find_all, wanted, moment=moment)
             findings = await loop.run_in_executor(looking, look_up)
+        fetched: Mapping[str, Fetched] = {}
+        if self.blobs is not None:
+            least = self.blobs.above - _SEAL
+            large = [job for job in _to_open(jobs) if job.size > least]
+            if large:  # a blob store may keep us waiting as a directory may
+                fetched = await loop.run_in_executor(looking, self._fetch, large)
         hit("seal.looked-up")
-        works = await loop.run_in_executor(sealing, self._seal_all, jobs, findings, moment)
+        works = await loop.run_in_executor(sealing, self._seal_all, jobs, findings, moment, fetched)
         await self._commit_sealed(works)
         hit("seal.committed")
         for work in works:
@@ -177,17 +193,32 @@ class Worker:
     # -- seal (in the sealing thread) ----------------------------------------------------------
 
     def _seal_all(
-        self, jobs: Sequence[Job], findings: Mapping[str, Finding], moment: datetime
+        self,
+        jobs: Sequence[Job],
+        findings: Mapping[str, Finding],
+        moment: datetime,
+        fetched: Mapping[str, Fetched],
     ) -> list[Work]:
-        contents = self._load([job for job in jobs if any(r.group_id is None for r in job.due)])
+        contents: Mapping[str, Fetched] = {
+            **self._load([job for job in _to_open(jobs) if job.archive_id not in fetched]),
+            **fetched,
+        }
         works = []
         for job in jobs:
             before = [replace(recipient) for recipient in job.recipients]
             try:
                 raw = b""
                 if any(r.group_id is None for r in job.due):
-                    raw = open_content(contents[job.archive_id], self.unwrapper)
+                    content = contents[job.archive_id]
+                    if not isinstance(content, Sealed):
+                        raise content
+                    raw = open_content(filled(content, self.blobs), self.unwrapper)
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
+            except (BlobTrouble, Damaged) as error:
+                job.recipients = before
+                work = Work(job)
+                note_unreadable(work, job.due, error, moment)
+                works.append(work)
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 # What was half made is not kept: a group whose octets are lost with the fault, a
                 # state that no entry explains. Stored, they would break the commit of all others.
@@ -202,8 +233,19 @@ class Worker:
         with self.read() as conn:
             return load_in_flight(conn, mails)
 
+    def _fetch(self, jobs: Sequence[Job]) -> dict[str, Fetched]:
+        """Contents with what lies in the blob store; no transaction is open meanwhile."""
+        found: dict[str, Fetched] = {}
+        for archive_id, sealed in self._load(jobs).items():
+            try:
+                found[archive_id] = filled(sealed, self.blobs)
+            except (BlobTrouble, Damaged) as error:
+                found[archive_id] = error
+        return found
+
     def _content(self, job: Job) -> bytes:
-        return open_content(self._load([job])[job.archive_id], self.unwrapper)
+        sealed = filled(self._load([job])[job.archive_id], self.blobs)
+        return open_content(sealed, self.unwrapper)
 
     # -- commits -------------------------------------------------------------------------------
 
@@ -218,8 +260,11 @@ class Worker:
                 told += self.notices.of_failures(work.job, work.failures, attempted=None)
             drafts += work.drafts
             told += self.notices.of_held(work.job, work.job.worked_on, now=now)
-            content = partial(self._content, work.job)
-            notices += self.notices.write(work.job, told, original=content, now=now)
+            if told:
+                content = partial(self._content, work.job)
+                notices += await asyncio.to_thread(
+                    self.notices.write, work.job, told, original=content, now=now
+                )
         drafts += [draft for notice in notices for draft in notice.drafts]
         if not drafts and not any(work.groups for work in works):
             return
@@ -283,6 +328,11 @@ class Worker:
         await self._outcomes.commit(Finished(job, drafts, notices))
         hit("outcome.committed")
         log_outcomes(job, results)
+
+
+def _to_open(jobs: Sequence[Job]) -> list[Job]:
+    """Those that have to be sealed for somebody."""
+    return [job for job in jobs if any(r.group_id is None for r in job.due)]
 
 
 class _Tasks:

@@ -28,8 +28,8 @@ from gateway.queue.states import State
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 
 MAILS = 20
-# Needs a failing delivery to be passed; has a test of its own below.
-ELSEWHERE = {"notice.written"}
+# Need a failing delivery, or a blob store, to be passed; have tests of their own.
+ELSEWHERE = {"notice.written", "accept.blob-stored", "sweep.marked"}
 
 
 # On PostgreSQL a third of them: those that lie beside a commit.

@@ -11,6 +11,7 @@ from gateway.demo.stage import stage
 from tests.flows.explained import explained_otherwise
 from tests.flows.senders_scene import senders as senders
 from tests.flows.way_out_scene import Scene
+from tests.services.seaweed import Seaweed, seaweed
 
 RULES = """
 [[policy.rules]]                # a person looks at it before it goes
@@ -94,3 +95,10 @@ def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[S
         assert explained_otherwise(scene, tmp_path_factory.mktemp("explained")) == []
         assert house.stop() == 0
         assert scene.faults() == []
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An S3 server with a bucket. Whoever uses it leaves it running."""
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server

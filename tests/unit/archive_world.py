@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from archive import models, store
+from archive.blob_folder import FolderStore
+from archive.blobs import Blobs
 from archive.entry import new_archive_id
 from archive.fsck import VerifyReport, verify
 from archive.seal import (
@@ -20,6 +22,7 @@ from archive.seal import (
     seal,
 )
 from archive.store import Draft
+from archive.sweep import in_use
 from archive.working import WorkingKeys
 from gateway.database import Database, open_database
 from tests.conftest import ORIGIN
@@ -41,6 +44,12 @@ class World:
             load_recipient(folder / f"{name}.pub") for name in ("authority", "escrow")
         ]
         self.working = WorkingKeys(folder / "working")
+        store_ = FolderStore(folder / "blobs")
+        self.blobs = Blobs(store_, origin=ORIGIN, above=50_000, in_use=self.blobs_in_use)
+
+    def blobs_in_use(self) -> bool:
+        with self.database.read() as conn:
+            return in_use(conn)
 
     def _made(self) -> Database:
         database = open_database(f"sqlite:///{self.folder}/archive.db", checkpoint=True)
@@ -68,8 +77,10 @@ class World:
         working = self.working.current(MOMENT)
         return seal(content, fields, self.recipients, working, new_archive_id())
 
-    def accepted(self, content: bytes = MAIL) -> Draft:
+    def accepted(self, content: bytes = MAIL, *, outside: bool = False) -> Draft:
         sealed = self.seal(content)
+        if outside:
+            sealed = self.blobs.keep(sealed, MOMENT)
         fields = {"envelope.from": b"a@ministere.example", "envelope.to.0": b"b@autre.example"}
         return Draft("accepted", "ministere", sealed.archive_id, fields, sealed)
 
@@ -77,11 +88,11 @@ class World:
         with self.database.write() as conn:
             store.append(conn, drafts, origin=ORIGIN, now=MOMENT)
 
-    def fill(self, mails: int = 3) -> list[str]:
-        """Mails with three entries each; their archive ids."""
+    def fill(self, mails: int = 3, *, outside: int = 0) -> list[str]:
+        """Mails with three entries each, the last ones in blobs; their archive ids."""
         ids = []
         for number in range(mails):
-            draft = self.accepted(MAIL + b"%d" % number)
+            draft = self.accepted(MAIL + b"%d" % number, outside=number >= mails - outside)
             ids.append(draft.archive_id)
             later = [
                 Draft(kind, "ministere", draft.archive_id, {"recipient": b"b@autre.example"})
@@ -92,7 +103,7 @@ class World:
 
     def verify(self, *, since: int = 0, open_with: Unwrapper | None = None) -> VerifyReport:
         with self.database.read() as conn:
-            return verify(conn, since=since, open_with=open_with)
+            return verify(conn, since=since, open_with=open_with, blobs=self.blobs)
 
     def change(self, statement: str, *values: object) -> int:
         """What an administrator of the database can do. A place for a value is written `?`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from archive import models
+from archive.blob_folder import FolderStore
+from archive.blobs import Blobs
 from archive.entry import decode
 from archive.fields import Withheld, commitment, decode_payload, digest_of
 from archive.fsck import verify
@@ -21,7 +24,7 @@ from archive.seal import Sealed, Wrap, load_private_key, open_content, open_fiel
 from gateway.database import open_database
 from tests.corpora import ROOT
 from tests.unit import archive_vectors as vectors
-from tests.unit.archive_world import World
+from tests.unit.archive_world import ORIGIN, World
 
 STRANGER = ROOT / "tests" / "stranger_verify.py"
 
@@ -29,13 +32,19 @@ STRANGER = ROOT / "tests" / "stranger_verify.py"
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with World(tmp_path) as world:
-        world.fill(3)
+        world.fill(3, outside=1)
         yield world
 
 
 def stranger(world: World) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", str(STRANGER), str(world.database.path)],
+        [
+            sys.executable,
+            "-I",
+            str(STRANGER),
+            str(world.database.path),
+            str(world.folder / "blobs"),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,6 +88,19 @@ def test_both_verifiers_see_the_same_damage(world: World, statement: str, entry:
     assert done.returncode == 1
     # An entry that was changed shows to a simple verifier at the one after it.
     assert f"entry {entry}:" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_both_verifiers_see_the_same_damaged_blob(world: World, how: str) -> None:
+    (path,) = (world.folder / "blobs").glob("*-*-*/*")
+    if how == "changed":
+        path.write_bytes(path.read_bytes() + b"\0")
+    else:
+        path.unlink()
+    assert (world.verify().status, world.verify().first_bad) == ("invalid", 6)
+    done = stranger(world)
+    assert done.returncode == 1
+    assert "entry 6:" in done.stderr
 
 
 def test_the_vector_mail_opens_with_every_key(tmp_path: Path) -> None:
@@ -142,7 +164,10 @@ def test_the_document_quotes_the_vectors() -> None:
 
 
 def test_our_verifier_reads_what_a_stranger_copied(world: World, tmp_path: Path) -> None:
-    """The tables alone are the archive: dumped and loaded by the sqlite3 of Python."""
+    """The tables and the blobs are the archive: dumped, loaded, copied by Python's own modules."""
+    shutil.copytree(world.folder / "blobs", tmp_path / "copied")
+    copied = FolderStore(tmp_path / "copied")
+    blobs = Blobs(copied, origin=ORIGIN, above=1, in_use=lambda: True)
     with (
         closing(sqlite3.connect(world.database.path)) as old,
         closing(sqlite3.connect(tmp_path / "copy.db")) as new,
@@ -150,6 +175,6 @@ def test_our_verifier_reads_what_a_stranger_copied(world: World, tmp_path: Path)
         new.executescript("\n".join(old.iterdump()))
     copy = open_database(f"sqlite:///{tmp_path}/copy.db")
     with copy.read() as conn:
-        report = verify(conn, open_with=world.authority)
+        report = verify(conn, open_with=world.authority, blobs=blobs)
     copy.close()
     assert (report.status, report.opened) == ("valid", 3)

@@ -26,7 +26,7 @@ MAILS = 4  # of three entries each
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory) -> Iterator[World]:
     with World(tmp_path_factory.mktemp("fsck")) as world:
-        world.fill(MAILS)
+        world.fill(MAILS, outside=1)
         yield world
 
 
@@ -76,6 +76,7 @@ def test_one_flipped_bit_anywhere_is_found(world: World, table: str, column: str
     for _ in range(12):
         with world.database.read() as conn:
             rows = conn.exec_driver_sql(f"SELECT {key_columns}, {column} FROM {table}").all()
+        rows = [row for row in rows if row[-1] != b""]  # that one lies in a blob
         *key, value = rng.choice(rows)
         if isinstance(value, int):
             changed: object = value ^ (1 << rng.randrange(8))

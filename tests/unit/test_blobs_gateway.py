@@ -1,0 +1,332 @@
+"""The gateway with a blob store: what a client, the sender and an officer see when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from archive.blob_folder import FolderStore
+from archive.blobs import Blobs
+from archive.errors import BlobTrouble, Problem
+from archive.fsck import verify
+from archive.store import append, history
+from archive.sweep import in_use
+from gateway import clock
+from gateway.errors import Refusal
+from gateway.mail import Peer, Submission
+from gateway.outside import Outside
+from gateway.queue import acts, store
+from gateway.queue.models import messages, recipients
+from gateway.queue.states import State
+from tests.conftest import ORIGIN
+from tests.unit.test_worker import ANNA, BOB, CARL, House
+
+HEAD = f"From: {ANNA}\r\nTo: {BOB}\r\nSubject: large\r\n\r\n".encode()
+SMALL = HEAD + b"Hello.\r\n"
+PEER = Peer("127.0.0.1", 1, "mail", relay="mail")
+
+
+def large(size: int = 60_000) -> bytes:
+    """A mail that cannot be compressed by much."""
+    return HEAD + b"\r\n".join(os.urandom(36).hex().encode() for _ in range(size // 74)) + b"\r\n"
+
+
+class Slow(FolderStore):
+    """Keeps whoever puts waiting until it is told to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.go_on = threading.Event()
+
+    def put(self, name: str, data: bytes, sha256: str) -> None:
+        if name != "origin":
+            assert self.go_on.wait(20)
+        super().put(name, data, sha256)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def house(database: Any, tmp_path: Path, folder: Path) -> Iterator[House]:
+    made = House(database, tmp_path, timedelta(days=5))
+    with_store(made, FolderStore(folder))
+    yield made
+    made.appender.close()
+
+
+def with_store(house: House, store: Any, *, seconds: float = 10) -> Blobs:
+    def used() -> bool:
+        with house.database.read() as conn:
+            return in_use(conn)
+
+    blobs = Blobs(store, origin=ORIGIN, above=20_000, in_use=used)
+    house.intake.outside = Outside(blobs, seconds=seconds)
+    house.worker.blobs = blobs
+    return blobs
+
+
+async def take(house: House, raw: bytes, to: str = BOB) -> str:
+    return await house.intake.accept(Submission(raw, ANNA, (to,), PEER, clock.now()))
+
+
+def refused(house: House, raw: bytes) -> tuple[int, str]:
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(take(house, raw))
+    assert stored(house) == 0
+    return caught.value.code, caught.value.status
+
+
+def stored(house: House) -> int:
+    with house.database.read() as conn:
+        tables = ("log_entries", "log_contents", "log_payloads", "messages", "log_blobs")
+        return sum(conn.exec_driver_sql(f"SELECT count(*) FROM {t}").scalar_one() for t in tables)
+
+
+def blob_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*-*-*/*"))
+
+
+def report(house: House) -> str:
+    with house.database.read() as conn:
+        return verify(conn, blobs=house.worker.blobs).status
+
+
+def test_large_mail_lies_outside_and_leaves_octet_for_octet(house: House, folder: Path) -> None:
+    mail = large()
+
+    async def run() -> None:
+        await take(house, mail)
+        await take(house, SMALL, CARL)
+        await house.work_until(BOB, CARL)
+
+    asyncio.run(run())
+    assert len(blob_files(folder)) == 1
+    by_recipient = {to: data for (to,), data in house.sink.got}
+    assert by_recipient[BOB].endswith(mail.partition(b"\r\n\r\n")[2])
+    assert report(house) == "valid"
+
+
+def test_the_blob_is_there_before_the_commit_begins(house: House, folder: Path) -> None:
+    seen: list[int] = []
+    real = house.appender.submit
+
+    def submit(*arguments: Any) -> Any:
+        seen.append(len([path for path in blob_files(folder) if path.stat().st_size > 20_000]))
+        return real(*arguments)
+
+    house.appender.submit = submit  # type: ignore[method-assign]
+    asyncio.run(take(house, large()))
+    assert seen == [1]
+
+
+def test_a_full_disk_is_452_and_small_mail_goes_on(house: House, folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Where every file must end; those of the database are shorter.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, before[1]))
+    try:
+        assert refused(house, large(4_000_000)) == (452, "4.3.1")
+        asyncio.run(take(house, SMALL))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path for path in blob_files(folder) if path.stat().st_size] == []
+    asyncio.run(take(house, large(4_000_000)))  # room again, no restart
+    assert len(blob_files(folder)) == 1
+
+
+def test_no_room_is_told_at_mail_before_anything_is_sent(house: House, folder: Path) -> None:
+    class Full(FolderStore):
+        def free(self) -> int:
+            return 1_400
+
+    house.intake.sender(PEER, ANNA, None)
+    with_store(house, Full(folder))
+    with pytest.raises(Refusal) as caught:
+        house.intake.sender(PEER, ANNA, None)  # largest mail: 1,000 bytes
+    assert (caught.value.code, caught.value.status) == (452, "4.3.1")
+
+
+def test_a_store_that_is_away_is_451_and_nothing_is_stored(house: House, folder: Path) -> None:
+    folder.write_text("not a folder")
+    assert refused(house, large()) == (451, "4.3.0")
+    asyncio.run(take(house, SMALL))
+
+
+def test_the_reply_says_nothing_of_the_inside(house: House, folder: Path) -> None:
+    folder.write_text("not a folder")
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(take(house, large()))
+    assert str(folder) not in caught.value.text
+    assert caught.value.text.isascii()
+
+
+def test_a_slow_store_is_451_in_time_and_holds_up_nobody_else(house: House, folder: Path) -> None:
+    slow = Slow(folder)
+    with_store(house, slow, seconds=0.5)
+
+    async def run() -> float:
+        tasks = [asyncio.create_task(take(house, large())) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+        await take(house, SMALL, CARL)
+        small = time.monotonic() - begun
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        slow.go_on.set()
+        assert all(isinstance(one, Refusal) and one.code == 451 for one in results), results
+        return small
+
+    begun = time.monotonic()
+    assert asyncio.run(run()) < 0.3
+    assert time.monotonic() - begun < 5
+    with house.database.read() as conn:
+        assert conn.exec_driver_sql("SELECT count(*) FROM log_blobs").scalar() == 0
+
+
+def test_a_commit_that_failed_leaves_no_blob(house: House, folder: Path) -> None:
+    with house.database.write() as conn:
+        conn.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON messages BEGIN SELECT RAISE(FAIL, 'no'); END"
+        )
+    with pytest.raises(sa.exc.DatabaseError):
+        asyncio.run(take(house, large()))
+    deadline = time.monotonic() + 5
+    while blob_files(folder) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert blob_files(folder) == []
+
+
+def test_mail_whose_store_is_away_waits_and_leaves_when_it_is_back(
+    house: House, folder: Path
+) -> None:
+    house.worker.waits = [timedelta(0)]
+    away = folder.with_name("away")
+
+    async def run() -> str:
+        mail = await take(house, large())
+        await asyncio.sleep(0)
+        folder.rename(away)
+        await take(house, SMALL, CARL)
+        await house.work_until(CARL)
+        return mail
+
+    mail = asyncio.run(run())
+    line = house.line(mail)
+    assert line.state is State.QUEUED
+    assert line.reason is not None
+    assert line.reason.code.startswith("blobs.")
+    assert kinds(house, mail) == ["accepted", "deferred"]
+    away.rename(folder)
+    assert house.worker.blobs is not None
+    house.worker.blobs._trouble = None  # some seconds later
+    with house.database.write() as conn:
+        conn.execute(sa.update(recipients).values(next_attempt_at=0))
+        conn.execute(sa.update(messages).values(due_at=0))
+    asyncio.run(house.work_until(BOB, CARL))
+    assert house.line(mail).state is State.DELIVERED
+
+
+def test_a_reason_that_stays_the_same_is_one_entry(house: House, folder: Path) -> None:
+    house.worker.waits = [timedelta(0)]
+
+    async def run() -> str:
+        mail = await take(house, large())
+        folder.rename(folder.with_name("away"))
+        stop = asyncio.Event()
+        worker = asyncio.create_task(house.worker.run(stop))
+        async with asyncio.timeout(10):
+            while house.line(mail).attempts < 4:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await worker
+        return mail
+
+    assert kinds(house, asyncio.run(run())) == ["accepted", "deferred"]
+
+
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_mail_whose_blob_is_damaged_is_held_and_said_so(
+    house: House, folder: Path, how: str
+) -> None:
+    whole: dict[Path, bytes] = {}
+
+    async def run() -> str:
+        mail = await take(house, large())
+        (path,) = blob_files(folder)
+        whole[path] = path.read_bytes()
+        if how == "changed":
+            path.write_bytes(b"x" + path.read_bytes()[1:])
+        else:
+            path.unlink()
+        await take(house, SMALL, CARL)
+        await house.work_until(CARL)
+        return mail
+
+    mail = asyncio.run(run())
+    line = house.line(mail)
+    assert line.state is State.HELD
+    assert line.reason is not None
+    assert line.reason.code == ("blobs.damaged" if how == "changed" else "blobs.missing")
+    assert kinds(house, mail) == ["accepted", "held"]
+    assert [to for (to,), _ in house.sink.got] == [CARL]
+
+    ((path, data),) = whole.items()
+    path.write_bytes(data)  # a person has brought it back from a copy
+    now, expire = clock.now(), timedelta(days=5)
+    with house.database.write() as conn:
+        job = store.take(conn, mail)
+        append(
+            conn,
+            acts.release(conn, job, by="officer", reason="", now=now, expire=expire),
+            origin=ORIGIN,
+            now=now,
+        )
+    asyncio.run(house.work_until(BOB, CARL))
+    assert house.line(mail).state is State.DELIVERED
+    assert report(house) == "valid"
+
+
+def test_a_store_that_swallows_requests_holds_up_its_own_mail_only(
+    house: House, folder: Path
+) -> None:
+    class Swallows(FolderStore):
+        def get(self, name: str) -> bytes:
+            if name != "origin":
+                time.sleep(1.5)
+                raise BlobTrouble(Problem("blobs.s3", "timed out"))
+            return super().get(name)
+
+    with_store(house, Swallows(folder))
+
+    async def run() -> float:
+        await take(house, large())
+        stop = asyncio.Event()
+        worker = asyncio.create_task(house.worker.run(stop))
+        await asyncio.sleep(0.3)
+        begun = time.monotonic()
+        await take(house, SMALL, CARL)
+        async with asyncio.timeout(5):
+            while not house.sink.got:
+                await asyncio.sleep(0.01)
+        took = time.monotonic() - begun
+        stop.set()
+        await worker
+        return took
+
+    assert asyncio.run(run()) < 1.0
+
+
+def kinds(house: House, archive_id: str) -> list[str]:
+    with house.database.read() as conn:
+        return [one.entry.kind for one in history(conn, archive_id)]
