@@ -20,15 +20,19 @@ from gateway.database import Database, DatabaseUnsafe, open_database
 
 @dataclass
 class Installation:
-    """Configuration and database. checkpoint: see `gateway.database.open_database`."""
+    """Configuration and database. checkpoint: see `gateway.database.open_database`.
+
+    path: of the configuration file; None where it came another way.
+    """
 
     config: Config
     checkpoint: bool = False
+    path: Path | None = None
 
     @classmethod
     def from_file(cls, path: Path, *, checkpoint: bool = False) -> Self:
         """Raises ConfigFaults."""
-        return cls(load(path), checkpoint)
+        return cls(load(path), checkpoint, path)
 
     @cached_property
     def database(self) -> Database:
@@ -36,8 +40,12 @@ class Installation:
         database = open_database(
             self.config.database.url, checkpoint=self.checkpoint, existing=True
         )
-        with database.read() as conn:
-            revision = migrations.current(conn)
+        try:
+            with database.read() as conn:
+                revision = migrations.current(conn)
+        except BaseException:
+            database.close()  # who asks again opens it again
+            raise
         if revision != migrations.HEAD:
             raise DatabaseUnsafe(
                 "{path}: its tables are of version {found}, this program needs {needed}",
@@ -59,6 +67,11 @@ class Installation:
     def data_folder(self) -> Path:
         """Where the database lies: its free space decides whether mail is taken."""
         return self.database.path.parent
+
+    @cached_property
+    def run_folder(self) -> Path:
+        """Where the running gateway says how it is (`gateway.running`, `gateway.metrics`)."""
+        return self.data_folder / "run"
 
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""

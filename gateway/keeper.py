@@ -33,7 +33,7 @@ _BATCH = 500
 class Keeper:
     """CRLs ahead of need, the write-ahead log moved into the database, working keys ended.
 
-    waits: between attempts, as the workers have them.
+    waits: between attempts, as the workers have them. raise_alarms: looks at how things stand.
     """
 
     database: Database
@@ -44,6 +44,7 @@ class Keeper:
     index: Path
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
+    raise_alarms: Callable[[datetime], None] = lambda _moment: None
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
 
@@ -63,6 +64,7 @@ class Keeper:
             self._settle_due = moment + _SETTLE
             self._attempt(lambda: self.mend_plans(moment))
             self._attempt(lambda: self.end_working_keys(moment))
+            self._attempt(lambda: self.raise_alarms(moment))
 
     def _attempt(self, task: Callable[[], None]) -> None:
         try:

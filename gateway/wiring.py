@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from archive.appender import Appender
 from archive.index import Extracted, Indexer
@@ -20,6 +22,8 @@ from archive.store import head
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake, Relay
+from gateway.alarm_mail import AlarmMails
+from gateway.alarms import Alarms, judge
 from gateway.config import Tls
 from gateway.deliver import Notices
 from gateway.errors import SceauError
@@ -27,6 +31,9 @@ from gateway.floors import refuse_old_libraries
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
+from gateway.known import KnownCertificate, known_certificates
+from gateway.metrics.gauges import Gauges
+from gateway.metrics.tally import Tally, all_sums, timed
 from gateway.mime.text import extract
 from gateway.outbound import Outbound
 from gateway.queue.worker import Worker
@@ -53,7 +60,12 @@ _CONNECTIONS = 16
 
 @dataclass
 class Wiring(Installation):
-    """The parts of one process. Each is made once, when first asked for."""
+    """The parts of one process. Each is made once, when first asked for.
+
+    tally: what this process counts, None where nobody looks.
+    """
+
+    tally: Tally | None = None
 
     def close(self) -> None:
         """Give back connections and threads of the parts that were made: for commands."""
@@ -81,7 +93,8 @@ class Wiring(Installation):
     @cached_property
     def appender(self) -> Appender:
         """The process's one way to the log."""
-        return Appender(self.database.write, origin=self.config.archive.origin, now=clock.now)
+        write = timed(self.database.write, self.tally)
+        return Appender(write, origin=self.config.archive.origin, now=clock.now)
 
     @cached_property
     def indexer(self) -> Indexer:
@@ -359,7 +372,72 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
+            raise_alarms=self.raise_alarms,
         )
+
+    # -- seeing what happens -------------------------------------------------------------------
+
+    @cached_property
+    def certificates(self) -> tuple[KnownCertificate, ...]:
+        """Certificates whose end stops mail."""
+        listener = self.config.listen.tls_certificate
+        return known_certificates(
+            seals=self.seals,
+            anchors=self.anchors,
+            intermediates=[
+                der for path in self.config.pki.intermediates for der in load_certificates(path)
+            ],
+            listener=None if listener is None else (self.config.gateway.hostname, listener),
+        )
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that the gateway writes to: each must have room."""
+        return (self.data_folder, self.config.archive.index, self.config.archive.working_keys)
+
+    @cached_property
+    def gauges(self) -> Gauges:
+        """How things stand, for metrics and alarms."""
+        return Gauges(
+            read=self.database.read,
+            index=self.config.archive.index,
+            certificates=self.certificates,
+            folders=self.folders,
+            run_folder=self.run_folder,
+            now=clock.now,
+        )
+
+    @cached_property
+    def alarms(self) -> Alarms:
+        """Tells people of trouble."""
+        gateway = self.config.gateway
+        mails = AlarmMails(
+            database=self.database,
+            org=gateway.organisation,
+            origin=self.config.archive.origin,
+            hostname=gateway.hostname,
+            postmaster=gateway.postmaster,
+            language=gateway.language.value,
+            recipients=self.archive_recipients,
+            working_keys=self.working_keys,
+            expire_micros=self.config.queue.expire // timedelta(microseconds=1),
+        )
+        return Alarms(mails, self.run_folder / "alarms.json")
+
+    def raise_alarms(self, moment: datetime) -> None:
+        """One look at everything, told to whom it concerns."""
+        found = judge(self.gauges.look(), max_size=self.config.listen.max_size)
+        self.alarms.tell(list(found), moment)
+
+    def metrics_page(self, accept: str) -> tuple[bytes, str]:
+        """What Prometheus gets. A database that does not answer leaves the sums."""
+        from gateway.metrics.page import page  # the library is for the keeper alone
+
+        try:
+            standing = self.gauges.look()
+        except sa.exc.SQLAlchemyError:
+            standing = None
+        return page(all_sums(self.run_folder), standing, self.alarms.on, accept)
 
     @property
     def process_counts(self) -> dict[str, int]:

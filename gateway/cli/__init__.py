@@ -35,6 +35,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "init": ("gateway.cli.init", "write a configuration that works, with comments"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
+    "reload": ("gateway.cli.reload", "have the running gateway read its configuration anew"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
     "smime": ("gateway.cli.smime", "sign, encrypt and look into files, without any configuration"),
     "pki": (

@@ -40,10 +40,15 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """A key of a table: how its value is read, and what a right one looks like (as TOML)."""
+    """A key of a table: how its value is read, and what a right one looks like (as TOML).
+
+    live: the file it names is looked at again and again while the gateway runs, and is not frozen
+    with the configuration (`gateway.accepted`).
+    """
 
     kind: Kind[Any]
     example: str
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,12 @@ class TableSpec:
 
 
 @overload
-def setting(kind: Kind[T], *, example: str) -> T: ...
+def setting(kind: Kind[T], *, example: str, live: bool = ...) -> T: ...
 @overload
-def setting(kind: Kind[T], *, example: str, default: D) -> T | D: ...
-def setting(kind: Kind[Any], *, example: str, default: Any = MISSING) -> Any:
+def setting(kind: Kind[T], *, example: str, default: D, live: bool = ...) -> T | D: ...
+def setting(kind: Kind[Any], *, example: str, default: Any = MISSING, live: bool = False) -> Any:
     """A key; required unless there is a default. example: right-hand side in TOML."""
-    return field(default=default, metadata={"spec": KeySpec(kind, example)})
+    return field(default=default, metadata={"spec": KeySpec(kind, example, live)})
 
 
 def table(cls: type[T]) -> T:

@@ -30,9 +30,9 @@ from gateway.failpoints import hit
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup, problem_from_json
+from gateway.queue.jobs import Job, SealedGroup
+from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
-from gateway.queue.states import State
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
 from pki.evidence import Evidence
@@ -219,23 +219,9 @@ class Worker:
 
         self.evidence.committed(await asyncio.wrap_future(self.appender.submit(drafts, rows)))
         for work in works:
-            for group in work.groups:
-                log.info(
-                    "sealed",
-                    id=work.job.archive_id,
-                    treatment=group.treatment,
-                    route=group.route,
-                    size=group.size,
-                )
-            for recipient in work.job.worked_on:
-                if (reason := problem_from_json(recipient.reason)) is not None:
-                    log.warning(
-                        "held" if recipient.state is State.HELD else "deferred",
-                        id=work.job.archive_id,
-                        recipient=recipient.address,
-                        code=reason.code,
-                        reason=reason.text,
-                    )
+            log_sealed(work)
+        for notice in notices:
+            log_notice(notice)
 
     async def _deliver(self, work: Work) -> None:
         job = work.job
@@ -262,7 +248,9 @@ class Worker:
             )
         await self._outcomes.commit(Finished(job, drafts, notice))
         hit("outcome.committed")
-        log_outcomes(job, results)
+        log_outcomes(job, results, groups)
+        if notice is not None:
+            log_notice(notice)
 
 
 class _Tasks:
