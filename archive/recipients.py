@@ -56,6 +56,8 @@ _SUITES = {
 _MLKEM_PUBLIC_SIZE = 1184
 NONCE_SIZE = 12
 _TAIL = NONCE_SIZE + KEY_SIZE + 16  # nonce, content key and tag, after the wrapped batch key
+# Octets of a content key that was wrapped by HPKE itself, before there were batch keys.
+_BARE = {HYBRID: 1120 + KEY_SIZE + 16, P256: 65 + KEY_SIZE + 16}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RECIPIENT = "SCEAU ARCHIVE RECIPIENT"
 _PRIVATE = "SCEAU ARCHIVE PRIVATE KEY"
@@ -106,25 +108,31 @@ class PrivateKeyUnwrapper:
                     },
                 )
             )
-        encapsulated, nonce, wrapped = (
-            wrap.wrapped[:-_TAIL],
-            wrap.wrapped[-_TAIL : NONCE_SIZE - _TAIL],
-            wrap.wrapped[NONCE_SIZE - _TAIL :],
-        )
         try:
-            batch_key = _SUITES[self.recipient.kind].decrypt(
-                encapsulated, self._key, info=bound("batch", self.recipient.id)
-            )
-            # A key of another length would be taken for another cipher: the age "multi-key" lesson.
-            if len(batch_key) != KEY_SIZE:
-                raise InvalidTag
-            about = bound("archive", archive_id, self.recipient.id)
-            key = AESGCM(batch_key).decrypt(nonce, wrapped, about)
+            if len(wrap.wrapped) == _BARE[self.recipient.kind]:
+                key = self._decapsulate(wrap.wrapped, "archive", archive_id)
+            else:
+                key = self._open_batched(archive_id, wrap.wrapped)
         except (InvalidTag, ValueError):
             raise does_not_open("the wrapped key", archive_id, self.recipient.name) from None
+        # A key of another length would be taken for another cipher: the age "multi-key" lesson.
         if len(key) != KEY_SIZE:
             raise does_not_open("the wrapped key", archive_id, self.recipient.name)
         return key
+
+    def _open_batched(self, archive_id: str, wrapped: bytes) -> bytes:
+        """See `archive.batch`. Raises InvalidTag, ValueError."""
+        batch_key = self._decapsulate(wrapped[:-_TAIL], "batch")
+        if len(batch_key) != KEY_SIZE:
+            raise InvalidTag
+        nonce, sealed = wrapped[-_TAIL : NONCE_SIZE - _TAIL], wrapped[NONCE_SIZE - _TAIL :]
+        return AESGCM(batch_key).decrypt(
+            nonce, sealed, bound("archive", archive_id, self.recipient.id)
+        )
+
+    def _decapsulate(self, data: bytes, *about: str) -> bytes:
+        info = bound(*about, self.recipient.id)
+        return _SUITES[self.recipient.kind].decrypt(data, self._key, info=info)
 
 
 def generate_recipient(name: str, public: Path, private: Path, *, kind: str = HYBRID) -> None:

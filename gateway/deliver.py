@@ -173,13 +173,22 @@ def failed_drafts(job: Job, failures: Sequence[Failure], *, by: str = "") -> lis
     return drafts
 
 
-def log_outcomes(job: Job, outcomes: Sequence[tuple[Recipient, Outcome]]) -> None:
+def log_outcomes(
+    job: Job,
+    outcomes: Sequence[tuple[Recipient, Outcome]],
+    groups: Mapping[str, SealedGroup],
+) -> None:
     """One line a recipient: where it went and what was said."""
     for recipient, outcome in outcomes:
-        log.info(
+        group = groups.get(recipient.group_id or "")
+        settled = recipient.state is State.DELIVERED
+        (log.info if settled else log.warning)(
             str(recipient.state) if recipient.state is not State.QUEUED else "deferred",
             id=job.archive_id,
             recipient=recipient.address,
+            route="-" if group is None else group.route,
+            code=outcome.code or "no-reply",
+            status=outcome.status,
             host=outcome.host,
             tls=outcome.tls,
             reply=f"{outcome.code} {outcome.status} {outcome.text}",

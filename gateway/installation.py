@@ -45,22 +45,30 @@ def serve_lock(config: Config) -> Path:
 
 @dataclass
 class Installation:
-    """Configuration and database. checkpoint: see `gateway.database.open_database`."""
+    """Configuration and database. checkpoint: see `gateway.database.open_database`.
+
+    path: of the configuration file; None where it came another way.
+    """
 
     config: Config
     checkpoint: bool = False
+    path: Path | None = None
 
     @classmethod
     def from_file(cls, path: Path, *, checkpoint: bool = False) -> Self:
         """Raises ConfigFaults."""
-        return cls(load(path), checkpoint)
+        return cls(load(path), checkpoint, path)
 
     @cached_property
     def database(self) -> Database:
         """The open database, with the tables of this version. Raises DatabaseUnsafe, SceauError."""
         database = open_configured(self.config, checkpoint=self.checkpoint, existing=True)
-        with database.read() as conn:
-            revision = migrations.current(conn)
+        try:
+            with database.read() as conn:
+                revision = migrations.current(conn)
+        except BaseException:
+            database.close()  # who asks again opens it again
+            raise
         if revision != migrations.HEAD:
             database.close()
             raise DatabaseUnsafe(
@@ -104,6 +112,11 @@ class Installation:
         store = blob_store(found)
         origin = self.config.archive.origin
         return Blobs(store, origin=origin, above=found.above, in_use=used)
+
+    @cached_property
+    def run_folder(self) -> Path:
+        """Where the running gateway says how it is (`gateway.running`, `gateway.metrics`)."""
+        return self.data_folder / "run"
 
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""

@@ -14,6 +14,9 @@ from typing import Any
 
 import structlog
 
+from gateway.metrics.events import count
+from gateway.metrics.tally import Tally
+
 # Made once: json.dumps with arguments makes an encoder anew for every line.
 _ENCODE = JSONEncoder(ensure_ascii=False, default=str, separators=(", ", ": ")).encode
 
@@ -36,8 +39,26 @@ def _stamp(_logger: Any, level: str, line: Any) -> Any:
     return line
 
 
-def configure(*, json: bool, level: str) -> None:
-    """Set up structlog for this process. level: a name of the logging module, lower case."""
+def _counting(tally: Tally, least: int) -> structlog.typing.Processor:
+    """Count every line, let through those of level `least` and above."""
+    numbers = logging.getLevelNamesMapping()
+
+    def process(_logger: Any, level: str, line: Any) -> Any:
+        count(tally, line)
+        if numbers[level.upper()] < least:
+            raise structlog.DropEvent
+        return line
+
+    return process
+
+
+def configure(*, json: bool, level: str, tally: Tally | None = None, again: bool = False) -> None:
+    """Set up structlog for this process. level: a name of the logging module, lower case.
+
+    tally: counts mail events by their lines, those below `level` too.
+    again: this process will change its mind when its configuration is read anew.
+    """
+    least = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(serializer=_json)
         if json
@@ -45,6 +66,7 @@ def configure(*, json: bool, level: str) -> None:
     )
     structlog.configure(
         processors=[
+            *([] if tally is None else [_counting(tally, least)]),
             structlog.contextvars.merge_contextvars,
             _stamp,
             structlog.processors.format_exc_info,
@@ -52,10 +74,10 @@ def configure(*, json: bool, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
+            least if tally is None else min(least, logging.INFO)
         ),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=not again,
     )
     # Libraries that use the standard module (aiosmtpd, alembic) speak up from warnings only.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

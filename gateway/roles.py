@@ -24,10 +24,13 @@ import structlog
 
 from archive.errors import AppenderBroken, BlobTrouble
 from gateway import clock, failpoints, maillog
+from gateway.accepted import inherited
 from gateway.cli.account import operator
-from gateway.config import LogFormat
+from gateway.config import LogFormat, load
 from gateway.errors import SceauError
-from gateway.serve import PARENT_GONE, STORAGE_FAILED
+from gateway.metrics.server import serve_metrics
+from gateway.metrics.tally import Tally, saved, tally_file
+from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
 from gateway.wiring import Wiring
 from pki.errors import PkiError
@@ -35,6 +38,9 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _GRACE = 20.0  # seconds for running SMTP transactions to end
+# When others take over there is no hurry: seconds for clients to leave by themselves, and then
+# for their running transactions.
+_RETIRE, _GRACE_RETIRED = 30.0, 600.0
 _INDEX_PAUSE = 3.0
 _REPORT = 10.0  # seconds between two reports of how far the index is
 _INDEX_WAIT = 15.0  # for a blob store to come back
@@ -50,11 +56,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--listen-fd", type=int)
+    parser.add_argument("--metrics-fd", type=int)
+    parser.add_argument("--accepted", type=int)
+    parser.add_argument("--place", default="")
     args = parser.parse_args(argv)
+    # The supervisor reads the configuration anew and replaces us; a signal to all processes of
+    # the service must not end the children.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _watch_parent()
-    wiring = Wiring.from_file(args.config, checkpoint=args.role == "keeper")
+    config = load(args.config) if args.accepted is None else inherited(args.accepted)
+    wiring = Wiring(config, checkpoint=args.role == "keeper")
+    tally = Tally(tally_file(wiring.run_folder, args.place) if args.place else None)
+    wiring.tally = tally
     maillog.configure(
-        json=wiring.config.log.format is LogFormat.JSON, level=wiring.config.log.level.value
+        json=config.log.format is LogFormat.JSON, level=config.log.level.value, tally=tally
     )
     structlog.contextvars.bind_contextvars(process=args.name)
     if failpoints.ARMED is not None:
@@ -65,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:
-        _ROLES[args.role](wiring, args)
+        with saved(tally):
+            _ROLES[args.role](wiring, args)
     except (AppenderBroken, sa.exc.OperationalError) as error:
         # A full disk, a locked database: no mail is to blame for it, and none may be held for it.
         reason = error.orig if isinstance(error, sa.exc.OperationalError) else error
@@ -98,17 +114,27 @@ def _watch_parent() -> None:
 def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
     async def serve() -> None:
         stop = _stop_event()
+        retire = asyncio.Event()
+
+        asyncio.get_running_loop().add_signal_handler(RETIRE, retire.set)
         listener = Listener(
             wiring.listen_settings, wiring.intake, clock=clock.now, proofs=wiring.proofs
         )
         await listener.start([socket.socket(fileno=args.listen_fd)])
         _ready()
-        while not stop.is_set():
+        while not stop.is_set() and not retire.is_set():
             await _wait(stop, 0.5)
             if wiring.appender.broken is not None:
                 # What the last commit left behind is unknown: clients got 451; start afresh.
                 log.error("appender_broken", reason=str(wiring.appender.broken))
                 os._exit(STORAGE_FAILED)
+        if retire.is_set():
+            # Until all have left, or everything is to stop.
+            leaving = asyncio.create_task(listener.retire(_RETIRE, _GRACE_RETIRED))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            stopping.cancel()
         await listener.stop(_GRACE)
         wiring.appender.close()
 
@@ -133,11 +159,13 @@ def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     asyncio.run(serve())
 
 
-def _keeper(wiring: Wiring, _args: argparse.Namespace) -> None:
+def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
     stop = _stop_flag()
     if wiring.watch is not None:
         # Beside the rest: a CRL that takes its time must not keep mail waiting.
         threading.Thread(target=wiring.watch.run, args=(stop,), name="watch", daemon=True).start()
+    if args.metrics_fd is not None:
+        serve_metrics(socket.socket(fileno=args.metrics_fd), wiring.metrics_page)
     wiring.keeper.once()
     _ready()
     wiring.keeper.run(stop)
@@ -167,14 +195,14 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
 def _stop_event() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
 
 
 def _stop_flag() -> threading.Event:
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     return stop
 

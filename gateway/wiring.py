@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from archive.appender import Appender
 from archive.index import Extracted, Indexer
@@ -21,6 +23,8 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake
+from gateway.alarm_mail import AlarmMails
+from gateway.alarms import Alarms, judge
 from gateway.blob_stores import greet
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
@@ -35,6 +39,9 @@ from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.keks import open_keks
+from gateway.known import KnownCertificate, known_certificates
+from gateway.metrics.gauges import Gauges
+from gateway.metrics.tally import Tally, all_sums, timed
 from gateway.mime.text import extract
 from gateway.node import node_name
 from gateway.notices import Notices
@@ -81,7 +88,12 @@ _INDEX_MISSED = timedelta(days=1)
 
 @dataclass
 class Wiring(Installation):
-    """The parts of one process. Each is made once, when first asked for."""
+    """The parts of one process. Each is made once, when first asked for.
+
+    tally: what this process counts, None where nobody looks.
+    """
+
+    tally: Tally | None = None
 
     licence: Licence | None = None
 
@@ -116,9 +128,10 @@ class Wiring(Installation):
         """The process's one way to the log."""
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
-            return Appender(self.licence.write, origin=origin, now=clock.now, again=patience(LONG))
-        again = patience(BRIEF)
-        return Appender(database.write_beside, origin=origin, now=clock.now, again=again)
+            write = timed(self.licence.write, self.tally)
+            return Appender(write, origin=origin, now=clock.now, again=patience(LONG))
+        write = timed(database.write_beside, self.tally)
+        return Appender(write, origin=origin, now=clock.now, again=patience(BRIEF))
 
     def work_as(self, name: str, role: str) -> None:
         """Register this process where several machines share the database; before it works."""
@@ -590,7 +603,72 @@ class Wiring(Installation):
             tasks=(self.held_mail.once,),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            raise_alarms=self.raise_alarms,
         )
+
+    # -- seeing what happens -------------------------------------------------------------------
+
+    @cached_property
+    def certificates(self) -> tuple[KnownCertificate, ...]:
+        """Certificates whose end stops mail."""
+        listener = self.config.listen.tls_certificate
+        return known_certificates(
+            seals=self.seals,
+            anchors=self.anchors,
+            intermediates=[
+                der for path in self.config.pki.intermediates for der in load_certificates(path)
+            ],
+            listener=None if listener is None else (self.config.gateway.hostname, listener),
+        )
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that the gateway writes to: each must have room."""
+        return (self.data_folder, self.config.archive.index, self.config.archive.working_keys)
+
+    @cached_property
+    def gauges(self) -> Gauges:
+        """How things stand, for metrics and alarms."""
+        return Gauges(
+            read=self.database.read,
+            index=self.config.archive.index,
+            certificates=self.certificates,
+            folders=self.folders,
+            run_folder=self.run_folder,
+            now=clock.now,
+        )
+
+    @cached_property
+    def alarms(self) -> Alarms:
+        """Tells people of trouble."""
+        gateway = self.config.gateway
+        mails = AlarmMails(
+            database=self.database,
+            org=gateway.organisation,
+            origin=self.config.archive.origin,
+            hostname=gateway.hostname,
+            postmaster=gateway.postmaster,
+            language=gateway.language.value,
+            recipients=self.archive_recipients,
+            working_keys=self.working_keys,
+            expire_micros=self.config.queue.expire // timedelta(microseconds=1),
+        )
+        return Alarms(mails, self.run_folder / "alarms.json")
+
+    def raise_alarms(self, moment: datetime) -> None:
+        """One look at everything, told to whom it concerns."""
+        found = judge(self.gauges.look(), max_size=self.config.listen.max_size)
+        self.alarms.tell(list(found), moment)
+
+    def metrics_page(self, accept: str) -> tuple[bytes, str]:
+        """What Prometheus gets. A database that does not answer leaves the sums."""
+        from gateway.metrics.page import page  # the library is for the keeper alone
+
+        try:
+            standing = self.gauges.look()
+        except sa.exc.SQLAlchemyError:
+            standing = None
+        return page(all_sums(self.run_folder), standing, self.alarms.on, accept)
 
     @property
     def _sweeper(self) -> Sweeper | None:

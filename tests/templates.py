@@ -2,10 +2,11 @@
 
     python -m tests.templates
 
-A template is what is given to a parameter called `template`, `hint`, `advice` or `headings`,
-wherever it is defined: Problem(…), SceauError(…), Output.say(…), message(…) and so on; to argparse
-as help or description; and each command's HELP. In `"the key cannot be used: " + why` the
-beginning and what `why` can be are templates of their own, as `gateway.i18n.translate` takes them.
+A template is what is given to a parameter called `template`, `hint`, `meaning`, `advice` or
+`headings`, wherever it is defined: Problem(…), SceauError(…), Output.say(…), message(…) and so on;
+to argparse as help or description; and each command's HELP. In `"the key cannot be used: " + why`
+the beginning and what `why` can be are templates of their own, as `gateway.i18n.translate` takes
+them.
 What is put together otherwise at run time (f-strings) cannot be translated and is listed apart.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gateway", "pki", "archive")
-WATCHED = ("template", "hint", "advice", "headings")
+WATCHED = ("template", "hint", "meaning", "advice", "headings")
 # What argparse itself says; it stands in no source of ours.
 ARGPARSE = ("options", "positional arguments", "show this help message and exit")
 

@@ -36,6 +36,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "upgrade": ("gateway.cli.upgrade", "bring the tables of an older version up to date"),
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
+    "reload": ("gateway.cli.reload", "have the running gateway read its configuration anew"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
     "policy": (
         "gateway.cli.policy",

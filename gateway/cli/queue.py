@@ -9,8 +9,10 @@ from argparse import ArgumentParser, Namespace
 from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
 from gateway.cli.nested import block
-from gateway.cli.options import add_config, add_json, config_path, count
-from gateway.cli.output import Output, output_of, time_json, time_text
+from gateway.cli.options import add_config, add_json, config_path
+from gateway.cli.output import Output, output_of
+from gateway.cli.queue_find import add_list, print_lines
+from gateway.cli.queue_numbers import add_numbers
 from gateway.i18n import message
 
 HELP = "show and steer the mail that waits"
@@ -28,10 +30,11 @@ _PATIENCE = 10.0  # seconds to wait for a worker that holds the message
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    listing = verbs.add_parser("list", help="recipients that are queued or held")
-    listing.add_argument("--state", action="append", metavar="STATE", help="only this state")
-    listing.add_argument("--recipient", default="", metavar="ADDRESS", help="only this recipient")
-    listing.add_argument("--limit", type=count, default=1000, help="at most so many lines")
+    add_list(verbs.add_parser("list", help="recipients that are queued or held"))
+    add_numbers(
+        verbs.add_parser("stats", help="the queue in numbers: states, reasons, next hops, domains"),
+        verbs.add_parser("watch", help="the same every second, with what comes and goes"),
+    )
     show = verbs.add_parser("show", help="all recipients of one message, with the decisions")
     show.add_argument("id", metavar="ID", help="archive id")
     texts = {
@@ -49,31 +52,9 @@ def configure(parser: ArgumentParser) -> None:
         act.set_defaults(run=_act)
         add_config(act)
         add_json(act)
-    for parser_, run in ((listing, _list), (show, _show)):
-        parser_.set_defaults(run=run)
-        add_config(parser_)
-        add_json(parser_)
-
-
-def _list(args: Namespace) -> int:
-    from gateway.errors import SceauError
-    from gateway.installation import Installation
-    from gateway.queue import view
-    from gateway.queue.states import OPEN, State
-
-    known = [str(state) for state in State]
-    for state in args.state or ():
-        if state not in known:
-            raise SceauError(
-                "{state} is not a state", hint="{known}",
-                facts={"state": state, "known": ", ".join(known)},
-            )  # fmt: skip
-    states = tuple(State(state) for state in args.state) if args.state else OPEN
-    installation = Installation.from_file(config_path(args, os.environ))
-    with installation.database.read() as conn:
-        lines = view.lines(conn, states=states, recipient=args.recipient, limit=args.limit)
-    _print(lines, output_of(args))
-    return DONE
+    show.set_defaults(run=_show)
+    add_config(show)
+    add_json(show)
 
 
 def _show(args: Namespace) -> int:
@@ -87,7 +68,7 @@ def _show(args: Namespace) -> int:
         lines = view.lines(conn, archive_id=args.id)
     if not lines:
         raise NotFound("there is no message {id} in the queue", facts={"id": args.id})
-    _print(lines, output)
+    print_lines(lines, output)
     if not output.as_json:
         for line in lines:
             if line.decision:
@@ -96,52 +77,6 @@ def _show(args: Namespace) -> int:
                 for text in block(line.decision, output):
                     output.line(f"  {text}")
     return DONE
-
-
-def _print(lines: object, output: Output) -> None:
-    from gateway.queue.view import Line
-
-    rows = []
-    assert isinstance(lines, list)
-    for line in lines:
-        assert isinstance(line, Line)
-        if output.as_json:
-            output.record(
-                {
-                    "id": line.archive_id,
-                    "accepted": time_json(line.accepted_at),
-                    "sender": line.sender,
-                    "recipient": line.recipient,
-                    "state": str(line.state),
-                    "size": line.size,
-                    "attempts": line.attempts,
-                    "next_attempt": time_json(line.next_attempt) if line.next_attempt else None,
-                    "reason": None
-                    if line.reason is None
-                    else {"code": line.reason.code, "text": line.reason.text},
-                    "treatment": line.treatment,
-                    "emitted_sha256": line.emitted_sha256,
-                    "in_work": line.claimed,
-                    "decision": line.decision,
-                }
-            )
-        else:
-            rows.append(
-                [
-                    line.archive_id,
-                    time_text(line.accepted_at),
-                    line.sender or "<>",
-                    line.recipient,
-                    str(line.state),
-                    str(line.attempts),
-                    time_text(line.next_attempt) if line.next_attempt else "-",
-                    output.problem(line.reason) if line.reason else "",
-                ]
-            )
-    if not output.as_json:
-        output.table(
-            ["id", "accepted", "sender", "recipient", "state", "tries", "next", "reason"], rows
-        )
 
 
 def _act(args: Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from gateway.cli.exits import DONE
 from gateway.cli.options import add_config, config_path
@@ -26,67 +27,54 @@ def configure(parser: ArgumentParser) -> None:
 def _run(args: Namespace) -> int:
     import structlog
 
-    from gateway import maillog
     from gateway.cli.account import operator
-    from gateway.config import LogFormat
-    from gateway.node import node_name
-    from gateway.queue.claims import free_claims
-    from gateway.queue.processes import INDEX
-    from gateway.queue.takeover import take_over
-    from gateway.serve import Plan, Supervisor
-    from gateway.smtp.binding import bind
+    from gateway.config import load
+    from gateway.installation import Installation
+    from gateway.metrics.tally import Tally, make_run_folder, saved, tally_file
+    from gateway.notify import Notifier
+    from gateway.serve import Supervisor
+    from gateway.service import Service
     from gateway.wiring import Wiring
 
     path = config_path(args, os.environ).resolve()
-    wiring = Wiring.from_file(path)
-    maillog.configure(
-        json=wiring.config.log.format is LogFormat.JSON, level=wiring.config.log.level.value
-    )
     log = structlog.get_logger()
-    wiring.try_out()
-    roles = args.role or list(wiring.process_counts)
-    counts = {role: count for role, count in wiring.process_counts.items() if role in roles}
+    notifier = Notifier(os.environ)
+    run_folder = make_run_folder(Installation(load(path)).run_folder)
+    tally = Tally(tally_file(run_folder, "supervisor"))
+    by = operator()
 
-    origin, org = wiring.config.archive.origin, wiring.config.gateway.organisation
+    def record_policy(wiring: Wiring) -> None:
+        wiring.record_policy(by)
 
-    def free(worker: str | None, *, blame: bool) -> None:
-        free_claims(wiring.database, origin=origin, org=org, worker=worker, blame=blame)
+    service = Service(
+        path, args.role, tally, notifier, on_start=(record_policy,), on_reload=(record_policy,)
+    )
+    plan = service.first_plan()
 
-    def free_left_behind() -> None:
-        """What an earlier run on this machine held; nothing of what others hold just now."""
-        if not wiring.database.shared:
-            free(None, blame=True)
-            return
-        node = node_name(wiring.lock_file)
-        take_over(
-            wiring.database,
-            lambda one: one.node == node and one.role != INDEX,
-            origin=origin,
-            org=org,
-            blame=True,
-        )
-
-    def on_start() -> None:
-        # Not before the lock is held: who starts a second one is told that, not "port in use".
-        free_left_behind()
-        wiring.record_policy(operator())
-        if "intake" in counts:
-            plan.listen = bind(wiring.listen_settings)
+    def tell() -> None:
+        listen = service.status.listen
+        place = "-" if listen is None else f"{listen[0]} {listen[1]}"
+        notifier.ready(f"mail is taken at {place}; configuration of {service.status.accepted_at}")
 
     def on_ready() -> None:
-        listen = None if plan.listen is None else plan.listen.getsockname()[:2]
-        log.info("ready", listen=listen, processes=counts)
+        listen = service.status.listen
+        log.info("ready", listen=listen, processes=supervisor.plan.counts)
+        tell()
 
-    plan = Plan(
-        config=path,
-        counts=counts,
-        listen=None,
-        lock=wiring.lock_file,
-    )
-    Supervisor(
+    def on_reloaded(faults: Sequence[str]) -> None:
+        service.reloaded(supervisor.plan, faults)
+        tell()
+
+    supervisor = Supervisor(
         plan,
-        on_start=on_start,
-        on_death=lambda name, blame: free(name, blame=blame),
+        on_start=lambda: service.started(plan),
+        on_death=lambda name, blame: service.free(name, blame=blame),
         on_ready=on_ready,
-    ).run()
+        on_reload=service.next_plan,
+        on_reloaded=on_reloaded,
+        on_change=service.changed,
+        notifier=notifier,
+    )
+    with saved(tally):
+        supervisor.run()
     return DONE

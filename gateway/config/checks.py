@@ -285,6 +285,27 @@ def _languages(config: Config) -> Iterator[Finding]:
                 )
 
 
+def _metrics(config: Config) -> Iterator[Finding]:
+    metrics, listen = config.metrics, config.listen
+    if metrics.port is None:
+        return
+    if not metrics.address.is_loopback and not metrics.unsafe_public:
+        # Who asks is not asked who he is: names of partners, and how much mail goes where.
+        yield _wrong(
+            ("metrics", "address"),
+            "anyone who reaches {address} could read the metrics; unsafe_public = true allows that",
+            'address = "127.0.0.1"',
+            address=str(metrics.address),
+        )
+    everywhere = metrics.address.is_unspecified or listen.address.is_unspecified
+    if metrics.port == listen.port and (metrics.address == listen.address or everywhere):
+        yield _wrong(
+            ("metrics", "port"),
+            "mail comes in on this port (listen.port)",
+            "port = 9109",
+        )
+
+
 def _twice(table: str, key: str, names: list[str]) -> Iterator[Finding]:
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -323,6 +344,7 @@ _SUBJECTS: tuple[Check, ...] = (
     _routes,
     _each_route,
     _queue,
+    _metrics,
     _languages,
     *sender_checks.SUBJECTS,
 )

@@ -43,11 +43,14 @@ class KeySpec:
     """A key of a table: how its value is read, and what a right one looks like (as TOML).
 
     table: the class of a table that may stand in the place of the value.
+    live: the file it names is looked at again and again while the gateway runs, and is not frozen
+    with the configuration (`gateway.accepted`).
     """
 
     kind: Kind[Any]
     example: str
     table: type[Any] | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,12 @@ class NamedSpec:
 
 
 @overload
-def setting(kind: Kind[T], *, example: str) -> T: ...
+def setting(kind: Kind[T], *, example: str, live: bool = ...) -> T: ...
 @overload
-def setting(kind: Kind[T], *, example: str, default: D) -> T | D: ...
-def setting(kind: Kind[Any], *, example: str, default: Any = MISSING) -> Any:
+def setting(kind: Kind[T], *, example: str, default: D, live: bool = ...) -> T | D: ...
+def setting(kind: Kind[Any], *, example: str, default: Any = MISSING, live: bool = False) -> Any:
     """A key; required unless there is a default. example: right-hand side in TOML."""
-    return field(default=default, metadata={"spec": KeySpec(kind, example)})
+    return field(default=default, metadata={"spec": KeySpec(kind, example, live=live)})
 
 
 @overload

@@ -268,7 +268,7 @@ class Crl:
     url: str = setting(
         kinds.http_url, example='"http://crl.justice.example/issuing.crl"', default=""
     )
-    file: Path | None = setting(kinds.file, example='"crls/issuing.crl"', default=None)
+    file: Path | None = setting(kinds.file, example='"crls/issuing.crl"', default=None, live=True)
     every: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
 
 
@@ -296,7 +296,7 @@ class TokenKey:
     module: the vendor's library. token, key: labels. pin_file: its content is the user PIN.
     """
 
-    module: Path = setting(kinds.file, example='"/usr/lib/softhsm/libsofthsm2.so"')
+    module: Path = setting(kinds.file, example='"/usr/lib/softhsm/libsofthsm2.so"', live=True)
     token: str = setting(kinds.text, example='"sceau"')
     key: str = setting(kinds.text, example='"sceau-kek-2026"')
     pin_file: Path = setting(kinds.file, example='"keys/hsm.pin"')
@@ -527,6 +527,17 @@ class Log:
 
 
 @section
+class Metrics:
+    """[metrics]: where Prometheus may ask. port: None answers nobody."""
+
+    address: kinds.IPAddress = setting(
+        kinds.ip_address, example='"127.0.0.1"', default=kinds.ip_address.read("127.0.0.1", Path())
+    )
+    port: int | None = setting(kinds.port, example="9109", default=None)
+    unsafe_public: bool = setting(kinds.boolean, example="true", default=False)
+
+
+@section
 class Config:
     """The whole file."""
 
@@ -545,3 +556,4 @@ class Config:
     queue: Queue = table(Queue)
     workers: Workers = table(Workers)
     log: Log = table(Log)
+    metrics: Metrics = table(Metrics)

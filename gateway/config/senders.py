@@ -114,7 +114,7 @@ class AuthDirectory:
 class Auth:
     """[auth]: where logins are, and what guessing costs."""
 
-    users: Path | None = setting(kinds.file, example='"keys/users"', default=None)
+    users: Path | None = setting(kinds.file, example='"keys/users"', default=None, live=True)
     failures: int = setting(kinds.count(least=1, most=1000), example="5", default=5)
     window: timedelta = setting(kinds.duration, example='"15m"', default=timedelta(minutes=15))
     longest_wait: timedelta = setting(

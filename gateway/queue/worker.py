@@ -34,9 +34,9 @@ from gateway.notices import Notice, Notices
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup, problem_from_json
+from gateway.queue.jobs import Job, SealedGroup
+from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
-from gateway.queue.states import State
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -283,23 +283,9 @@ class Worker:
 
         self.evidence.committed(await asyncio.wrap_future(self.appender.submit(drafts, rows)))
         for work in works:
-            for group in work.groups:
-                log.info(
-                    "sealed",
-                    id=work.job.archive_id,
-                    treatment=group.treatment,
-                    route=group.route,
-                    size=group.size,
-                )
-            for recipient in work.job.worked_on:
-                if (reason := problem_from_json(recipient.reason)) is not None:
-                    log.warning(
-                        "held" if recipient.state is State.HELD else "deferred",
-                        id=work.job.archive_id,
-                        recipient=recipient.address,
-                        code=reason.code,
-                        reason=reason.text,
-                    )
+            log_sealed(work)
+        for notice in notices:
+            log_notice(notice)
 
     async def _deliver(self, work: Work) -> None:
         job = work.job
@@ -327,7 +313,9 @@ class Worker:
             )
         await self._outcomes.commit(Finished(job, drafts, notices))
         hit("outcome.committed")
-        log_outcomes(job, results)
+        log_outcomes(job, results, groups)
+        for notice in notices:
+            log_notice(notice)
 
 
 def _to_open(jobs: Sequence[Job]) -> list[Job]:

@@ -57,6 +57,7 @@ class Dialogue(SMTP):
         self.ending = False
         self._handshaking = False
         self._out: list[str] = []
+        self.taken = 0  # mails answered 250
         self._errors = 0
         self._heard = self._begun = loop.time()
 
@@ -90,9 +91,22 @@ class Dialogue(SMTP):
         self._out.append(status if isinstance(status, str) else status.decode("ascii"))
         await self._flush()
 
-    def answer(self, error: BaseException) -> str:
-        """The reply for an error; one that is a fault of ours is logged, once, with its id."""
+    def answer(self, error: BaseException, **about: str) -> str:
+        """The reply for an error, which is logged; one that is a fault of ours with its id.
+
+        about: whose mail it was, for the log: sender, recipient.
+        """
         if replies.speaks_for_itself(error):
+            assert isinstance(error, Refusal)
+            structlog.get_logger().info(
+                "refused",
+                code=error.code,
+                status=error.status,
+                reason=error.text,
+                ip=self.ip,
+                relay=self.relay,
+                **about,
+            )
             return replies.reply_for(error, "")
         return replies.reply_for(error, self._report(error))
 
@@ -199,6 +213,10 @@ class Dialogue(SMTP):
     # --- the dialogue --------------------------------------------------------------------
 
     async def _handle_client(self) -> None:
+        # In every line of this task and of those it starts: what was said to whom can be followed
+        # from the connection to the archive id, which stands in all later lines of a mail.
+        structlog.contextvars.bind_contextvars(session=secrets.token_hex(5))
+        begun = self.loop.time()
         try:
             if await self._greet():
                 await self._converse()
@@ -208,6 +226,14 @@ class Dialogue(SMTP):
             self._report(error)
         finally:
             self.house.left(self)
+            if self.relay is not None:
+                structlog.get_logger().info(
+                    "disconnected",
+                    ip=self.ip,
+                    mails=self.taken,
+                    errors=self._errors,
+                    seconds=round(self.loop.time() - begun, 3),
+                )
             if self.wire is not None:
                 self.wire.close()
 
@@ -226,6 +252,9 @@ class Dialogue(SMTP):
             structlog.get_logger().info("smtp_peer_refused", ip=self.ip)
             await self.push(replies.NO_SERVICE)
         else:
+            structlog.get_logger().info(
+                "connected", ip=self.ip, port=self.client_port, relay=self.relay
+            )
             await self.push(replies.READY.format(hostname=self.settings.hostname))
         return True
 

@@ -80,6 +80,28 @@ class Listener:
         self._servers.append(server)
         self._port = server.sockets[0].getsockname()[1]
 
+    async def retire(self, leave: float, grace: float) -> None:
+        """End while others listen on the same socket: no client is turned away.
+
+        Who is connected may go on for `leave` seconds; then as `stop` with `grace`.
+        """
+        await self._take_no_more()
+        await self._empty(leave)
+        await self.stop(grace)
+
+    async def _take_no_more(self) -> None:
+        """Stop accepting, with every accepted connection in the hands of a session.
+
+        A server that is closed at once drops what it has accepted a moment ago: asyncio makes
+        the transport one turn of the loop later, and finds the server closed (Python 3.11).
+        """
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+
     async def stop(self, grace: float) -> None:
         """End gracefully: no new connections, idle ones get 421, running transactions end.
 

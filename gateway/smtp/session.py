@@ -152,8 +152,11 @@ class Session(Proving):
             return
         mail = parse_mail(argument, extended=self._extended, auth=self._auth_offered())
         if mail.size is not None and mail.size > self.settings.max_size:
-            self.say(replies.TOO_LARGE.format(limit=self.settings.max_size))
-        elif self._allowed(lambda: self.house.intake.sender(peer, mail.address, mail.size)):
+            too_large = replies.refusal(replies.TOO_LARGE, limit=self.settings.max_size)
+            self.say(self.answer(too_large, sender=mail.address))
+        elif self._allowed(
+            lambda: self.house.intake.sender(peer, mail.address, mail.size), sender=mail.address
+        ):
             self._sender = mail
             self.say(replies.SENDER_OK)
 
@@ -170,17 +173,22 @@ class Session(Proving):
             self._recipients[address] = together(self._recipients[address], options)
             self.say(replies.RECIPIENT_OK)
         elif len(self._recipients) >= self.settings.max_recipients:
-            self.say(replies.TOO_MANY_RECIPIENTS)
-        elif self._allowed(lambda: self.house.intake.recipient(peer, mail.address, address)):
+            too_many = replies.refusal(replies.TOO_MANY_RECIPIENTS)
+            self.say(self.answer(too_many, sender=mail.address, recipient=address))
+        elif self._allowed(
+            lambda: self.house.intake.recipient(peer, mail.address, address),
+            sender=mail.address,
+            recipient=address,
+        ):
             self._recipients[address] = options
             self.say(replies.RECIPIENT_OK)
 
-    def _allowed(self, ask: Callable[[], None]) -> bool:
-        """Ask the intake; say its refusal, or 451 if it fails."""
+    def _allowed(self, ask: Callable[[], None], **about: str) -> bool:
+        """Ask the intake; say its refusal, or 451 if it fails. about: see `answer`."""
         try:
             ask()
         except Exception as error:  # noqa: BLE001  # a Refusal, or a fault of ours
-            self.say(self.answer(error))
+            self.say(self.answer(error, **about))
             return False
         return True
 
@@ -201,7 +209,7 @@ class Session(Proving):
                 asked = {a: o for a, o in self._recipients.items() if o != NOTHING_ASKED}
                 await self._take(Submission(raw, mail.address, to, peer, now, mail.kept, asked))
             except Refusal as refusal:
-                self.say(self.answer(refusal))
+                self.say(self.answer(refusal, sender=mail.address))
             finally:
                 # Taken or refused, the transaction is over (RFC 5321 §4.1.1.4).
                 self._forget()
@@ -227,6 +235,7 @@ class Session(Proving):
         reply = task.result()
         self.say(reply)
         if reply.startswith("250"):
+            self.taken += 1
             hit("accept.replied")
 
     async def _accept(self, submission: Submission) -> str:
@@ -236,7 +245,7 @@ class Session(Proving):
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             # A Refusal, or a fault of ours. Cancelled inside: nobody knows whether it was
             # committed, so the client must come again (I2: that is then a second mail).
-            return self.answer(error)
+            return self.answer(error, sender=submission.mail_from)
         return replies.ACCEPTED.format(id=archive_id)
 
     def _forget(self) -> None:

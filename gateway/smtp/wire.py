@@ -118,6 +118,12 @@ class Wire(asyncio.Protocol):
         """Open, and the peer has not spoken unasked (a 421 before it closes, for one)."""
         return self.inbox.ended is None and not self.inbox.buffer
 
+    @property
+    def peer_certificate(self) -> bytes:
+        """DER of the certificate that the peer has shown; empty without TLS."""
+        secured = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        return b"" if secured is None else secured.getpeercert(binary_form=True) or b""
+
     async def connect(self) -> None:
         """Open the TCP connection. Raises WireError."""
         hop = self.hop

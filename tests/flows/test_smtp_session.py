@@ -368,7 +368,7 @@ def test_a_client_that_vanishes_leaves_nothing_or_everything(how: str, wait: flo
             if wait:  # the dot was seen before the client left
                 assert len(intake.accepted) == 1
             assert len(intake.accepted) <= 1
-        assert logs == []
+        assert {e["event"] for e in logs} <= {"connected", "disconnected"}
 
     asyncio.run(flow())
 
@@ -592,7 +592,8 @@ def test_a_handshake_that_fails_ends_the_connection_quietly(tmp_path: Path, junk
                     await client.reader.read()
                 async with dialog(listener.port) as client:
                     assert (await client.ask(b"EHLO c"))[:3] == "250"
-        assert [e["event"] for e in logs] == ["smtp_tls_failed"]
+        events = [e["event"] for e in logs]
+        assert [e for e in events if not e.endswith("connected")] == ["smtp_tls_failed"]
 
     asyncio.run(flow())
 

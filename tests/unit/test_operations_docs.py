@@ -27,6 +27,7 @@ def test_a_command_is_one(line: str) -> None:
 
 def test_every_verb_is_there() -> None:
     said = {tuple(line.split()[:2]) for line in COMMANDS}
-    acts = {("queue", verb) for verb in ("list", "show", "retry", "release", "hold", "bounce")}
+    verbs = ("list", "show", "stats", "watch", "retry", "release", "hold", "bounce")
+    acts = {("queue", verb) for verb in verbs}
     reads = {("archive", verb) for verb in ("history", "search", "show", "verify")}
     assert said == acts | reads

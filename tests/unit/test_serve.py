@@ -20,7 +20,7 @@ class Shell(Supervisor):
     line: str = "exit 1"
     names: list[str] = field(default_factory=list)
 
-    def _command(self, role: str, name: str) -> tuple[list[str], Sequence[int]]:
+    def _command(self, role: str, name: str, plan: Plan) -> tuple[list[str], Sequence[int]]:
         self.names.append(name)
         return ["sh", "-c", self.line], ()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from datetime import datetime
 
 from archive.blob_names import blob_name
 from archive.blobs import Blobs
 from archive.errors import BlobMissing, BlobStoreForeign, BlobTrouble, Problem
 from gateway import clock
-from gateway.check import Finding, Grade
+from gateway.check.finding import Finding, error, good, warning
 from gateway.config.blob_sections import BlobsSection
 from gateway.i18n import message
 from gateway.wiring import Wiring
@@ -32,33 +33,41 @@ _ADVICE = (
 _ADVICE_ELSE = message("large mail is answered 451 until it is back")
 
 
-def check_blobs(wiring: Wiring) -> Iterator[Finding]:
+def blobs(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
     """Put, read, compare, delete; free space; rights. Nothing where no store is configured."""
-    section, blobs = wiring.config.archive.blobs, wiring.blobs
-    if section is None or blobs is None:
+    section, found = wiring.config.archive.blobs, wiring.blobs
+    if section is None or found is None:
         return
     yield from _secrets(section)
     try:
-        blobs.prepare()
-        _try(blobs)
-    except BlobStoreForeign as error:
-        advice = "give each installation a folder, or a prefix, of its own"
-        yield Finding(_SUBJECT, Grade.BAD, error.problem.template, error.problem.facts, advice)
-        return
-    except BlobTrouble as error:
-        yield Finding(
-            _SUBJECT, Grade.BAD, error.problem.template, error.problem.facts, advice=_advice(error)
+        found.prepare()
+        _try(found)
+    except BlobStoreForeign as fault:
+        yield error(
+            _SUBJECT,
+            fault.problem.code,
+            fault.problem.template,
+            advice="give each installation a folder, or a prefix, of its own",
+            **fault.problem.facts,
         )
         return
-    facts = {"place": blobs.store.place, "above": str(section.above)}
-    yield Finding(
+    except BlobTrouble as fault:
+        yield error(
+            _SUBJECT,
+            fault.problem.code,
+            fault.problem.template,
+            advice=_advice(fault),
+            **fault.problem.facts,
+        )
+        return
+    yield good(
         _SUBJECT,
-        Grade.GOOD,
         "{place} stores, gives back and deletes; content above {above} bytes lies there",
-        facts,
+        place=found.store.place,
+        above=str(section.above),
     )
-    yield from _checksums(section, blobs)
-    yield from _room(wiring, blobs)
+    yield from _checksums(section, found)
+    yield from _room(wiring, found)
 
 
 def _advice(error: BlobTrouble) -> str:
@@ -100,22 +109,23 @@ def _try(blobs: Blobs) -> None:
 
 def _secrets(section: BlobsSection) -> Iterator[Finding]:
     if section.s3 is not None and section.s3.credentials.stat().st_mode & 0o077:
-        yield Finding(
+        yield error(
             _SUBJECT,
-            Grade.BAD,
+            "blobs.readable",
             "{file} can be read by other users",
-            {"file": str(section.s3.credentials)},
-            "take the rights of others away from it (chmod 600)",
+            advice="take the rights of others away from it (chmod 600)",
+            file=str(section.s3.credentials),
         )
     if section.folder is not None and section.folder.is_dir():
         mode = section.folder.stat().st_mode & 0o777
         if mode & 0o077:
-            yield Finding(
+            yield error(
                 _SUBJECT,
-                Grade.BAD,
+                "blobs.readable",
                 "{folder} can be read by other users (mode {mode})",
-                {"folder": str(section.folder), "mode": f"{mode:o}"},
-                "take the rights of others away from it (chmod 700)",
+                advice="take the rights of others away from it (chmod 700)",
+                folder=str(section.folder),
+                mode=f"{mode:o}",
             )
 
 
@@ -125,13 +135,13 @@ def _checksums(section: BlobsSection, blobs: Blobs) -> Iterator[Finding]:
     from archive.blob_s3 import S3Store
 
     if isinstance(blobs.store, S3Store) and not blobs.store.compares():
-        yield Finding(
+        yield warning(
             _SUBJECT,
-            Grade.WARNING,
+            "blobs.not-compared",
             "{place} does not compare what it stores with the SHA-256 it is told: each blob is "
             "read back, at twice the traffic",
-            {"place": blobs.store.place},
-            "a newer server of the same kind may do it",
+            advice="a newer server of the same kind may do it",
+            place=blobs.store.place,
         )
 
 
@@ -142,13 +152,12 @@ def _room(wiring: Wiring, blobs: Blobs) -> Iterator[Finding]:
     need = wiring.config.listen.max_size * 3 // 2
     facts = {"free": f"{free // 1_000_000}", "need": f"{need // 1_000_000}"}
     if free < need:
-        yield Finding(
+        yield error(
             _SUBJECT,
-            Grade.BAD,
+            "blobs.full",
             "{free} MB are free; below {need} MB mail is answered 452",
-            facts,
-            "make room, or lower listen.max_size",
+            advice="make room, or lower listen.max_size",
+            **facts,
         )
     else:
-        text = "{free} MB are free ({need} MB are needed)"
-        yield Finding(_SUBJECT, Grade.GOOD, text, facts)
+        yield good(_SUBJECT, "{free} MB are free ({need} MB are needed)", **facts)

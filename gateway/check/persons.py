@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from gateway.check import Finding, Grade
+from gateway.check.finding import Finding, error, good, warning
 from gateway.keks import place_of
 from gateway.wiring import Wiring
 from pki.errors import KekTrouble
@@ -37,60 +37,60 @@ def findings(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     known = {kek.name for kek in (keks.current, *keks.former)}
     yield from _unknown({name: n for name, n in counts.items() if name not in known})
     if soon:
-        yield Finding(
+        yield warning(
             "persons",
-            Grade.WARNING,
+            "persons.ending",
             "{count} certificates that sign for people end within 30 days: {names}",
-            _named(soon, [f"{address} ({end:%Y-%m-%d})" for address, end in first_soon]),
-            "get new ones and import them: sceau pki key list --consent given --ends-within 30",
+            **_named(soon, [f"{address} ({end:%Y-%m-%d})" for address, end in first_soon]),
+            advice="get new ones and import them: "
+            "sceau pki key list --consent given --ends-within 30",
         )
     if lacking:
-        yield Finding(
+        yield warning(
             "persons",
-            Grade.WARNING,
+            "persons.no-certificate",
             "{count} people agreed to be signed for and have no valid certificate: {names}",
-            _named(lacking, first_lacking),
-            "the seal signs for them; import a new key and record a consent for it, or withdraw",
+            **_named(lacking, first_lacking),
+            advice="the seal signs for them; import a new key and record a consent for it, or "
+            "withdraw",
         )
     elif ended:
-        yield Finding(
+        yield good(
             "persons",
-            Grade.GOOD,
             "{count} certificates have ended; each of these people has a newer one: {names}",
-            _named(ended, [address for address, _ in first_ended]),
+            **_named(ended, [address for address, _ in first_ended]),
         )
     if counts and not soon and not lacking:
-        total = str(sum(counts.values()))
-        yield Finding("persons", Grade.GOOD, "{count} keys are stored", {"count": total})
+        yield good("persons", "{count} keys are stored", count=str(sum(counts.values())))
 
 
 def _proved(kek: Kek, place: str) -> Finding:
     try:
         prove(kek)
-    except KekTrouble as error:
+    except KekTrouble as trouble:
         # Which of the two it is, a token cannot say: mail of people waits either way.
-        return Finding(
+        return error(
             "key-encryption key",
-            Grade.BAD,
-            error.problem.template,
-            error.problem.facts,
-            "mail that people are to sign waits until it can be used",
+            trouble.problem.code,
+            trouble.problem.template,
+            meaning="mail that people are to sign waits until it can be used",
+            **trouble.problem.facts,
         )
-    return Finding("key-encryption key", Grade.GOOD, "{place} wraps and opens", {"place": place})
+    return good("key-encryption key", "{place} wraps and opens", place=place)
 
 
 def _former(left: int) -> Finding:
     if left:
-        return Finding(
+        return warning(
             "key-encryption key",
-            Grade.WARNING,
+            "kek.former-used",
             "{count} keys are still wrapped by the former key-encryption key",
-            {"count": str(left)},
-            "sceau pki kek rotate",
+            count=str(left),
+            advice="sceau pki kek rotate",
         )
-    return Finding(
+    return warning(
         "key-encryption key",
-        Grade.WARNING,
+        "kek.former-unused",
         "no key is wrapped by the former key-encryption key any more",
         advice="take pki.former_key_encryption_key out of the configuration",
     )
@@ -98,12 +98,13 @@ def _former(left: int) -> Finding:
 
 def _unknown(counts: dict[str, int]) -> Iterator[Finding]:
     for name, number in counts.items():
-        yield Finding(
+        yield error(
             "key-encryption key",
-            Grade.BAD,
+            "kek.unknown",
             "{count} keys are wrapped by {kek}, which is not configured: they sign nothing",
-            {"count": str(number), "kek": name},
-            "name it as pki.former_key_encryption_key, then sceau pki kek rotate",
+            count=str(number),
+            kek=name,
+            advice="name it as pki.former_key_encryption_key, then sceau pki kek rotate",
         )
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from archive.models import log_working_wraps
 from archive.working import WorkingKeys
-from gateway.check import Finding, Grade
+from gateway.check.finding import Finding, error, good, unknown, warning
 from gateway.database import Database
 
 _SETTINGS = sa.text(
@@ -30,45 +30,47 @@ def check_server(database: Database) -> Iterator[Finding]:
     with database.write_beside() as conn:
         version, fsync, full_pages, commit, names = conn.execute(_SETTINGS).one()
         standbys = conn.execute(_STANDBYS).all()
-    yield Finding(
+    yield good(
         "database",
-        Grade.GOOD,
         "PostgreSQL {version}: fsync is {fsync} (a commit is on the disk when mail is "
         "acknowledged), full_page_writes is {full_pages} (a power cut tears no page), "
         "synchronous_commit is {commit} in our sessions (a 250 waits for that)",
-        {"version": version, "fsync": fsync, "full_pages": full_pages, "commit": commit},
+        version=version,
+        fsync=fsync,
+        full_pages=full_pages,
+        commit=commit,
     )
     yield from _standbys(names, [tuple(row) for row in standbys])
 
 
 def _standbys(names: str, standbys: list[tuple[str, str | None, str, int]]) -> Iterator[Finding]:
     if any(row[1] is None for row in standbys):
-        yield Finding(
+        yield unknown(
             "standby",
-            Grade.UNKNOWN,
+            "standby.hidden",
             "this role may not see which standbys there are",
             advice="GRANT pg_monitor TO the role of database.url",
         )
         return
     together = [row for row in standbys if row[1] in ("sync", "quorum")]
     if not names:
-        yield Finding(
+        yield warning(
             "standby",
-            Grade.WARNING,
+            "standby.none",
             "no synchronous standby: mail that was acknowledged lies on one disk only. When that "
             "is lost, or a standby takes over, the last mails are gone and nobody knows of them",
             advice="a second PostgreSQL by streaming replication, named in "
             "synchronous_standby_names (docs/operations.md)",
         )
     elif not together:
-        yield Finding(
+        yield error(
             "standby",
-            Grade.BAD,
+            "standby.away",
             "synchronous_standby_names is {names}, and none of them is connected: every commit "
             "waits, and no mail is acknowledged",
-            {"names": names},
-            "start the standby; or take it out of synchronous_standby_names, which gives up the "
-            "promise that mail is on two disks",
+            names=names,
+            advice="start the standby; or take it out of synchronous_standby_names, which gives up "
+            "the promise that mail is on two disks",
         )
     for name, state, phase, behind in standbys:
         facts = {"name": name, "state": phase, "behind": f"{behind // 1000}"}
@@ -76,7 +78,7 @@ def _standbys(names: str, standbys: list[tuple[str, str | None, str, int]]) -> I
             template = "{name}: synchronous; mail is on its disk too when it is acknowledged"
         else:
             template = "{name}: asynchronous ({state}, {behind} kB behind), no part of the promise"
-        yield Finding("standby", Grade.GOOD, template, facts)
+        yield good("standby", template, **facts)
 
 
 def check_working_keys(database: Database, keys: WorkingKeys) -> Iterator[Finding]:
@@ -85,12 +87,12 @@ def check_working_keys(database: Database, keys: WorkingKeys) -> Iterator[Findin
         holders = set(conn.execute(sa.select(log_working_wraps.c.holder).distinct()).scalars())
     missing = sorted(holders - set(keys.ids()))
     if missing:
-        yield Finding(
+        yield error(
             "working keys",
-            Grade.BAD,
+            "keys.missing",
             "mail in flight is sealed to {keys}, which is not in archive.working_keys here: it "
             "cannot be delivered from this machine",
-            {"keys": ", ".join(missing)},
-            "the folder must be the same on all machines (docs/operations.md); a key that is lost "
-            "leaves that mail to the archive authority",
+            keys=", ".join(missing),
+            advice="the folder must be the same on all machines (docs/operations.md); a key that "
+            "is lost leaves that mail to the archive authority",
         )

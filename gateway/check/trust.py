@@ -1,0 +1,77 @@
+"""Whom we trust: anchors, and the authorities between them and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from gateway.check.expiry import validity
+from gateway.check.finding import Finding, Level, good, warning
+from gateway.i18n import message
+from gateway.wiring import Wiring
+from pki.anchors import load_certificates
+from pki.certificate import ParsedCertificate
+
+_NOBODY = message("from then on no certificate below it is trusted, and mail waits")
+
+
+def anchors(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
+    """Each is valid; its fingerprint was compared when it was loaded."""
+    if not wiring.anchors:
+        yield warning(
+            "anchors",
+            "trust.no-anchor",
+            "no trust anchor: no recipient's certificate can be trusted",
+            meaning="mail that must be encrypted waits",
+            advice="name the partners' root certificates under [[pki.anchors]]",
+        )
+    for anchor in wiring.anchors:
+        subject = f"anchor {anchor.name}"
+        yield validity(subject, anchor.certificate, moment, meaning=_NOBODY)
+        yield good(
+            subject,
+            "SHA-256 {fingerprint}, trusted for {purposes} of {domains}",
+            fingerprint=anchor.sha256,
+            purposes=", ".join(sorted(each.value for each in anchor.purposes)),
+            domains=", ".join(anchor.domains) or "*",
+        )
+
+
+def intermediates(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
+    """Each is valid and leads to somebody we know."""
+    found = [
+        ParsedCertificate(der)
+        for path in wiring.config.pki.intermediates
+        for der in load_certificates(path)
+    ]
+    above = [*(ParsedCertificate(anchor.certificate) for anchor in wiring.anchors), *found]
+    sound = 0
+    for each in found:
+        finding = validity("intermediates", each.der, moment, meaning=_NOBODY)
+        if finding.level is not Level.OK:
+            yield finding
+        elif not each.is_ca:
+            yield warning(
+                "intermediates",
+                "trust.not-an-authority",
+                "{name} is not the certificate of an authority",
+                meaning="it is of no use there",
+                advice="take it out of pki.intermediates",
+                name=each.subject_text,
+            )
+        elif wiring.anchors and not any(
+            each.issuer == one.subject and each.signed_by(one) for one in above
+        ):
+            yield warning(
+                "intermediates",
+                "trust.no-way-up",
+                "{name} was issued by {issuer}, who is neither an anchor nor an intermediate",
+                meaning="no certificate below it is trusted",
+                advice="add the certificate between them, or its root as an anchor",
+                name=each.subject_text,
+                issuer=each.issuer_text,
+            )
+        else:
+            sound += 1
+    if sound:
+        yield good("intermediates", "authorities between anchors and people: {n}", n=str(sound))

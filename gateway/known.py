@@ -1,0 +1,65 @@
+"""The certificates whose end stops mail: ours and those we trust, in one list.
+
+`sceau check`, the metrics and the alarms look at the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography import x509
+
+from pki.anchors import Anchor, load_certificates
+from pki.models import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCertificate:
+    """kind: "seal", "anchor", "intermediate" or "listener". name: as the configuration has it."""
+
+    kind: str
+    name: str
+    der: bytes
+
+    @property
+    def begins(self) -> datetime:
+        """notBefore."""
+        return parsed(self.der).not_valid_before_utc
+
+    @property
+    def ends(self) -> datetime:
+        """notAfter."""
+        return parsed(self.der).not_valid_after_utc
+
+
+@lru_cache(maxsize=4096)
+def parsed(der: bytes) -> x509.Certificate:
+    """A certificate that was read before: parsing each again and again takes time."""
+    return x509.load_der_x509_certificate(der)
+
+
+def known_certificates(
+    *,
+    seals: Mapping[str, Signer],
+    anchors: Sequence[Anchor],
+    intermediates: Iterable[bytes],
+    listener: tuple[str, Path] | None,
+) -> tuple[KnownCertificate, ...]:
+    """All of them. seals: by domain. listener: our host name and its certificate file.
+
+    Raises PkiError for a file that is none.
+    """
+    found = [KnownCertificate("seal", name, one.certificate) for name, one in seals.items()]
+    found += [KnownCertificate("anchor", one.name, one.certificate) for one in anchors]
+    found += [
+        KnownCertificate("intermediate", parsed(der).subject.rfc4514_string(), der)
+        for der in dict.fromkeys(intermediates)
+    ]
+    if listener is not None:
+        name, file = listener
+        found.append(KnownCertificate("listener", name, load_certificates(file)[0]))
+    return tuple(found)

@@ -1,0 +1,115 @@
+"""How things stand: what is not a sum but a state, asked of the database and the disks.
+
+One look serves the metrics and the alarms.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from archive.errors import ArchiveError
+from archive.index import Lag, lag
+from gateway import running
+from gateway.known import KnownCertificate
+from gateway.queue.backlog import Backlog, backlog
+from gateway.running import Status
+from pki.store import list_crls
+
+# Seconds for which a look is good; after a slow one (a long queue) as many times as long.
+_FRESH = 2.0
+_SHARE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A folder's file system, in octets."""
+
+    folder: Path
+    free: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable."""
+
+    moment: datetime
+    backlog: Backlog
+    index: Lag | None
+    crls: dict[str, datetime]
+    certificates: tuple[KnownCertificate, ...]
+    disks: tuple[Disk, ...]
+    status: Status | None
+
+
+@dataclass
+class Gauges:
+    """Looks, and remembers for a moment what it saw: a curious client costs nothing."""
+
+    read: Callable[[], AbstractContextManager[sa.Connection]]
+    index: Path
+    certificates: tuple[KnownCertificate, ...]
+    folders: Sequence[Path]
+    run_folder: Path
+    now: Callable[[], datetime]
+    _seen: Standing | None = field(default=None, init=False)
+    _good_until: float = field(default=0.0, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def look(self) -> Standing:
+        """How things stand, at most a few seconds ago."""
+        with self._turn:
+            begun = time.monotonic()
+            if self._seen is None or begun >= self._good_until:
+                self._seen = self._look()
+                took = time.monotonic() - begun
+                self._good_until = begun + max(_FRESH, _SHARE * took)
+            return self._seen
+
+    def _look(self) -> Standing:
+        moment = self.now()
+        behind: Lag | None = None
+        with self.read() as conn:
+            queue = backlog(conn)
+            crls: dict[str, datetime] = {}
+            for crl in list_crls(conn):
+                if crl.newest:
+                    # One issuer may have several series (scopes): the first to end is what counts.
+                    crls[crl.issuer] = min(crl.next_update, crls.get(crl.issuer, crl.next_update))
+            with suppress(ArchiveError):
+                behind = lag(self.index, conn, moment=moment)
+        return Standing(
+            moment=moment,
+            backlog=queue,
+            index=behind,
+            crls=crls,
+            certificates=self.certificates,
+            disks=tuple(disks(self.folders)),
+            status=running.read(self.run_folder),
+        )
+
+
+def disks(folders: Sequence[Path]) -> list[Disk]:
+    """The file systems of these folders, each once, by the first folder on it."""
+    found: dict[int, Disk] = {}
+    for folder in folders:
+        there = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+        device = there.stat().st_dev
+        if device not in found:
+            usage = shutil.disk_usage(there)
+            found[device] = Disk(folder, usage.free, usage.total)
+    return list(found.values())
+
+
+def least_free(disk: Disk, max_size: int) -> int:
+    """Below this many free octets a disk is nearly full: 5 %, and room for a large mail."""
+    return max(disk.size // 20, max_size * 3 // 2)

@@ -1,0 +1,175 @@
+"""Alarms: what raises one, that it is said once, and what the postmaster reads."""
+
+from __future__ import annotations
+
+import quopri
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from archive.index import Lag
+from gateway.alarm_mail import alarm_mail
+from gateway.alarms import CODES, Alarm, Alarms, judge
+from gateway.clock import rfc3339
+from gateway.known import KnownCertificate
+from gateway.metrics.gauges import Disk, Standing
+from gateway.queue.backlog import Backlog
+from gateway.running import Status
+from tests.pki_maker import root
+from tests.unit.test_metrics import NOW
+
+CALM = Standing(NOW, Backlog(), Lag(0, 0.0), {}, (), (), Status())
+SIZE = 50_000_000
+
+
+def _ending(days: int) -> KnownCertificate:
+    der = root("Soon", start=NOW - timedelta(days=1), end=NOW + timedelta(days=days)).der
+    return KnownCertificate("seal", "interior.example", der)
+
+
+def _deaths(*minutes: int) -> Status:
+    return Status(deaths=[("worker", rfc3339(NOW - timedelta(minutes=m))) for m in minutes])
+
+
+CASES: list[tuple[str | None, dict[str, Any]]] = [
+    (None, {}),
+    ("crl-stale", {"crls": {"CN=ca": NOW - timedelta(seconds=1)}}),
+    (None, {"crls": {"CN=ca": NOW + timedelta(seconds=1)}}),
+    ("certificate-expiring", {"certificates": (_ending(6),)}),
+    (None, {"certificates": (_ending(8),)}),
+    ("disk-nearly-full", {"disks": (Disk(Path("/d"), 4 * 10**9, 100 * 10**9),)}),
+    ("disk-nearly-full", {"disks": (Disk(Path("/d"), 74_000_000, 10**9),)}),
+    (None, {"disks": (Disk(Path("/d"), 6 * 10**9, 100 * 10**9),)}),
+    ("index-behind", {"index": Lag(10, 901.0)}),
+    (None, {"index": Lag(10, 899.0)}),
+    (None, {"index": None}),
+    ("process-dying", {"status": _deaths(1, 2, 3)}),
+    (None, {"status": _deaths(1, 2, 11)}),
+    (None, {"status": None}),
+    ("poison-held", {"backlog": Backlog(held=1, reasons={"limits.poison": 1})}),
+    (None, {"backlog": Backlog(held=1, reasons={"directory.timeout": 1})}),
+    ("queue-too-old", {"backlog": Backlog(oldest=NOW - timedelta(hours=5))}),
+    (None, {"backlog": Backlog(oldest=NOW - timedelta(hours=3))}),
+]
+
+
+@pytest.mark.parametrize(("code", "change"), CASES)
+def test_what_raises_an_alarm(code: str | None, change: dict[str, Any]) -> None:
+    found = list(judge(replace(CALM, **change), max_size=SIZE))
+
+    assert [alarm.code for alarm in found] == ([] if code is None else [code])
+    assert all(alarm.text for alarm in found)
+
+
+def test_every_code_has_a_case() -> None:
+    assert {code for code, _ in CASES if code} == set(CODES)
+
+
+class Post:
+    """Where mails go; `broken` refuses them."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[str, int]] = []
+        self.broken = False
+
+    def __call__(self, code: str, alarms: Sequence[Alarm], _moment: object) -> None:
+        if self.broken:
+            raise OSError("full")
+        self.mails.append((code, len(alarms)))
+
+
+def stale(*issuers: str) -> list[Alarm]:
+    return [Alarm("crl-stale", issuer, "{i}", {"i": issuer}) for issuer in issuers]
+
+
+def test_a_lasting_alarm_is_one_line_and_one_mail_a_day(tmp_path: Path) -> None:
+    post = Post()
+    alarms = Alarms(post, tmp_path / "alarms.json")
+    with capture_logs() as lines:
+        for minute in range(0, 60 * 25, 1):
+            alarms.tell(stale("a"), NOW + timedelta(minutes=minute))
+
+    assert post.mails == [("crl-stale", 1), ("crl-stale", 1)]
+    assert [line["event"] for line in lines] == ["alarm"]
+    assert alarms.on == {"crl-stale"}
+
+
+def test_something_new_is_told_within_the_hour_but_never_twice_in_it(tmp_path: Path) -> None:
+    post = Post()
+    alarms = Alarms(post, tmp_path / "alarms.json")
+    alarms.tell(stale("a"), NOW)
+    alarms.tell(stale("a", "b"), NOW + timedelta(minutes=1))
+    alarms.tell(stale("a", "b", "c"), NOW + timedelta(minutes=59))
+    assert post.mails == [("crl-stale", 1)]
+
+    alarms.tell(stale("a", "b", "c"), NOW + timedelta(minutes=60))
+    assert post.mails == [("crl-stale", 1), ("crl-stale", 3)]
+
+
+def test_an_alarm_that_flaps_is_mailed_once_an_hour_at_most(tmp_path: Path) -> None:
+    post = Post()
+    alarms = Alarms(post, tmp_path / "alarms.json")
+    for minute in range(60):
+        alarms.tell(stale("a") if minute % 2 else [], NOW + timedelta(minutes=minute))
+
+    assert len(post.mails) == 1
+    alarms.tell([], NOW + timedelta(minutes=61))
+    assert alarms.on == frozenset()
+
+
+def test_the_next_process_remembers_what_was_mailed(tmp_path: Path) -> None:
+    post = Post()
+    Alarms(post, tmp_path / "alarms.json").tell(stale("a"), NOW)
+    Alarms(post, tmp_path / "alarms.json").tell(stale("a"), NOW + timedelta(minutes=5))
+
+    assert len(post.mails) == 1
+
+
+def test_a_mail_that_could_not_be_written_is_written_at_the_next_look(tmp_path: Path) -> None:
+    post = Post()
+    post.broken = True
+    alarms = Alarms(post, tmp_path / "alarms.json")
+    with capture_logs() as lines:
+        alarms.tell(stale("a"), NOW)
+    assert [line["event"] for line in lines] == ["alarm", "alarm_not_mailed"]
+    post.broken = False
+    alarms.tell(stale("a"), NOW + timedelta(seconds=30))
+
+    assert post.mails == [("crl-stale", 1)]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "at most once an hour"), ("fr", "au plus")])
+def test_the_mail_is_plain_ascii_on_the_wire_and_names_the_trouble(
+    language: str, words: str
+) -> None:
+    hostile = Alarm("crl-stale", "x", "the CRL of {issuer}", {"issuer": "CN=a\r\n.\r\nBcc: x@y é"})
+    mail = alarm_mail(
+        "crl-stale",
+        [hostile],
+        hostname="sceau.interior.example",
+        postmaster="postmaster@interior.example",
+        language=language,
+        moment=NOW,
+    )
+
+    assert mail.isascii()
+    assert all(len(line) <= 998 for line in mail.split(b"\r\n"))
+    assert mail.count(b"\n") == mail.count(b"\r\n")
+    header, _, body = mail.partition(b"\r\n\r\n")
+    assert b"\r\nSubject: [sceau] alarm crl-stale (sceau.interior.example)\r\n" in header
+    assert b"\r\nAuto-Submitted: auto-generated\r\n" in header
+    assert b"\r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\n" in header
+    assert b"Bcc" not in header
+    text = quopri.decodestring(body).decode()
+    assert words in text
+    assert "CN=a . Bcc: x@y é" in text
+
+
+def teardown_module() -> None:
+    structlog.reset_defaults()
