@@ -110,7 +110,8 @@ class PrivateKeyUnwrapper:
             )
         try:
             if len(wrap.wrapped) == _BARE[self.recipient.kind]:
-                key = self._decapsulate(wrap.wrapped, "archive", archive_id)
+                info = bound("archive", archive_id, self.recipient.id)
+                key = self._decapsulate(wrap.wrapped, info)
             else:
                 key = self._open_batched(archive_id, wrap.wrapped)
         except (InvalidTag, ValueError):
@@ -122,7 +123,7 @@ class PrivateKeyUnwrapper:
 
     def _open_batched(self, archive_id: str, wrapped: bytes) -> bytes:
         """See `archive.batch`. Raises InvalidTag, ValueError."""
-        batch_key = self._decapsulate(wrapped[:-_TAIL], "batch")
+        batch_key = self._decapsulate(wrapped[:-_TAIL], bound("batch", self.recipient.id))
         if len(batch_key) != KEY_SIZE:
             raise InvalidTag
         nonce, sealed = wrapped[-_TAIL : NONCE_SIZE - _TAIL], wrapped[NONCE_SIZE - _TAIL :]
@@ -130,8 +131,7 @@ class PrivateKeyUnwrapper:
             nonce, sealed, bound("archive", archive_id, self.recipient.id)
         )
 
-    def _decapsulate(self, data: bytes, *about: str) -> bytes:
-        info = bound(*about, self.recipient.id)
+    def _decapsulate(self, data: bytes, info: bytes) -> bytes:
         return _SUITES[self.recipient.kind].decrypt(data, self._key, info=info)
 
 

@@ -102,8 +102,8 @@ def test_mail_above_and_below_the_size_is_given_back_octet_for_octet(foldered: S
 
 def test_check_tries_the_store(foldered: Scene) -> None:
     before = blob_files(foldered)
-    grades = [(line["grade"], str(line["text"])) for line in checked(foldered)]
-    assert [grade for grade, _ in grades] == ["good", "good"]
+    grades = [(line["level"], str(line["text"])) for line in checked(foldered)]
+    assert [grade for grade, _ in grades] == ["ok", "ok"]
     assert "stores, gives back and deletes" in grades[0][1]
     assert "MB are free" in grades[1][1]
     assert blob_files(foldered) == before
@@ -189,7 +189,7 @@ def test_a_folder_that_is_not_mounted_is_451_and_nothing_is_written_under_it(mad
         key = str(scene.house.authority_key)
         done = scene.sceau("archive", "show", "--key", key, "--case", "1", first)
         assert (done.returncode, done.stdout) == (3, b"")
-        (line,) = [line for line in checked(scene) if line["grade"] == "bad"]
+        (line,) = [line for line in checked(scene) if line["level"] == "error"]
         assert "mounted" in str(line["text"])
         assert list(blobs.iterdir()) == []
         blobs.rmdir()
@@ -311,7 +311,7 @@ def test_s3_over_tls_and_a_server_that_dies_and_comes_back(made: Stage, weed: Se
         assert content.partition(b"\r\n\r\n")[2].strip() in scene.opened(path, AMELIE).entity
         assert shown(scene, archive_id) == content
         assert not (house.folder / "data" / "blobs").exists()
-        assert [line["grade"] for line in checked(scene)] == ["good"]
+        assert [line["level"] for line in checked(scene)] == ["ok"]
         code, report = verified(scene, "--open", "--key", str(house.authority_key), "--case", "1")
         assert (code, report["status"], report["opened"]) == (0, "valid", 1)
 
@@ -323,7 +323,7 @@ def test_s3_over_tls_and_a_server_that_dies_and_comes_back(made: Stage, weed: Se
         code, report = verified(scene)
         assert (code, report["status"]) == (3, "indeterminate")
         (line,) = checked(scene)
-        assert line["grade"] == "bad"
+        assert line["level"] == "error"
         assert "blob_store_fault" in {str(event["event"]) for event in house.events()}
 
         weed.start()

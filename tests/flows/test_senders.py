@@ -226,9 +226,9 @@ def test_a_directory_that_is_gone_is_454_and_the_file_still_works(senders: Sende
 
 def test_check_looks_at_the_users_file_and_the_directory(senders: Senders) -> None:
     findings = {line["subject"]: line for line in senders.scene.house.json("check", check=False)}
-    assert findings["users"]["grade"] == "good"
-    assert findings["client crm"]["grade"] == "good"
-    assert findings["login directory staff"]["grade"] == "good"
+    assert findings["users"]["level"] == "ok"
+    assert findings["client crm"]["level"] == "ok"
+    assert findings["login directory staff"]["level"] == "ok"
     path = senders.scene.house.folder / "keys" / "users"
     path.chmod(0o640)
     try:

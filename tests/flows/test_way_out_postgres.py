@@ -198,12 +198,12 @@ def test_check_says_what_a_250_is_worth(
 
     def said(subject: str) -> list[tuple[str, str]]:
         lines = one.json("check", check=False)
-        return [(str(e["grade"]), str(e["text"])) for e in lines if e["subject"] == subject]
+        return [(str(e["level"]), str(e["text"])) for e in lines if e["subject"] == subject]
 
     ((grade, text),) = said("standby")
     assert grade == "warning"
     assert "one disk only" in text
-    good = [text for grade, text in said("database") if grade == "good"]
+    good = [text for grade, text in said("database") if grade == "ok"]
     assert any("fsync is on" in text and "synchronous_commit is on" in text for text in good)
     assert not said("working keys")
     assert postgres.password not in json.dumps(one.json("check", check=False))
@@ -211,7 +211,7 @@ def test_check_says_what_a_250_is_worth(
     assert "standby" in french
     with setting(postgres, "synchronous_standby_names", "nobody"):
         ((grade, text),) = said("standby")
-    assert grade == "bad"
+    assert grade == "error"
     assert "every commit waits" in text
 
 
@@ -231,7 +231,7 @@ def test_mail_of_a_machine_whose_keys_are_not_here_is_named(
         shared.symlink_to(target)
     finally:
         scene.sink.process.send_signal(signal.SIGCONT)
-    assert [e["grade"] for e in found] == ["bad"]
+    assert [e["level"] for e in found] == ["error"]
 
 
 def test_a_second_init_on_the_same_database_is_refused(scene: Stage, postgres: Postgres) -> None:

@@ -22,6 +22,7 @@ from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous
 from gateway.mime.text import extract
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
+from gateway.policy.mails import Mail
 from gateway.senders.rights import Relay, Rights
 from gateway.signers import Signers
 from pki.models import Signer
@@ -163,7 +164,7 @@ def test_all_four_give_the_same_answer(name: str, header: bytes, expected: str |
     again = Message(b"", split(b"From: " + stored + b"\r\n\r\n").fields, memoryview(b""))
     assert authorship(again).author == expected
     # policy
-    decision = Policy([RULE]).decide(expected, "x@b.example")
+    decision = Policy([RULE]).decide(Mail(expected), "x@b.example")
     assert (decision.rule, decision.sender) == ("r", expected)
     # signing
     persons = Persons()

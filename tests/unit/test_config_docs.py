@@ -27,7 +27,7 @@ def tables(cls: type = Config, name: str = "") -> Iterator[tuple[str, type]]:
             full = f"{name}.{each.name}" if name else each.name
             yield (f"[[{full}]]" if spec.many else f"[{full}]"), spec.cls
             yield from tables(spec.cls, full)
-        elif spec.table is not None and each.default is MISSING:
+        elif isinstance(spec, KeySpec) and spec.table is not None and each.default is MISSING:
             yield f"[{name}.{each.name}]", spec.table
 
 

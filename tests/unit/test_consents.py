@@ -16,6 +16,7 @@ from archive import store
 from archive.fields import NAMES
 from gateway.consents import log_old_consents
 from gateway.policy import Sign
+from gateway.policy.mails import Mail
 from gateway.signers import Chosen
 from gateway.wiring import Wiring
 from pki.tables import consents
@@ -111,7 +112,7 @@ def test_a_decision_names_the_consent_it_rests_on(house: House) -> None:
     (listed,) = house.run("key", "list", "--json").json
 
     found = chosen(house)
-    decision = Policy((), ()).decide(MARIE, "paul@justice.example")
+    decision = Policy((), ()).decide(Mail(MARIE), "paul@justice.example")
     record = json.loads(decision_record(decision, "signed", signer=found.record))
 
     assert record["signer"] == {

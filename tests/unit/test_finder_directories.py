@@ -9,6 +9,7 @@ from cryptography import x509
 
 from gateway.database import Database
 from gateway.policy import Policy
+from gateway.policy.mails import Mail
 from gateway.record import decision_record
 from gateway.smime.algorithms import Cipher
 from gateway.smime.choose import DomainCrypto, Treatment, choose
@@ -177,7 +178,7 @@ def test_a_poisoned_entry_is_refused_and_the_record_says_where_it_lay(world: Wor
     found = world.find()
     assert isinstance(found, Certified)
     assert found.certificate.der == good.der
-    decision = Policy([], []).decide("a@b.example", MARIE)
+    decision = Policy([], []).decide(Mail("a@b.example"), MARIE)
     record = decision_record(decision, "encrypted", finding=found, certificate=found.certificate)
     assert record.count("first (ldaps://first): cn=0") == 5
     for one in attacks.values():

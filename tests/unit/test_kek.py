@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gateway.check import Grade
-from gateway.check_persons import findings
+from gateway.check import Level
+from gateway.check.persons import findings
 from gateway.cli import pki_kek
 from gateway.database import Database
 from gateway.wiring import Wiring
@@ -66,9 +66,9 @@ def signing(house: House, count: int) -> int:
     return sum(one is not None for one in found)
 
 
-def told(house: House, moment: datetime | None = None) -> dict[str, Grade]:
+def told(house: House, moment: datetime | None = None) -> dict[str, Level]:
     wiring = Wiring.from_file(house.config)
-    found = {one.text: one.grade for one in findings(wiring, moment or datetime.now(UTC))}
+    found = {one.text: one.level for one in findings(wiring, moment or datetime.now(UTC))}
     wiring.close()
     return found
 
@@ -137,7 +137,7 @@ def test_keys_under_a_key_that_is_not_configured(folder: P12Folder) -> None:
 
     assert shown.code == 1
     assert [(one["use"], one["keys"]) for one in shown.json] == [("current", 0), ("unknown", 2)]
-    (bad,) = [text for text, grade in told(folder.house).items() if grade is Grade.BAD]
+    (bad,) = [text for text, grade in told(folder.house).items() if grade is Level.ERROR]
     assert bad.startswith("2 keys are wrapped by ")
     assert bad.endswith("which is not configured: they sign nothing")
 
@@ -147,28 +147,28 @@ def test_what_check_says_of_persons(folder: P12Folder) -> None:
     house, now = folder.house, datetime.now(UTC)
     kek = house.base / "keys" / "kek"
     assert told(house) == {
-        f"{kek} wraps and opens": Grade.GOOD,
-        "4 keys are stored": Grade.GOOD,
+        f"{kek} wraps and opens": Level.OK,
+        "4 keys are stored": Level.OK,
     }
     ends = f"{house.now + 100 * DAY:%Y-%m-%d}"
     names = ", ".join(f"p{n:02}@interior.example ({ends})" for n in range(3))
     assert told(house, now + 80 * DAY)[
         f"4 certificates that sign for people end within 30 days: {names}, …"
-    ] is Grade.WARNING  # fmt: skip
+    ] is Level.WARNING  # fmt: skip
     later = told(house, now + 101 * DAY)
     gone = "p00@interior.example, p01@interior.example, p02@interior.example, …"
     assert later[
         f"4 people agreed to be signed for and have no valid certificate: {gone}"
-    ] is Grade.WARNING  # fmt: skip
+    ] is Level.WARNING  # fmt: skip
     for number in range(4):
         house.run("key", "withdraw", f"p{number:02}@interior.example")
     assert told(house, now + 101 * DAY) == told(house)
 
     new_key(house)
-    assert told(house)["4 keys are still wrapped by the former key-encryption key"] is Grade.WARNING
+    assert told(house)["4 keys are still wrapped by the former key-encryption key"] is Level.WARNING
     house.run("kek", "rotate")
     assert (
-        told(house)["no key is wrapped by the former key-encryption key any more"] is Grade.WARNING
+        told(house)["no key is wrapped by the former key-encryption key any more"] is Level.WARNING
     )
 
 

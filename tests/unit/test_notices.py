@@ -551,6 +551,7 @@ def _act(office: Office, archive_id: str, verb: str) -> None:
         database = office.database
         notices = office.worker.notices
         unwrapper = office.worker.unwrapper
+        blobs = None
 
         class config:
             class queue:
