@@ -136,7 +136,7 @@ class Persons:
 
     def signer_for(self, address: str, _moment: datetime) -> Signer | None:
         self.asked.append(address)
-        return cast("Signer", SimpleNamespace(certificate=b"certificate"))
+        return cast("Signer", SimpleNamespace(certificate=b"certificate", consent=""))
 
 
 def mail(header: bytes, *more: bytes) -> bytes:
