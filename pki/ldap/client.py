@@ -120,7 +120,7 @@ class DirectoryClient:
 
     def try_servers(self) -> tuple[ServerTrial, ...]:
         """Ask each server for the base, well or not."""
-        return tuple(server.trial() for server in self._servers)
+        return tuple(server.trial(at_once=True) for server in self._servers)
 
     def close(self) -> None:
         """Give back all idle connections."""
