@@ -109,6 +109,8 @@ class DirectoryGroups:
         """DNs of groups that an entry says it is in; those below the base count."""
         if not self._rules.member_of:
             return []
+        if entry.is_partial(self._rules.member_of):
+            self._limit(entry.dn, MAX_GROUPS + 1)
         dns = [value.decode("utf-8", "replace") for value in entry.values(self._rules.member_of)]
         base = _compared(self._rules.base)
         return [dn for dn in dns if _compared(dn)[-len(base) :] == base]

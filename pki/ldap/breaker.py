@@ -34,15 +34,16 @@ class Breaker:
             return ServerState.CLOSED
         return ServerState.OPEN if now < self._until else ServerState.HALF_OPEN
 
-    def enter(self, now: float, trial: float) -> int | Problem:
+    def enter(self, now: float, trial: float, *, at_once: bool = False) -> int | Problem:
         """A ticket: go on, and say what came of it. Or why not: it failed, and its pause is not
         over, or somebody is trying it.
 
-        trial: seconds for which others stay away when this is the one that tries.
+        trial: seconds for which others stay away when this is the one that tries. at_once: do not
+        wait for the end of a pause.
         """
         with self._lock:
             if self._problem is not None:
-                if now < self._until:
+                if now < self._until and not at_once:
                     return self._problem
                 self._until = now + trial
             return self._ticket

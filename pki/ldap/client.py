@@ -120,7 +120,7 @@ class DirectoryClient:
 
     def try_servers(self) -> tuple[ServerTrial, ...]:
         """Ask each server for the base, well or not."""
-        return tuple(server.trial() for server in self._servers)
+        return tuple(server.trial(at_once=True) for server in self._servers)
 
     def close(self) -> None:
         """Give back all idle connections."""
@@ -130,25 +130,31 @@ class DirectoryClient:
     # Certificates
 
     def _batch(self, wanted: list[str]) -> dict[str, DirectoryAnswer | DirectoryTrouble]:
-        """One search for all. Where it leads to a limit or to entries of others, one for each."""
+        """One search for all. Where that leads to a limit or to entries of others, one for each:
+        together within the time of two look-ups, however slow the answers are.
+        """
+        deadline = time.monotonic() + 2 * self.directory.time_limit
         if len(wanted) > 1:
             try:
                 found = self._certificates(wanted)
             except DirectoryTrouble as error:
-                if not self.health().available:
+                if error.problem.code not in ("directory.answer", "limits.directory"):
                     return dict.fromkeys(wanted, error)
             else:
                 if not any(_mixed(answer) for answer in found.values()):
                     return found
         single: dict[str, DirectoryAnswer | DirectoryTrouble] = {}
         for address in wanted:
+            by = min(deadline, time.monotonic() + self.directory.time_limit)
             try:
-                single |= self._certificates([address])
+                single |= self._certificates([address], by)
             except DirectoryTrouble as error:
                 single[address] = error
         return single
 
-    def _certificates(self, wanted: list[str]) -> dict[str, DirectoryAnswer | DirectoryTrouble]:
+    def _certificates(
+        self, wanted: list[str], deadline: float | None = None
+    ) -> dict[str, DirectoryAnswer | DirectoryTrouble]:
         directory = self.directory
         search = Search(
             directory.base,
@@ -156,7 +162,7 @@ class DirectoryClient:
             (*directory.attributes, *directory.mail_attributes),
             MAX_ENTRIES * len(wanted),
         )
-        reply = self.ask(search)
+        reply = self.ask(search, deadline)
         found = answers(directory, reply.server, reply.found.entries, wanted)
         if reply.found.referred and not directory.ignore_references:
             for address, answer in found.items():
@@ -187,7 +193,7 @@ class DirectoryClient:
 
 
 def _mixed(answer: DirectoryAnswer | DirectoryTrouble) -> bool:
-    """Whether it holds what may belong to another address of the same search."""
-    return isinstance(answer, DirectoryAnswer) and any(
-        refusal.problem.code == "directory.stranger" for refusal in answer.refused
-    )
+    """Whether it is, or holds, what may be the matter of another address of the same search."""
+    if isinstance(answer, DirectoryTrouble):
+        return True
+    return any(refusal.problem.code == "directory.stranger" for refusal in answer.refused)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pki.addresses import canonical
 from pki.anchors import parse_certificates
@@ -16,8 +17,10 @@ from pki.certificate import MAX_OCTETS
 from pki.directory import Directory
 from pki.errors import AddressError, DirectoryTrouble, problem
 from pki.ldap.wire import Entry, either, equal
-from pki.models import Candidate, Refusal, SignedCapabilities
+from pki.models import Candidate, Refusal
 from pki.smimevalue import is_signed_data, read_value
+
+_Item = TypeVar("_Item")
 
 MAX_ENTRIES = 20  # with one mail address
 MAX_VALUES = 50  # of certificate attributes in one entry
@@ -59,8 +62,7 @@ def addresses_of(entry: Entry, attributes: Iterable[str]) -> frozenset[str]:
     found = set()
     for attribute in attributes:
         name = attribute.lower()
-        values = entry.values(name) + (entry.values(_SAME[name]) if name in _SAME else [])
-        for value in values:
+        for value in _texts(entry, name):
             try:
                 text = value.decode("utf-8")
                 if name == _PROXY_ADDRESSES:
@@ -73,6 +75,11 @@ def addresses_of(entry: Entry, attributes: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _texts(entry: Entry, attribute: str) -> list[bytes]:
+    other = _SAME.get(attribute.lower())
+    return entry.values(attribute) + (entry.values(other) if other else [])
+
+
 def answers(
     directory: Directory, server: str, entries: Iterable[Entry], wanted: Collection[str]
 ) -> dict[str, DirectoryAnswer | DirectoryTrouble]:
@@ -80,6 +87,9 @@ def answers(
     of_address: dict[str, list[Entry]] = {address: [] for address in wanted}
     strangers: list[Refusal] = []
     for entry in entries:
+        if not any(_texts(entry, name) for name in directory.mail_attributes):
+            # Whose it is cannot be told, and so not that there is no certificate either (I3).
+            return dict.fromkeys(wanted, _hidden(directory, server, entry))
         mine = addresses_of(entry, directory.mail_attributes) & of_address.keys()
         for address in mine:
             of_address[address].append(entry)
@@ -110,15 +120,8 @@ def _answer(
         )
     for entry in entries:
         source = _source(directory, server, entry)
-        values = list(
-            dict.fromkeys(
-                value
-                for name in dict.fromkeys(
-                    name.partition(";")[0].lower() for name in directory.attributes
-                )
-                for value in entry.values(name)
-            )
-        )
+        names = dict.fromkeys(name.partition(";")[0].lower() for name in directory.attributes)
+        values = list(dict.fromkeys(value for name in names for value in entry.values(name)))
         if len(values) > MAX_VALUES:
             raise _too_many(source, len(values), MAX_VALUES)
         for value in values:
@@ -150,17 +153,11 @@ def _read(
             der,
             known.source,
             _joined(known.chain, inside.chain),
-            _claims(known.capabilities, inside.capabilities),
+            _joined(known.capabilities, inside.capabilities),
         )
 
 
-def _joined(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    return tuple(dict.fromkeys((*one, *other)))
-
-
-def _claims(
-    one: tuple[SignedCapabilities, ...], other: tuple[SignedCapabilities, ...]
-) -> tuple[SignedCapabilities, ...]:
+def _joined(one: tuple[_Item, ...], other: tuple[_Item, ...]) -> tuple[_Item, ...]:
     return tuple(dict.fromkeys((*one, *other)))
 
 
@@ -203,6 +200,17 @@ def _stranger(source: str, wanted: Collection[str]) -> Refusal:
             source=source,
             address=next(iter(wanted), ""),
         ),
+    )
+
+
+def _hidden(directory: Directory, server: str, entry: Entry) -> DirectoryTrouble:
+    return DirectoryTrouble(
+        problem(
+            "directory.answer",
+            "{source}: the server does not let us read whose entry this is ({attributes})",
+            source=_source(directory, server, entry),
+            attributes=", ".join(directory.mail_attributes),
+        )
     )
 
 

@@ -47,13 +47,15 @@ class Server:
         """Whether it would be asked now."""
         return self._breaker.state(time.monotonic())
 
-    def run(self, act: Callable[[Session, float], T], deadline: float) -> T:
+    def run(
+        self, act: Callable[[Session, float], T], deadline: float, *, at_once: bool = False
+    ) -> T:
         """`act(session, deadline)` on a connection. deadline: monotonic seconds.
 
-        Raises DirectoryTrouble at once, with the last failure, while the server is not asked;
-        ServerFault.
+        Raises DirectoryTrouble at once, with the last failure, while the server is not asked
+        (unless `at_once`); ServerFault.
         """
-        ticket = self._breaker.enter(time.monotonic(), self._directory.time_limit)
+        ticket = self._breaker.enter(time.monotonic(), self._directory.time_limit, at_once=at_once)
         if isinstance(ticket, Problem):
             raise DirectoryTrouble(ticket)
         if not self._places.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
@@ -89,13 +91,13 @@ class Server:
 
     def _probe(self) -> None:
         try:
-            self.trial()
+            self.trial(at_once=False)
         finally:
             with self._lock:
                 self._probing = False
 
-    def trial(self) -> ServerTrial:
-        """Connect, log in, read the base. What comes of it counts for its health."""
+    def trial(self, *, at_once: bool) -> ServerTrial:
+        """Read the base. What comes of it counts for its health. at_once: also in a pause."""
         base = Search(self._directory.base, wire.present("objectClass"), ("1.1",), 1, 0)
         start = time.monotonic()
         reason: Problem | None = None
@@ -103,6 +105,7 @@ class Server:
             self.run(
                 lambda session, deadline: session.search(base, deadline),
                 start + self._directory.time_limit,
+                at_once=at_once,
             )
         except (ServerFault, DirectoryTrouble) as error:
             reason = error.problem

@@ -55,6 +55,14 @@ class Entry:
             for value in values
         ]
 
+    def is_partial(self, name: str) -> bool:
+        """Whether the server kept values back: "memberOf;range=0-1499" (Active Directory)."""
+        wanted = name.partition(";")[0].lower() + ";range="
+        return any(
+            found.lower().startswith(wanted) and not found.endswith("-*")
+            for found, _ in self.attributes
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:

@@ -102,13 +102,14 @@ def trouble(client: DirectoryClient, address: str = "marie@a.example") -> str:
     return found.value.problem.code
 
 
-@pytest.mark.parametrize("way", ["ldaps", "starttls", "loopback", "socket"])
+@pytest.mark.parametrize("way", ["ldaps", "starttls", "loopback", "socket", "external"])
 def test_ways_to_connect(slapd: Slapd, clients: list[DirectoryClient], way: str) -> None:
     options: dict[str, Any] = {
         "ldaps": {},
         "starttls": {"url": slapd.url, "starttls": True},
         "loopback": {"url": slapd.url, "ca_file": None},
         "socket": {"url": slapd.local_url, "ca_file": None},
+        "external": {"url": slapd.local_url, "ca_file": None, "external": True},
     }[way]
     client = connect(clients, slapd, **options)
     for _ in range(3):  # the second time on the same connection

@@ -273,13 +273,49 @@ def test_entries_of_others_are_nobodys(hostile: Hostile) -> None:
             "mail": [b"mallory@a.example", b"marie@a.example\0", "mariе@a.example".encode()],
         }
         talk.entry(message, f"uid=mallory,{BASE}", values)
-        talk.entry(message, f"uid=none,{BASE}", {"userCertificate": [MARIE.der]})
+        talk.entry(message, f"uid=none,{BASE}", {**GOOD, "mail": [b""]})
         talk.done(message)
 
     found = hostile.against(searched(answer)).search(ADDRESS)
     assert found.candidates == ()
     assert [one.problem.code for one in found.refused] == ["directory.stranger"] * 2
     assert "uid=mallory" in found.refused[0].source
+
+
+def test_an_entry_without_its_addresses_is_cannot_tell(hostile: Hostile) -> None:
+    """Where a server lets us search for addresses but not read them, "none" would be a guess."""
+
+    def answer(talk: Talk, message: int) -> None:
+        talk.entry(message, f"uid=marie,{BASE}", {"userCertificate": [MARIE.der]})
+        talk.done(message)
+
+    client = hostile.against(searched(answer))
+    assert trouble(client) == "directory.answer"
+    found = client.search_many([ADDRESS, "paul@a.example"])
+    assert all(isinstance(one, DirectoryTrouble) for one in found.values())
+
+
+def test_one_crowd_in_a_batch_is_nobody_elses_trouble_and_ends_in_time(hostile: Hostile) -> None:
+    """Each single answer takes almost all the time there is."""
+
+    def answer(talk: Talk, message: int) -> None:
+        time.sleep(0.3)
+        asked.append(message)
+        if len(asked) > 1:
+            honest(talk, message)
+        else:
+            talk.done(message, 4)
+
+    asked: list[int] = []
+    addresses = [ADDRESS, *(f"user{number}@a.example" for number in range(15))]
+    client = hostile.against(searched(answer))
+    start = time.monotonic()
+    found = client.search_many(addresses)
+    assert time.monotonic() - start < 3.2 * client.directory.time_limit
+    assert not isinstance(found[ADDRESS], DirectoryTrouble)
+    last = found[addresses[-1]]
+    assert isinstance(last, DirectoryTrouble)
+    assert last.problem.code == "directory.timeout"
 
 
 def test_a_batch_with_entries_of_others_is_asked_one_by_one(hostile: Hostile) -> None:

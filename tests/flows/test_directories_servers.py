@@ -144,6 +144,10 @@ def test_a_killed_server_and_then_none(tmp_path: Path, clients: list[DirectoryCl
         assert found.value.problem.code == "directory.unreachable"
         assert not client.health().available
         assert [trial.problem is None for trial in client.try_servers()] == [False, False]
+        two.start()
+        # on purpose it is tried at once, and is back for everybody
+        assert [trial.problem is None for trial in client.try_servers()] == [False, True]
+        assert ders(client) == [MARIE.der]
     finally:
         one.stop()
         two.stop()

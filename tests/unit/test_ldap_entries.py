@@ -58,14 +58,17 @@ def answer(*entries: Entry) -> DirectoryAnswer:
         ("mail", "marie@ａ.example", False),  # a wide a
         ("mail", "marie\u200b@a.example", False),
         ("mail", "ma\u0301rie@a.example", False),
-        ("uid", "marie@a.example", False),
-        ("userCertificate", "marie@a.example", False),
     ],
 )
 def test_the_address_must_really_be_there(name: str, value: str, same: bool) -> None:
     found = addresses_of(entry(**{name: [value.encode()]}), NAMES)
     assert (ADDRESS in found) is same
     assert len(answer(entry(**{name: [value.encode()]})).refused) == (0 if same else 1)
+
+
+def test_an_entry_that_shows_no_address_cannot_be_told_from_hers() -> None:
+    with pytest.raises(DirectoryTrouble, match="does not let us read whose"):
+        answer(entry(uid=[b"marie@a.example"], userCertificate=[MARIE.der]))
 
 
 def test_octets_that_are_no_text_are_no_address() -> None:
