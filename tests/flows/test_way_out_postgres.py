@@ -115,16 +115,20 @@ def test_a_frozen_machine_loses_its_mail_to_the_other_and_comes_back_without_har
         lambda: "nothing was sealed",
     )
     held = [one.process.pid, *children_of(one.process.pid)]
-    for pid in held:
-        os.kill(pid, signal.SIGSTOP)
-    begin = time.monotonic()
-    scene.sink.process.send_signal(signal.SIGCONT)
-    counts = wait_all(scene, receipts, seconds=TAKEOVER + 25)
-    took = time.monotonic() - begin
-    assert took < TAKEOVER + 25
-    assert any(e["event"] == "process_dismissed" for e in two.events()) or took < TAKEOVER
-    for pid in held:
-        os.kill(pid, signal.SIGCONT)
+    try:
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+        scene.sink.process.send_signal(signal.SIGCONT)
+        # Frozen in the middle of a transaction it is cut off after 10 s; two may be so in turn.
+        wait_all(scene, receipts, seconds=TAKEOVER + 25)
+        until(
+            lambda: any(e["event"] == "process_dismissed" for e in two.events()),
+            TAKEOVER + 25,
+            lambda: two.log.read_text()[-2000:],
+        )
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
     # Awake again, its worker finds its licence gone, and is replaced by one that has its own.
     until(
         lambda: any(e["event"] in ("process_died", "licence_lost") for e in one.events()),
