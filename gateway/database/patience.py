@@ -15,7 +15,7 @@ Again = Callable[[Exception, int], float | None]
 # Seconds before each further try. A client waits for its 250: who is not served within some
 # seconds is told 451 and comes again. A worker has handed mail to the next hop and only this
 # commit keeps it from being sent twice: it tries for as long as its licence may last.
-BRIEF = (0.1, 0.3, 0.6, 1.0)
+BRIEF = (0.3, 1.0)
 LONG = (0.1, 0.3, 0.6, *[1.0] * 60)
 _CONFLICTS = 5
 

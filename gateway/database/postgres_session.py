@@ -18,12 +18,13 @@ FLOOR = 15
 # of ours.
 _SEARCH_PATH = ", ".join((*SCHEMAS, "pg_temp"))
 
-# Longer than any transaction of ours waits for another one. When it is over, the transaction is
-# rolled back and tried again, or told to the client as 451.
-_LOCK_WAIT = "20s"
 # A machine that freezes or drops off the network while it holds the head of the log would stop
-# all the others until TCP gives up, which takes hours.
-_IDLE_IN_TRANSACTION = "30s"
+# all the others until TCP gives up, which takes hours. Between two statements of a transaction
+# ours do some milliseconds of work.
+_IDLE_IN_TRANSACTION = "10s"
+# Longer than that: whoever waits behind a frozen one goes on when it is over. Later, the
+# transaction is rolled back and tried again, or told to the client as 451.
+_LOCK_WAIT = "20s"
 
 _BEGIN = """
 SELECT current_setting('synchronous_commit'), current_setting('fsync'),

@@ -61,6 +61,45 @@ ROWS = [
     ('url = "sqlite:///data/sceau.db"', 'url = "mysql://db/sceau"',
      'database.url: "mysql://db/sceau" is not a database this version can use '
      '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"', 'url = "postgresql+psycopg://sceau:secret@db/sceau"',
+     "database.url: a password does not stand here: put it into a file, database.password_file "
+     '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"', 'url = "postgresql://sceau@127.0.0.1/sceau"',
+     "database.url: an address of PostgreSQL has the form "
+     "postgresql+psycopg://user@host:5432/database "
+     '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"', 'url = "postgresql+psycopg://127.0.0.1/sceau"',
+     "database.url: the address says no user: postgresql+psycopg://user@… "
+     '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"', 'url = "postgresql+psycopg://sceau@/sceau"',
+     "database.url: the address says no host "
+     '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"',
+     'url = "postgresql+psycopg://sceau@127.0.0.1/sceau?options=-csynchronous_commit%3Doff"',
+     "database.url: the address has an option options that cannot be used here; there are: "
+     "channel_binding, connect_timeout, gssencmode, host, krbsrvname, sslcert, sslcrl, sslkey, "
+     "sslmode, sslrootcert, target_session_attrs "
+     '(right would be: url = "sqlite:///data/sceau.db")'),
+    ('url = "sqlite:///data/sceau.db"', 'url = "postgresql+psycopg://sceau@10.1.2.9/sceau"',
+     "database.url: the server is not on this machine, and nothing makes sure that it is the one "
+     "meant (right would be: ?sslmode=verify-full&sslrootcert="
+     "/etc/sceau/anchors/database-ca.crt at its end, or unsafe_plain = true on a wire of your "
+     "own)"),
+    ('url = "sqlite:///data/sceau.db"',
+     'url = "postgresql+psycopg://sceau@/sceau?host=/run/pg&host=db2:5433&sslmode=require"',
+     "database.url: the server is not on this machine, and nothing makes sure that it is the one "
+     "meant (right would be: ?sslmode=verify-full&sslrootcert="
+     "/etc/sceau/anchors/database-ca.crt at its end, or unsafe_plain = true on a wire of your "
+     "own)"),
+    ('url = "sqlite:///data/sceau.db"',
+     'takeover = "1s"\nurl = "postgresql+psycopg://sceau@localhost/sceau"',
+     "database.takeover: a network that stutters for a moment would take mail away from a process "
+     'at work (right would be: takeover = "60s")'),
+    ('url = "sqlite:///data/sceau.db"', 'unsafe_plain = true\nurl = "sqlite:///data/sceau.db"',
+     "database.unsafe_plain: SQLite is a file; this is for PostgreSQL"),
+    ('url = "sqlite:///data/sceau.db"',
+     'unsafe_plain = true\nurl = "postgresql+psycopg://sceau@db/sceau?sslmode=verify-full"',
+     "database.unsafe_plain: unsafe_plain contradicts TLS"),
     ('url = "sqlite:///data/sceau.db"', 'url = "sqlite:///data"',
      "database.url: DIR/data is a folder, not a file "
      '(right would be: url = "sqlite:///data/sceau.db")'),

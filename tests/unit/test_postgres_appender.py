@@ -170,7 +170,7 @@ def test_a_lock_that_is_not_given_up_is_told_and_not_waited_for(
 def test_whoever_falls_silent_in_a_transaction_loses_it(postgres_database: Database) -> None:
     with postgres_database.write_beside() as conn:
         wait = sa.text("SHOW idle_in_transaction_session_timeout")
-        assert conn.execute(wait).scalar() == "30s"
+        assert conn.execute(wait).scalar() == "10s"
         assert conn.execute(sa.text("SHOW lock_timeout")).scalar() == "20s"
 
 
