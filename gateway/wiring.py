@@ -461,9 +461,12 @@ class Wiring(Installation):
         )
 
     @cached_property
-    def proofs(self) -> SenderProofs:
-        """Judges logins, certificates, and what front ends say."""
+    def proofs(self) -> SenderProofs | None:
+        """Judges logins, certificates, and what front ends say; None where there are none."""
         auth = self.config.auth
+        fronts = frozenset(relay.name for relay in self.relays if relay.xclient)
+        if self.config.listen.auth is AuthDemand.NONE and not self.config.clients and not fronts:
+            return None
         limits = Limits(auth.failures, auth.window, longest_wait=auth.longest_wait)
         logins = Logins(
             users=UsersFile(auth.users) if auth.users else None,
@@ -475,7 +478,7 @@ class Wiring(Installation):
             logins=logins,
             clients=self.clients,
             material=lambda: self.trust.current().material,
-            fronts=frozenset(relay.name for relay in self.relays if relay.xclient),
+            fronts=fronts,
             offers_auth=self.config.listen.auth is not AuthDemand.NONE
             and bool(auth.users or auth.directories),
         )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from gateway.mail import Identity
-from pki.addresses import canonical_domain
+from pki.addresses import canonical, canonical_domain
 from pki.certificate import ParsedCertificate
 from pki.errors import AddressError, CannotJudge, PkiError, Problem, problem
 from pki.path import Material
@@ -67,7 +67,7 @@ class Clients:
                 return Identity(
                     "client-certificate",
                     entry.name,
-                    cert.addresses.usable,
+                    _mails(cert),
                     frozenset(),
                     cert.sha256,
                 )
@@ -107,12 +107,9 @@ def _not_revoked(
 
 
 def _name_fits(patterns: tuple[str, ...], cert: ParsedCertificate) -> bool:
-    if not patterns or cert.san is None:
-        return False
-    hosts = _hosts(cert.san)
+    hosts, mails = _hosts(cert), _mails(cert)
     for pattern in patterns:
         if "@" in pattern:
-            mails = cert.addresses.usable if _in_san(cert) else ()
             if any(pattern in (mail, mail[mail.rfind("@") :]) for mail in mails):
                 return True
         elif pattern.startswith("*."):
@@ -123,9 +120,12 @@ def _name_fits(patterns: tuple[str, ...], cert: ParsedCertificate) -> bool:
     return False
 
 
-def _hosts(san: x509.SubjectAlternativeName) -> set[str]:
+# Names of the SAN only: no name constraint of the CA holds for what stands in a subject.
+
+
+def _hosts(cert: ParsedCertificate) -> set[str]:
     found = set()
-    for name in san.get_values_for_type(x509.DNSName):
+    for name in cert.san.get_values_for_type(x509.DNSName) if cert.san else ():
         try:
             found.add(canonical_domain(name))
         except AddressError:
@@ -133,5 +133,11 @@ def _hosts(san: x509.SubjectAlternativeName) -> set[str]:
     return found
 
 
-def _in_san(cert: ParsedCertificate) -> bool:
-    return cert.san is not None and bool(cert.san.get_values_for_type(x509.RFC822Name))
+def _mails(cert: ParsedCertificate) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for name in cert.san.get_values_for_type(x509.RFC822Name) if cert.san else ():
+        try:
+            found[canonical(name)] = None
+        except AddressError:
+            continue  # gives no right
+    return tuple(found)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import structlog
@@ -97,7 +98,8 @@ class Logins:
         self._users = users
         self._directories = tuple(directories)
         self._throttle = throttle
-        self._passwords = passwords or Passwords()
+        # Only where there is a file: the hash for nobody takes its time at each start.
+        self._passwords = passwords or (Passwords() if users is not None else None)
         self._groups = groups
         self._floor = floor.total_seconds()
         self._hashing = _Pool("argon2", threads, 64)
@@ -149,17 +151,15 @@ class Logins:
 
     def _in_file(self, attempt: _Attempt) -> _Found:
         self._not_too_often(attempt)
-        user = None
-        if self._users is not None and attempt.possible:
-            user = self._users.find(attempt.name)
-        if self._users is None:
+        if self._users is None or self._passwords is None:
             return _Found(known=False)
+        user = self._users.find(attempt.name) if attempt.possible else None
         # Also for logins that are not there: it must take as long (RFC 4954 §9 wants no oracle).
         if not self._passwords.matches(None if user is None else user.hash, attempt.password):
             return _Found(known=user is not None)
         assert user is not None
         if self._passwords.outdated(user.hash):
-            self._renew(user, attempt.password)
+            self._renew(self._users.path, user, self._passwords.hash(attempt.password))
         return _Found(True, Identity("auth-file", user.login, user.addresses))
 
     def _in_directories(self, attempt: _Attempt) -> _Found:
@@ -203,10 +203,9 @@ class Logins:
         log.info("login", method=identity.method, login=identity.name, ip=attempt.ip)
         return identity
 
-    def _renew(self, user: User, password: str) -> None:
-        assert self._users is not None
+    def _renew(self, path: Path, user: User, stronger: str) -> None:
         try:
-            if renew_hash(self._users.path, user, self._passwords.hash(password)):
+            if renew_hash(path, user, stronger):
                 log.info("login_rehashed", login=user.login)
         except (OSError, UsersFault) as error:
             # The old hash still does; whoever may write the file can have it done by `sceau user`.

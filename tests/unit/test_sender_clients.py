@@ -13,7 +13,7 @@ from pki.certificate import ParsedCertificate
 from pki.crl import Crl
 from pki.errors import PkiError
 from pki.path import Material
-from tests.pki_maker import DAY, NOW, Authority, Issued, root
+from tests.pki_maker import DAY, NOW, Authority, Issued, dn, root
 
 CA, OTHER = root("Clients CA"), root("Other CA")
 AUTH = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -75,6 +75,17 @@ def test_by_name(
         with pytest.raises(PkiError) as refused:
             clients.identify(shown.der, material(CA.crl()), NOW)
         assert refused.value.problem.code == "identity.client"
+
+
+def test_an_address_in_the_subject_is_no_name() -> None:
+    shown = CA.issue(dn("client", email="anna@a.example"), extended=AUTH,
+                     emails=("x@a.example",))  # fmt: skip
+    with pytest.raises(PkiError):
+        Clients([entry("anna", names=("anna@a.example",))]).identify(
+            shown.der, material(CA.crl()), NOW
+        )
+    pinned = Clients([entry("anna", fingerprints=frozenset({shown.sha256}))])
+    assert pinned.identify(shown.der, material(), NOW).addresses == ("x@a.example",)
 
 
 def test_by_name_a_crl_is_needed_and_a_fresh_one() -> None:

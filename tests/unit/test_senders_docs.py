@@ -11,6 +11,8 @@ import pytest
 from gateway.cli import user
 from gateway.cli.usage import SceauParser
 from gateway.config import AuthDemand, ConfigFaults, load
+from gateway.errors import SceauError
+from gateway.wiring import Wiring
 from tests.corpora import ROOT
 from tests.unit.config_files import FILES, GOOD, write_good
 
@@ -92,6 +94,25 @@ def test_what_cannot_be_meant(tmp_path: Path, old: str, new: str, says: str) -> 
 def test_without_relays_people_alone_may_send(tmp_path: Path) -> None:
     text = re.sub(r"\[\[relays\]\].*?\n\n", "", sample(), flags=re.DOTALL)
     assert load(write(tmp_path, text)).relays == ()
+
+
+def test_a_rule_for_a_group_needs_somebody_who_knows_groups(tmp_path: Path) -> None:
+    class Deaf(Wiring):
+        groups = None  # type: ignore[assignment]
+
+    class Knowing(Wiring):
+        groups = "a source"  # type: ignore[assignment]
+
+    without = load(write(tmp_path, sample()))
+    assert Knowing(without).login_groups is None  # nobody is asked for nothing
+    (tmp_path / "sceau.toml").write_text(
+        sample().replace('login = ["anna"', 'group = "G"\nlogin = ["anna"')
+    )
+    config = load(tmp_path / "sceau.toml")
+    assert config.senders[0].group == ("g",)
+    assert Knowing(config).login_groups == "a source"
+    with pytest.raises(SceauError, match="names a group, and no directory tells"):
+        _ = Deaf(config).login_groups
 
 
 def test_own_and_everything_below_are_rights(tmp_path: Path) -> None:
