@@ -115,6 +115,7 @@ def _open_sqlite(path: Path, *, checkpoint: bool) -> Database:
         f"sqlite+pysqlite:///{path}",
         module=dbapi2,
         connect_args={"timeout": 30, "check_same_thread": False},
+        hide_parameters=True,  # a fault goes into the log, and with it who writes to whom
         execution_options={"schema_translate_map": dict.fromkeys(SCHEMAS)},
     )
 
