@@ -20,7 +20,6 @@ from gateway.accepted import Accepted, Snapshot
 from gateway.config import Config, ConfigFaults, LogFormat
 from gateway.errors import SceauError
 from gateway.metrics.tally import Tally
-from gateway.notify import Notifier
 from gateway.queue.claims import free_claims
 from gateway.running import Process, Reload, Status
 from gateway.serve import Child, Plan, ReloadRefused
@@ -55,7 +54,6 @@ class Service:
     path: Path
     roles: Sequence[str] | None
     tally: Tally
-    notifier: Notifier
     on_start: Sequence[Hook] = ()
     on_reload: Sequence[Hook] = ()
     status: Status = field(default_factory=Status)

@@ -41,7 +41,7 @@ def _run(args: Namespace) -> int:
     run_folder = make_run_folder(installation.run_folder)
     installation.close()
     tally = Tally(tally_file(run_folder, "supervisor"))
-    service = Service(path, args.role, tally, notifier)
+    service = Service(path, args.role, tally)
     plan = service.first_plan()
 
     def tell() -> None:
