@@ -21,7 +21,6 @@ from gateway.config import Config, ConfigFaults, LogFormat
 from gateway.errors import SceauError
 from gateway.metrics.tally import Tally
 from gateway.node import node_name
-from gateway.notify import Notifier
 from gateway.queue.claims import free_claims
 from gateway.queue.processes import INDEX
 from gateway.queue.takeover import take_over
@@ -58,7 +57,6 @@ class Service:
     path: Path
     roles: Sequence[str] | None
     tally: Tally
-    notifier: Notifier
     on_start: Sequence[Hook] = ()
     on_reload: Sequence[Hook] = ()
     status: Status = field(default_factory=Status)
@@ -145,13 +143,20 @@ class Service:
                 before, self.wiring = self.wiring, before
                 self.status.digest, self.status.accepted_at = digest, accepted_at
                 self._log_as_configured()
-                for hook in self.on_reload:
-                    hook(self.wiring)
+                self._record_again()
             before.close()
         number = self.status.reload.number + 1
         now = clock.rfc3339(clock.now())
         self.status.reload = Reload(number, now, not faults, list(faults))
         self._tell_listening(plan)
+
+    def _record_again(self) -> None:
+        """What was in force is so again, and somebody may want to write that down."""
+        try:
+            for hook in self.on_reload:
+                hook(self.wiring)
+        except Exception:
+            log.exception("reload_fault")
 
     def changed(self, children: Sequence[Child], dead: Sequence[Child]) -> None:
         """Processes came, went or changed."""

@@ -39,16 +39,16 @@ def _run(args: Namespace) -> int:
     path = config_path(args, os.environ).resolve()
     log = structlog.get_logger()
     notifier = Notifier(os.environ)
-    run_folder = make_run_folder(Installation(load(path)).run_folder)
+    installation = Installation(load(path))
+    run_folder = make_run_folder(installation.run_folder)
+    installation.close()
     tally = Tally(tally_file(run_folder, "supervisor"))
     by = operator()
 
     def record_policy(wiring: Wiring) -> None:
         wiring.record_policy(by)
 
-    service = Service(
-        path, args.role, tally, notifier, on_start=(record_policy,), on_reload=(record_policy,)
-    )
+    service = Service(path, args.role, tally, on_start=(record_policy,), on_reload=(record_policy,))
     plan = service.first_plan()
 
     def tell() -> None:
