@@ -62,10 +62,14 @@ class Chain:
     behind: Postfix
     folder: Path
 
-    def submit(self, content: bytes, *to: str) -> None:
-        """As a mail program does: into the Postfix in front."""
+    def submit(
+        self, content: bytes, *to: str, asking: tuple[str, ...] = (), of_each: tuple[str, ...] = ()
+    ) -> None:
+        """As a mail program does: into the Postfix in front. asking: parameters of MAIL, of_each:
+        of RCPT."""
         with smtplib.SMTP("127.0.0.1", self.front.port, timeout=10) as client:
-            client.sendmail(JEANNE, list(to), content, mail_options=["BODY=8BITMIME"])
+            options = ["BODY=8BITMIME", *asking]
+            client.sendmail(JEANNE, list(to), content, options, list(of_each))
 
     def received(self, to: str, count: int = 1) -> list[Path]:
         """The files of mails in the last mailbox that were for `to`, once there are so many."""
@@ -180,3 +184,28 @@ def test_refused_mail_comes_back_with_our_words(chain: Chain) -> None:
     assert seal is not None
     assert chain.scene.opened(file, None).signer == seal.der
     assert not [mail for mail in chain.behind.inbox() if b"X-Original-To: x@" in mail]
+
+
+def test_what_the_sender_asks_goes_through_and_the_last_server_answers(chain: Chain) -> None:
+    """DSN (RFC 3461) from Postfix to Postfix through us: neither front nor gateway reports."""
+    before = len(chain.received(JEANNE, 0))
+    chain.submit(
+        mail("Accusé de réception, s'il vous plaît.", to=BASTIEN),
+        BASTIEN,
+        asking=("RET=FULL", "ENVID=dossier+2012"),
+        of_each=("NOTIFY=SUCCESS,FAILURE", f"ORCPT=rfc822;{BASTIEN.upper()}"),
+    )
+
+    reports = [file.read_bytes() for file in chain.received(JEANNE, before + 1)[before:]]
+
+    assert len(reports) == 1
+    (report,) = reports
+    assert b"\r\nReporting-MTA: dns; postfix.example.org\r\n" in report
+    assert b"\r\nOriginal-Envelope-Id: dossier 12\r\n" in report
+    assert f"\r\nOriginal-Recipient: rfc822;{BASTIEN.upper()}\r\n".encode() in report
+    assert b"\r\nAction: delivered\r\n" in report
+    (line, *_) = chain.scene.json("queue", "list", "--state", "delivered", "--recipient", BASTIEN)[
+        -1:
+    ]
+    history = chain.scene.history(str(line["id"]))
+    assert [entry["kind"] for entry in history] == ["accepted", "sealed", "delivered"]

@@ -19,11 +19,13 @@ from archive.working import WorkingUnwrapper
 from gateway import clock
 from gateway.clock import from_micros, to_micros
 from gateway.database import Database
+from gateway.deliver import send
 from gateway.held import HeldMail
 from gateway.mail import Peer, RcptOptions, Submission
 from gateway.outbound import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue import acts, store
+from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.models import recipients
 from gateway.queue.states import State
 from gateway.signers import Signers
@@ -331,6 +333,24 @@ def test_the_next_hop_is_told_what_was_asked(office: Office) -> None:
     assert wishes.of_recipient(BOB) == " NOTIFY=SUCCESS ORCPT=rfc822;b@x"
 
 
+@pytest.mark.parametrize("ret", ["FULL", "HDRS", ""])
+@pytest.mark.parametrize(("treatment", "said_of_it"), [("encrypted", "HDRS"), ("signed", None)])
+def test_of_an_encrypted_mail_only_the_header_shall_come_back(
+    ret: str, treatment: str, said_of_it: str | None
+) -> None:
+    """Whoever opens it behind the next hop would send back the plaintext."""
+    recipient = Recipient(0, BOB, State.QUEUED, "g", 1, 0, 0, "", "", due=True)
+    parameters = {"RET": ret} if ret else {}
+    job = Job(
+        "a", "o", "mail", ANNA, ANNA, parameters, "", 0, 0, suspect=False, recipients=[recipient]
+    )
+    group = SealedGroup("g", "a", treatment, "border", "", 1, b"x")
+    hop: Any = Hop(TAKES, [])
+    asyncio.run(send(hop, ROUTES, job, {"g": group}))
+    ((_, _, _, wishes),) = hop.got
+    assert wishes.ret == (ret if said_of_it is None else said_of_it)
+
+
 def test_what_was_asked_stands_in_the_archive(office: Office) -> None:
     asked = RcptOptions("SUCCESS", "rfc822;b@x")
     first = office.accept(BOB, options=asked, parameters={"RET": "FULL", "ENVID": "x"})
@@ -391,7 +411,6 @@ def test_held_mail_is_not_told_where_the_rule_says_so(office: Office) -> None:
 )
 def test_the_rule_is_read_from_the_decision(decision: str, told: bool) -> None:
     from gateway.notices import tells_held
-    from gateway.queue.jobs import Recipient
 
     recipient = Recipient(0, BOB, State.HELD, None, 1, None, 0, "", decision, due=True)
     assert tells_held(recipient) is told
