@@ -53,8 +53,9 @@ def each_key(conn: sa.Connection, wanted: Wanted, *, org: str = "") -> Iterator[
     conditions = [table.org == org, *_conditions(wanted)]
     address, row_id = "", 0
     while True:
-        behind = sa.or_(
-            table.address > address, sa.and_(table.address == address, table.id > row_id)
+        # The first part says nothing new; it lets the index begin where the last piece ended.
+        behind = sa.and_(
+            table.address >= address, sa.or_(table.address > address, table.id > row_id)
         )
         rows = conn.execute(
             sa.select(table.id, *SHOWN)
@@ -144,27 +145,22 @@ def without_usable_key(
     How many, and the first of them.
     """
     one, key = consents.c, person_keys.c
-    other = consents.alias()
     usable = (
-        sa.select(key.id)
+        sa.select(key.address)
         .join(
-            other,
+            consents,
             sa.and_(
-                other.c.org == key.org,
-                other.c.address == key.address,
-                other.c.certificate_sha256 == key.certificate_sha256,
-                other.c.withdrawn_at.is_(None),
+                one.org == key.org,
+                one.address == key.address,
+                one.certificate_sha256 == key.certificate_sha256,
+                one.withdrawn_at.is_(None),
             ),
         )
-        .where(key.org == one.org, key.address == one.address, key.not_after >= moment)
-        .exists()
+        .where(key.org == org, key.not_after >= moment)
     )
-    lacking = (
-        sa.select(one.address)
-        .where(one.org == org, one.withdrawn_at.is_(None), ~usable)
-        .distinct()
-        .subquery()
-    )
+    agreed = sa.select(one.address).where(one.org == org, one.withdrawn_at.is_(None))
+    # As sets: a look-up for each row would follow whichever index the database thinks of.
+    lacking = sa.except_(agreed, usable).subquery()
     number = conn.execute(sa.select(sa.func.count()).select_from(lacking)).scalar_one()
     rows = conn.execute(sa.select(lacking.c.address).order_by(lacking.c.address).limit(limit))
     return number, [str(row.address) for row in rows]

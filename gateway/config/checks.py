@@ -150,6 +150,15 @@ def _anchors(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.anchors", "name", [each.name for each in config.pki.anchors])
 
 
+def _keks(config: Config) -> Iterator[Finding]:
+    if config.pki.former_key_encryption_key == config.pki.key_encryption_key:
+        yield _wrong(
+            ("pki", "former_key_encryption_key"),
+            "this is the key in force; the former one is the one before it",
+            'former_key_encryption_key = "keys/kek-2025"',
+        )
+
+
 def _directories(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.directories", "name", [each.name for each in config.pki.directories])
     for number, directory in enumerate(config.pki.directories):
@@ -336,6 +345,7 @@ _SUBJECTS: tuple[Check, ...] = (
     _archive,
     check_blobs,
     _anchors,
+    _keks,
     _directories,
     _crls,
     _fetched,

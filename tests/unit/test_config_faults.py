@@ -162,6 +162,23 @@ ROWS = [
     ('key_encryption_key = "keys/kek"', f'key_encryption_key = "{"k" * 300}"',
      f'pki.key_encryption_key: "{"k" * 60}…" cannot be read: File name too long '
      '(right would be: key_encryption_key = "keys/kek")'),
+    ('intermediates = ["anchors"]', 'former_key_encryption_key = "keys/kek"',
+     "pki.former_key_encryption_key: this is the key in force; the former one is the one before "
+     'it (right would be: former_key_encryption_key = "keys/kek-2025")'),
+    ('intermediates = ["anchors"]',
+     'former_key_encryption_key = {module = "keys/kek", token = "t", key = 7, pin_file = "a.pub"}',
+     "pki.former_key_encryption_key.key: 7 is not a text; write it in quotes "
+     '(right would be: key = "sceau-kek-2026")'),
+    ('intermediates = ["anchors"]',
+     'former_key_encryption_key = {module = "keys/gone", token = "t", key = "k", '
+     'pin_file = "a.pub"}',
+     "pki.former_key_encryption_key.module: there is no file DIR/keys/gone"),
+    ('key_encryption_key = "keys/kek"', "key_encryption_key = 32",
+     "pki.key_encryption_key: 32 is not a text; write it in quotes "
+     '(right would be: key_encryption_key = "keys/kek")'),
+    ('intermediates = ["anchors"]', "person_keys_kept = -1",
+     "pki.person_keys_kept: -1 is not between 0 and 1000000 "
+     "(right would be: person_keys_kept = 1000)"),
     ('intermediates = ["anchors"]', 'intermediates = ["ancors"]',
      "pki.intermediates: there is no file or folder DIR/ancors"),
     ('sha256 = "' + ":".join(["5F"] * 32) + '"', 'sha256 = "5F:5F"',
