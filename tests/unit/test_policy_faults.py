@@ -53,10 +53,12 @@ ROWS = [
     (rules("a: " + REQUIRED + '; subject_marks = "x"'),
      "4 policy.rules[1].subject_marks: there is no such key; did you mean subject_mark?"),
     ('[policy]\nlists = 3\n', "2 policy.lists: this must be a table, written [policy.lists]"),
-    ('[policy.lists]\npress = ["news.example"]\n\n' + rules('a: recipient = "list:press"; ' + NEVER),
+    ('[policy.lists]\npress = ["news.example"]\n\n'
+     + rules('a: recipient = "list:press"; ' + NEVER),
      '2 policy.lists.press: "news.example" is not a pattern: "a@b.example", "@b.example", '
      '"*.b.example" or "*"'),
-    ('[policy.lists]\npress = "nowhere.txt"\n', "2 policy.lists.press: there is no file DIR/nowhere.txt"),
+    ('[policy.lists]\npress = "nowhere.txt"\n',
+     "2 policy.lists.press: there is no file DIR/nowhere.txt"),
     ('[policy.lists]\npress = "list.txt"\n',
      '2 policy.lists.press: DIR/list.txt:3: "news.example" is not a pattern: "a@b.example", '
      '"@b.example", "*.b.example" or "*"\n'
@@ -197,8 +199,8 @@ def faults_of(text: str, folder: Path) -> list[str]:
     try:
         load_policy(file, base)
     except ConfigFaults as error:
-        return [str(fault).removeprefix(f"{file}:").replace(str(folder), "DIR").replace(": ", " ", 1)
-                for fault in error.faults]  # fmt: skip
+        told = [str(fault).removeprefix(f"{file}:") for fault in error.faults]
+        return [one.replace(str(folder), "DIR").replace(": ", " ", 1) for one in told]
     return []
 
 
