@@ -28,7 +28,9 @@ def lines_of(text: str) -> dict[KeyPath, int]:
             if header[1] == "[[":
                 lists[current] = lists.get(current, -1) + 1
                 current = (*current, lists[current])
-            found.setdefault(current, number)
+            # [[policy.domain."b.example".rules]] begins policy.domain."b.example", too.
+            for length in range(1, len(current) + 1):
+                found.setdefault(current[:length], number)
         elif key := _KEY.match(line):
             found.setdefault((*current, *_names(key[1])), number)
     return found
