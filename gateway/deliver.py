@@ -77,7 +77,7 @@ def _wishes(job: Job, group: SealedGroup, members: Sequence[Recipient]) -> Wishe
 
     Of an encrypted mail only the header shall come back, whatever was asked: behind the next hop
     another gateway may open it, and RET=FULL would have the plaintext sent back in a notice
-    (docs/decisions/0009).
+    (docs/decisions/0014).
     """
     if not job.sender:
         # RFC 3461 §6.1: of a notice nobody reports anything.

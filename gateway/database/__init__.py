@@ -1,6 +1,6 @@
 """The database: one place that opens it and that knows what SQLite and PostgreSQL call things.
 
-All other SQL of the product runs on both. Why two: docs/decisions/0001 and 0009.
+All other SQL of the product runs on both. Why two: docs/decisions/0001 and 0010.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PostgreSQL: the database that several machines share (docs/decisions/0009)."""
+"""PostgreSQL: the database that several machines share (docs/decisions/0010)."""
 
 from __future__ import annotations
 
