@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -349,6 +350,7 @@ class Wiring(Installation):
             origin=self.config.archive.origin,
             notices=self.notices,
             unwrapper=self.unwrapper,
+            steady=SteadyClock.for_expiry(self.config.queue.held_expire or timedelta()),
         )
 
     def worker(self, name: str) -> Worker:
