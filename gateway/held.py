@@ -26,6 +26,7 @@ from gateway.queue.jobs import Job, problem_from_json, problem_to_json
 from gateway.queue.states import State
 from gateway.smtp.notify import wants
 from gateway.statuses import status_for
+from gateway.steady import SteadyClock
 from pki.errors import Problem
 
 log = structlog.get_logger()
@@ -38,19 +39,23 @@ _WARNING = {"about": "held-mail"}
 
 @dataclass(slots=True)
 class HeldMail:
-    """`once` does what is due. Each message is a transaction of its own."""
+    """`once` does what is due. Each message is a transaction of its own.
+
+    steady: a clock that has just jumped ends nothing.
+    """
 
     database: Database
     origin: str
     notices: Notices
     unwrapper: Unwrapper
+    steady: SteadyClock = field(default_factory=SteadyClock)
     _warned: datetime | None = field(default=None, init=False)
 
     def once(self, moment: datetime) -> None:
         """Tell, warn, give up."""
         self.tell(moment)
         expire = self.notices.held_expire
-        if expire is not None:
+        if self.steady.believed(moment) and expire is not None:
             self.warn(moment, expire)
             self.give_up(moment, expire)
 
@@ -97,7 +102,7 @@ class HeldMail:
 
     def warn(self, moment: datetime, expire: timedelta) -> None:
         """Name to the postmaster, once a day, what will soon be given up."""
-        if self._warned is not None and moment - self._warned < _EVERY:
+        if self._warned is not None and abs(moment - self._warned) < _EVERY:
             return
         lead = min(_LEAD, expire / 2)
         with self.database.read() as conn:
@@ -106,7 +111,7 @@ class HeldMail:
                 return
             last = held.last_warning(conn, _WARNING)
         self._warned = moment if last is None else from_micros(last)
-        if last is not None and moment - self._warned < _EVERY:
+        if last is not None and abs(moment - self._warned) < _EVERY:
             return
         self._warned = moment
         notices = self.notices

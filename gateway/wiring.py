@@ -569,6 +569,7 @@ class Wiring(Installation):
             origin=self.config.archive.origin,
             notices=self.notices,
             unwrapper=self.unwrapper,
+            steady=SteadyClock.for_expiry(self.config.queue.held_expire or timedelta()),
         )
 
     def worker(self, name: str) -> Worker:

@@ -20,7 +20,7 @@ from gateway.demo.judge import Case, judge, write_trust
 from gateway.demo.mails import samples
 from gateway.demo.postgres import Postgres
 from gateway.demo.run import SENDER, archive_id_of
-from gateway.demo.sink import read_ledger
+from gateway.demo.sink import Rules, read_ledger, write_rules
 from gateway.demo.stage import Stage, stage
 from gateway.failpoints import POINTS
 from gateway.queue.states import State
@@ -165,3 +165,34 @@ def _send_until_taken(wanted: list[Letter], port: int) -> list:
             time.sleep(0.1)
     assert not wanted, "no 250 within 10 s after the kill"
     return taken
+
+
+def test_a_kill_between_a_failure_and_its_notice_tells_the_sender_once(
+    scene: tuple[Stage, House], tmp_path: Path
+) -> None:
+    made, house = scene
+    token = tmp_path / "token"
+    token.touch()
+    gone = "bastien.faure@justice.example"
+    write_rules(made.sink.folder, Rules(rcpt={gone: "550 5.1.1 gone"}))
+    house.start(environment={"SCEAU_FAILPOINT": f"notice.written={token}"})
+    try:
+        (mail, *_) = samples()
+        (receipt,) = send(
+            [Letter("gone", SENDER, (gone,), mail.content)], house.listen_port, connections=1
+        )
+        assert receipt.code == 250
+        assert house.wait_settled(seconds=30), house.json("queue", "list")
+    finally:
+        assert house.stop() == 0
+        write_rules(made.sink.folder, Rules())
+    assert not token.exists(), "the point was never passed: the test has tested nothing"
+    wanted = f"X-Sceau-Archive-Id: {receipt.archive_id}\r\n".encode()
+    notices = [
+        delivery.rcpt_to
+        for delivery in read_ledger(made.sink.folder)
+        if not delivery.mail_from and wanted in (made.sink.folder / delivery.file).read_bytes()
+    ]
+    assert notices == [(SENDER,)]
+    (report,) = house.json("archive", "verify")
+    assert report["status"] == "valid"

@@ -100,7 +100,8 @@ def test_bounced_mail_is_told_to_the_sender(ministry: Scene) -> None:
     assert delivery.rcpt_to == (JEANNE,)
     assert b"Rien ne va" not in notice
     assert b"Action: failed" in notice
-    failed = ministry.history(archive_id)[-1]
+    failed, notified = ministry.history(archive_id)[-2:]
+    assert (notified["kind"], notified["fields"]["event"]) == ("notified", "failed")
     assert (failed["kind"], failed["fields"]["by"]) == ("failed", getpass.getuser())
     assert "partie" in failed["fields"]["reason"]
     _, err = _text(ministry, "queue", "release", archive_id, code=1)

@@ -501,6 +501,20 @@ def test_held_mail_ends_after_its_time_and_the_postmaster_hears_of_it_before(
     assert kinds == ["accepted", "held", "notified", "failed", "notified"]
 
 
+def test_a_clock_that_jumps_ends_no_held_mail(office: Office) -> None:
+    archive_id = office.accept(SECRET)
+    office.work()
+    ticks = [0.0]
+    held = office.held_mail()
+    held.steady = SteadyClock(timedelta(minutes=15), lambda: ticks[0])
+    held.once(office.now)
+    for later, state in ((0, State.HELD), (14, State.HELD), (1, State.FAILED)):
+        office.now += timedelta(minutes=later) if later else timedelta(days=40)
+        ticks[0] += 60 * later
+        held.once(office.now)
+        assert office.state(archive_id) == [state]
+
+
 def test_held_mail_may_be_kept_for_ever(office: Office) -> None:
     archive_id = office.accept(SECRET)
     office.work()
