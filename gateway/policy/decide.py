@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from gateway.policy.canonical import canonical_text, fingerprint
 from gateway.policy.conditions import RecipientGroup, SenderGroup, fields_of
@@ -13,6 +14,9 @@ from gateway.policy.mails import Mail
 from gateway.policy.outcomes import Action, Crypto, Encryption, Sign, Tls, WithoutCertificate
 from gateway.policy.rules import DEFAULT_RULE, Levels, Partner, Rule
 from pki.errors import Problem
+
+# Decisions that are kept, where sender and recipient alone decide.
+_REMEMBERED = 16_384
 
 
 class Level(Enum):
@@ -102,6 +106,7 @@ class Policy:
         self.asks_groups = any(_group_conditions(rule) for _, _, rule in every)
         # Without conditions on the mail itself, sender and recipient alone decide.
         self.asks_mail = any(rule.conditions for _, _, rule in every)
+        self._plain = lru_cache(maxsize=_REMEMBERED)(self._decide_plain)
         self._copies = any(rule.copy for _, _, rule in every)
 
     def every_rule(self) -> Iterator[tuple[Level, str, Rule]]:
@@ -118,6 +123,15 @@ class Policy:
         recipient: the envelope's, canonical (`pki.addresses.canonical`).
         trace: where each rule that was looked at is written down, in order.
         """
+        if trace is None and not self.asks_mail:
+            # Sender and recipient alone decide: the same pair has the same decision for ever.
+            return self._plain(mail.author, recipient)
+        return self._decide(mail, recipient, trace)
+
+    def _decide_plain(self, author: str | None, recipient: str) -> Verdict:
+        return self._decide(Mail(author), recipient, None)
+
+    def _decide(self, mail: Mail, recipient: str, trace: list[Step] | None) -> Verdict:
         matched: list[Rule] = []
         for level, rules in self._asked(mail.author):
             found = self._first(level, rules, mail, recipient, trace)

@@ -12,7 +12,16 @@ import pytest
 
 from gateway.policylog import policy_log_id
 from tests.flows.explained import explained_otherwise
-from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, Scene, mail, until
+from tests.flows.way_out_scene import (
+    AMELIE,
+    BASTIEN,
+    HUGO,
+    JEANNE,
+    NOBODY,
+    Scene,
+    mail,
+    until,
+)
 
 pytestmark = pytest.mark.flow
 
@@ -143,6 +152,21 @@ def test_other_rules_are_tried_on_mail_of_the_past(ministry: Scene, tmp_path: Pa
     done = ministry.sceau("policy", "try", str(new), "--last", "2")
     assert b"policy.unknown-header" not in done.stdout
     assert marked.encode() in done.stdout
+
+
+def test_explain_finds_the_certificate_as_the_gateway_would(ministry: Scene) -> None:
+    found, none = ministry.json(
+        "policy", "explain", "--find", "--from", JEANNE, "--to", BASTIEN, "--to", NOBODY
+    )
+    assert (found["rule"], found["certificate"]["status"]) == ("partners", "found")
+    der = ministry.credential(BASTIEN).der
+    assert found["certificate"]["sha256"] == hashlib.sha256(der).hexdigest()
+    assert (none["rule"], none["certificate"]["status"]) == ("signed-is-enough", "none")
+    done = ministry.sceau(
+        "policy", "explain", "--find", "--from", JEANNE, "--to", BASTIEN, "--to", NOBODY
+    )
+    assert b"It would be encrypted: aes-256-cbc, ecdh." in done.stdout
+    assert b"It would leave in clear text, signed." in done.stdout
 
 
 def test_explain_says_of_every_mail_so_far_what_was_done(ministry: Scene, tmp_path: Path) -> None:
