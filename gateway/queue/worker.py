@@ -144,7 +144,7 @@ class Worker:
         if wanted := self.outbound.addresses_to_find(jobs):
             look_up = partial(self.finder.find_all, wanted, moment=moment)
             findings = await loop.run_in_executor(looking, look_up)
-        fetched: Mapping[str, Fetched] = {}
+        fetched: dict[str, Fetched] = {}
         if self.blobs is not None:
             least = self.blobs.above - _SEAL
             large = [job for job in _to_open(jobs) if job.size > least]
@@ -197,22 +197,20 @@ class Worker:
         jobs: Sequence[Job],
         findings: Mapping[str, Finding],
         moment: datetime,
-        fetched: Mapping[str, Fetched],
+        fetched: dict[str, Fetched],
     ) -> list[Work]:
-        contents: Mapping[str, Fetched] = {
+        contents: dict[str, Fetched] = {
             **self._load([job for job in _to_open(jobs) if job.archive_id not in fetched]),
             **fetched,
         }
+        fetched.clear()  # each ciphertext goes as soon as it is opened: they may be large
         works = []
         for job in jobs:
             before = [replace(recipient) for recipient in job.recipients]
             try:
                 raw = b""
                 if any(r.group_id is None for r in job.due):
-                    content = contents[job.archive_id]
-                    if not isinstance(content, Sealed):
-                        raise content
-                    raw = open_content(filled(content, self.blobs), self.unwrapper)
+                    raw = self._opened(contents.pop(job.archive_id))
                 works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except (BlobTrouble, Damaged) as error:
                 job.recipients = before
@@ -243,9 +241,13 @@ class Worker:
                 found[archive_id] = error
         return found
 
+    def _opened(self, content: Fetched) -> bytes:
+        if not isinstance(content, Sealed):
+            raise content
+        return open_content(filled(content, self.blobs), self.unwrapper)
+
     def _content(self, job: Job) -> bytes:
-        sealed = filled(self._load([job])[job.archive_id], self.blobs)
-        return open_content(sealed, self.unwrapper)
+        return self._opened(self._load([job])[job.archive_id])
 
     # -- commits -------------------------------------------------------------------------------
 
