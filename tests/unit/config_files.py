@@ -49,6 +49,9 @@ base = "dc=justice,dc=example"
 domains = ["justice.example"]
 ca = "anchors/root.crt"
 
+[pki.directories.groups]
+base = "ou=groups,dc=justice,dc=example"
+
 [[pki.crls]]
 url = "http://crl.justice.example/issuing.crl"
 

@@ -52,7 +52,7 @@ def test_a_copy_is_stored_delivered_and_stands_in_the_log(house: House) -> None:
     found = lines(house, mail)
     assert {line.state for line in found.values()} == {State.DELIVERED}
     assert found[CARL].decision["copied-by"] == "watched"
-    with house.database.read() as conn:
+    with house.database.write() as conn:
         kinds = [record.entry.kind for record in history(conn, mail)]
         stored = store.take(conn, mail)
     assert kinds.count("copied") == 1
@@ -108,7 +108,7 @@ def test_mail_released_from_a_rule_is_not_held_by_it_again(house: House) -> None
 
     asyncio.run(house.work_until(BOB))
     assert house.line(mail).state is State.DELIVERED
-    with house.database.read() as conn:
+    with house.database.write() as conn:
         assert store.take(conn, mail).recipients[0].released == "look"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,9 +99,6 @@ def test_without_relays_people_alone_may_send(tmp_path: Path) -> None:
 
 
 def test_a_rule_for_a_group_needs_somebody_who_knows_groups(tmp_path: Path) -> None:
-    class Deaf(Wiring):
-        groups = None  # type: ignore[assignment]
-
     class Knowing(Wiring):
         groups = "a source"  # type: ignore[assignment]
 
@@ -110,9 +109,11 @@ def test_a_rule_for_a_group_needs_somebody_who_knows_groups(tmp_path: Path) -> N
     )
     config = load(tmp_path / "sceau.toml")
     assert config.senders[0].group == ("g",)
-    assert Knowing(config).login_groups == "a source"
     with pytest.raises(SceauError, match="names a group, and no directory tells"):
-        _ = Deaf(config).login_groups
+        _ = Knowing(config).login_groups
+    groups = SimpleNamespace(groups=SimpleNamespace(base="ou=groups"))
+    told = replace(config, pki=replace(config.pki, directories=(groups,)))
+    assert Knowing(told).login_groups == "a source"
 
 
 def test_own_and_everything_below_are_rights(tmp_path: Path) -> None:
