@@ -49,9 +49,6 @@ base = "dc=justice,dc=example"
 domains = ["justice.example"]
 ca = "anchors/root.crt"
 
-[pki.directories.groups]
-base = "ou=groups,dc=justice,dc=example"
-
 [[pki.crls]]
 url = "http://crl.justice.example/issuing.crl"
 

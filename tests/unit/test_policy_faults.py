@@ -190,8 +190,15 @@ GOODS = [
 ]  # fmt: skip
 
 
+GROUPED = GOOD.replace(
+    "[[pki.crls]]",
+    '[pki.directories.groups]\nbase = "ou=groups,dc=justice,dc=example"\n\n[[pki.crls]]',
+    1,
+)
+
+
 def faults_of(text: str, folder: Path) -> list[str]:
-    base = load(write_good(folder))
+    base = load(write_good(folder, GROUPED))
     (folder / "list.txt").write_text("@a.example\n# comment\nnews.example # x\n\n@A.example\n")
     (folder / "empty.txt").write_text("# nobody\n\n")
     file = folder / "policy.toml"
@@ -217,7 +224,7 @@ def test_nothing_is_said_against_rules_that_do_something(text: str, tmp_path: Pa
 
 
 def test_the_same_faults_are_found_in_a_whole_configuration(tmp_path: Path) -> None:
-    wrong = GOOD.replace('route = "justice"', 'sender_group = "x"\nlarger_than = "50 MB"')
+    wrong = GROUPED.replace('route = "justice"', 'sender_group = "x"\nlarger_than = "50 MB"')
     file = write_good(tmp_path, wrong)
     with pytest.raises(ConfigFaults) as caught:
         load(file)

@@ -106,7 +106,7 @@ def test_mail_released_from_a_rule_is_not_held_by_it_again(house: House) -> None
         acts.release(conn, job, by="anna", reason="", now=clock.now(), expire=timedelta(days=1))
     house.worker.deliverer = house.sink
 
-    asyncio.run(house.work_until(BOB))
+    asyncio.run(house.work_until(BOB, "anna@interieur.example"))  # who was told that it is held
     assert house.line(mail).state is State.DELIVERED
     with house.database.write() as conn:
         assert store.take(conn, mail).recipients[0].released == "look"
