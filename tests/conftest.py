@@ -26,6 +26,11 @@ BOTH = ("sqlite", "postgresql")
 _number = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgresql`: the gateways of the flows have their databases there."""
+    parser.addoption("--database", choices=BOTH, default="sqlite", help="of the flows' gateways")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of our own."""
@@ -40,6 +45,15 @@ def postgres() -> Iterator[Postgres]:
         server.stop(signal.SIGQUIT)  # nobody wants the data any more
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def flows_on(request: pytest.FixtureRequest) -> Postgres | None:
+    """Where the gateways of the flows have their databases; None: SQLite."""
+    if request.config.getoption("--database") == "sqlite":
+        return None
+    server: Postgres = request.getfixturevalue("postgres")
+    return server
 
 
 @pytest.fixture(scope="session")

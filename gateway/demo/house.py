@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -58,7 +59,7 @@ class House:
     listen_port: int = field(default_factory=free_port)
     environment: Mapping[str, str] = field(default_factory=dict)
     postgres: Postgres | None = None
-    database: str = "sceau"
+    database: str = field(default_factory=lambda: f"sceau_{secrets.token_hex(4)}")
     takeover: str = "60s"
     process: subprocess.Popen[bytes] | None = None
 

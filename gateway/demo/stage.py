@@ -79,7 +79,6 @@ class Stage:
             "ldap_url": self.directory.ldaps_url,
             "sink_port": self.sink.port,
             "postgres": self.postgres,
-            "database": name,
             **options,
         }
         return House(self.folder / name, self.world, **settings)  # type: ignore[arg-type]

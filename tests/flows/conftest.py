@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.demo.pki import Keys
+from gateway.demo.postgres import Postgres
 from gateway.demo.stage import stage
 from tests.flows.explained import explained_otherwise
 from tests.flows.senders_scene import senders as senders
@@ -80,9 +81,11 @@ def keys() -> Keys:
 
 
 @pytest.fixture(scope="session")
-def ministry(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scene]:
+def ministry(
+    tmp_path_factory: pytest.TempPathFactory, keys: Keys, flows_on: Postgres | None
+) -> Iterator[Scene]:
     """A gateway with rules of every kind. Whoever uses it leaves it running and its world whole."""
-    with stage(tmp_path_factory.mktemp("ministry"), keys=keys) as made:
+    with stage(tmp_path_factory.mktemp("ministry"), keys=keys, postgres=flows_on) as made:
         house = made.house(
             rules=RULES, partner_domains=("justice.example", "interieur.example")
         ).make()

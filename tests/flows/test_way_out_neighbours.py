@@ -20,6 +20,7 @@ from gateway.demo.crlserver import CrlServer
 from gateway.demo.directory import Directory
 from gateway.demo.judge import expected_entity
 from gateway.demo.pki import Keys
+from gateway.demo.postgres import Postgres
 from gateway.demo.sink import Rules, write_rules
 from gateway.demo.stage import SinkProcess, stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, Scene, mail
@@ -46,9 +47,14 @@ class TwoDirectories(Scene):
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[TwoDirectories]:
+def scene(
+    tmp_path_factory: pytest.TempPathFactory, keys: Keys, flows_on: Postgres | None
+) -> Iterator[TwoDirectories]:
     folder = tmp_path_factory.mktemp("neighbours")
-    with stage(folder, keys=keys) as made, Directory(made.world, folder / "slapd-2") as second:
+    with (
+        stage(folder, keys=keys, postgres=flows_on) as made,
+        Directory(made.world, folder / "slapd-2") as second,
+    ):
         house = made.house(rules=RULES, retry='["1s"]', workers=1).make()
         house.config.write_text(
             house.config.read_text()

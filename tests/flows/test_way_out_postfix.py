@@ -12,6 +12,7 @@ import pytest
 
 from gateway.demo.judge import expected_entity
 from gateway.demo.pki import Keys
+from gateway.demo.postgres import Postgres
 from gateway.demo.process import free_port
 from gateway.demo.stage import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
@@ -89,9 +90,11 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Chain]:
+def chain(
+    tmp_path_factory: pytest.TempPathFactory, keys: Keys, flows_on: Postgres | None
+) -> Iterator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
-    with stage(folder / "stage", keys=keys) as made:
+    with stage(folder / "stage", keys=keys, postgres=flows_on) as made:
         server = made.world.tls_server
         behind = Postfix(
             main={

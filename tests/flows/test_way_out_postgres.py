@@ -232,7 +232,7 @@ def test_a_second_init_on_the_same_database_is_refused(scene: Stage, postgres: P
     house = scene.house("first").make(persons=False)
     other = House(scene.folder / "second", scene.world, ldap_url="", sink_port=1, postgres=postgres)
     done = other.run(
-        "init", str(other.folder), "--database", postgres.url("first"),
+        "init", str(other.folder), "--database", postgres.url(house.database),
         "--password-file", str(postgres.password_file), config=False, check=False,
     )  # fmt: skip
     assert done.returncode == 2

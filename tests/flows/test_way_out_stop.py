@@ -12,6 +12,7 @@ import pytest
 from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.judge import Case, judge, write_trust
 from gateway.demo.pki import Keys
+from gateway.demo.postgres import Postgres
 from gateway.demo.run import archive_id_of
 from gateway.demo.sink import read_ledger
 from gateway.demo.stage import stage
@@ -22,8 +23,10 @@ pytestmark = pytest.mark.flow
 MAILS = 1000  # more than there is time for: the stop shall fall into the middle
 
 
-def test_a_stop_under_load_loses_and_doubles_nothing(tmp_path: Path, keys: Keys) -> None:
-    with stage(tmp_path, keys=keys) as made:
+def test_a_stop_under_load_loses_and_doubles_nothing(
+    tmp_path: Path, keys: Keys, flows_on: Postgres | None
+) -> None:
+    with stage(tmp_path, keys=keys, postgres=flows_on) as made:
         house = made.house(retry='["1s"]').make(persons=False)
         house.start()
         scene = Scene(made, house)
