@@ -26,9 +26,9 @@ def listen(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     settings = wiring.listen_settings
     facts = {"address": settings.address, "port": str(settings.port)}
     runs = running.read(wiring.run_folder) is not None
-    said = asyncio.run(_greeting(_reachable(settings.address), settings.port))
-    ours = said[:4] in ("220 ", "554 ", "421 ") and runs
-    if ours:
+    place = _reachable(settings.address)
+    said = asyncio.run(_greeting(place, settings.port)) if runs else ""
+    if said[:4] in ("220 ", "554 ", "421 "):
         yield good("listen", "{address}:{port} takes mail", **facts)
     elif runs:
         yield error(
@@ -112,11 +112,13 @@ async def _greeting(host: str, port: int, request: bytes = b"") -> str:
     try:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(host, port)
-            writer.write(request)
-            line = await reader.readline()
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            try:
+                writer.write(request)
+                line = await reader.readline()
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
     except (OSError, TimeoutError) as fault:
         return str(fault) or type(fault).__name__
     return line.decode("ascii", "replace").strip()
