@@ -169,6 +169,7 @@ def test_a_copy_is_a_recipient_with_a_decision_of_his_own(tmp_path: Path) -> Non
     assert json.loads(copy.decision)["copied-by"] == "watched"
     # The rule would refuse it, but nobody outside is told of a copy: it is held, visibly.
     assert second.state is State.HELD
+    assert json.loads(second.decision)["tell-sender-when-held"] is False
     assert work.failures == []
     kinds = [draft.kind for draft in work.drafts]
     assert kinds.count("copied") == 2
