@@ -253,7 +253,13 @@ class Outbound:
                 reason = Problem(
                     algorithms.reason.code, algorithms.reason.template, algorithms.reason.facts
                 )
-                record = decision_record(decision, "held", reason=reason, finding=finding)
+                record = decision_record(
+                    decision,
+                    "held",
+                    reason=reason,
+                    finding=finding,
+                    copied_by=recipient.copied_by,
+                )
                 self._wait(work, recipient, reason, record, moment=moment, held=True)
                 return None
             candidate.algorithms = algorithms

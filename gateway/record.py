@@ -52,7 +52,8 @@ def decision_record(
     if decision.copies:
         record["copies"] = [copy.address for copy in decision.copies]
     if outcome == "held":
-        record["tell-sender-when-held"] = decision.tell_held
+        # Nobody outside is told of a copy.
+        record["tell-sender-when-held"] = decision.tell_held and not copied_by
     if receipt:
         record["receipt-request"] = {"identifier": receipt, "to": decision.sender}
     if copied_by:

@@ -12,12 +12,14 @@ from typing import Any, cast
 import pytest
 
 from gateway.policy import (
+    Action,
     ClearTextAllowed,
     Crypto,
     Decision,
     Encrypt,
     Encryption,
     Hold,
+    Levels,
     Mail,
     Partner,
     Pattern,
@@ -31,6 +33,7 @@ from gateway.policy import (
     never_encryptable,
     settle,
 )
+from gateway.policy.conditions import SubjectMark
 from pki.errors import Problem
 from pki.models import CannotTell, Certified, CheckedCertificate, Finding, NoCertificate, Purpose
 from tests.corpora import ROOT
@@ -282,6 +285,29 @@ def test_a_recipient_for_whom_no_certificate_can_be_found_is_refused_at_once(
             "rule r demands encryption, and for mail.example there is neither a directory nor a "
             "stored certificate"
         )
+
+
+def test_refused_at_once_is_only_what_no_possible_rule_would_let_through() -> None:
+    """At RCPT neither From nor the mail is known: any rule that may still decide counts."""
+    bob = "bob@mail.example"
+    must = rule("must", "*", "*", "required")
+    lax = rule("lax", "chief@int.example", "*", "never")
+    marked = replace(lax, sender=(Pattern("*"),), conditions=(SubjectMark((("[p]", "[p]"),)),))
+    elsewhere = rule("lax", "*", "@other.example", "never")
+    hold = replace(must, name="hold", action=Action.HOLD)
+    weak = replace(must, allow_weaker=True)
+    persons = {"chief@int.example": (lax,)}
+
+    assert Policy([must]).always_required(bob) == "must"
+    assert Policy([elsewhere, must]).always_required(bob) == "must"
+    assert Policy([must, lax]).always_required(bob) == "must"
+    assert Policy([lax, must]).always_required(bob) is None
+    assert Policy([marked, must]).always_required(bob) is None
+    assert Policy([hold]).always_required(bob) is None
+    assert Policy(Levels((must,), {}, persons)).always_required(bob) == "must"
+    assert Policy(Levels((weak,), {}, persons)).always_required(bob) is None
+    assert Policy(Levels((weak,), {"int.example": (lax,)})).always_required(bob) is None
+    assert Policy(Levels((weak,), {"int.example": (elsewhere,)})).always_required(bob) == "must"
 
 
 COVERS = [

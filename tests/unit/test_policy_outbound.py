@@ -169,6 +169,7 @@ def test_a_copy_is_a_recipient_with_a_decision_of_his_own(tmp_path: Path) -> Non
     assert json.loads(copy.decision)["copied-by"] == "watched"
     # The rule would refuse it, but nobody outside is told of a copy: it is held, visibly.
     assert second.state is State.HELD
+    assert json.loads(second.decision)["tell-sender-when-held"] is False
     assert work.failures == []
     kinds = [draft.kind for draft in work.drafts]
     assert kinds.count("copied") == 2
@@ -194,6 +195,21 @@ def test_copies_make_no_loop_and_nobody_gets_one_twice(tmp_path: Path) -> None:
     again = maker.seal(waiting, mail(), findings, moment=NOW)
     assert again.copies == []
     assert len(waiting.recipients) == 3
+
+
+def test_a_copy_is_never_copied(tmp_path: Path) -> None:
+    text = (
+        f'[[policy.rules]]\nname = "one"\nrecipient = "@x.example"\ncopy = "a@y.example"{CLEAR}'
+        f'[[policy.rules]]\nname = "two"\nrecipient = "@y.example"\ncopy = "b@z.example"{CLEAR}'
+    )
+    maker = outbound(text, tmp_path)
+    waiting = job("me@x.example")
+    findings = dict.fromkeys(["me@x.example", "a@y.example", "b@z.example"], NONE)
+    for _ in range(2):
+        maker.seal(waiting, mail(), findings, moment=NOW)
+        for recipient in waiting.recipients:
+            recipient.group_id = None
+    assert [r.address for r in waiting.recipients] == ["me@x.example", "a@y.example"]
 
 
 def test_mail_that_does_not_leave_is_not_copied(tmp_path: Path) -> None:
