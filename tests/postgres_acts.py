@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from gateway.demo.postgres import Postgres
+from gateway.demo.postgres import USER, Postgres, as_account, program
+from gateway.demo.process import free_port
+
+
+def put(server: Postgres, name: str, value: str) -> None:
+    """Set a setting of the whole server, in force on return."""
+    with server.connect() as session:
+        session.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        _reload(session, name, value)
 
 
 @contextmanager
 def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
     """A setting of the whole server, in force; taken back at the end."""
-    with server.connect() as session:
-        session.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-        _reload(session, name, value)
-        try:
-            yield
-        finally:
+    put(server, name, value)
+    try:
+        yield
+    finally:
+        with server.connect() as session:
             session.execute(f"ALTER SYSTEM RESET {name}")
             (default,) = session.execute(
                 "SELECT boot_val FROM pg_settings WHERE name = %s", (name,)
@@ -31,6 +42,25 @@ def _reload(session, name: str, value: str) -> None:
     while session.execute("SELECT current_setting(%s)", (name,)).fetchone() != (value,):
         assert time.monotonic() < until, name
         time.sleep(0.01)
+
+
+def standby(primary: Postgres, folder: Path, name: str) -> Postgres:
+    """A server that follows `primary` under this name; not started."""
+    made = Postgres(folder)
+    made.folder.mkdir()
+    shutil.copy(primary.password_file, made.password_file)
+    owner = primary.folder.stat()
+    for path in (made.folder, made.password_file):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    source = (
+        f"host=127.0.0.1 port={primary.port} user={USER} password={primary.password} "
+        f"application_name={name}"
+    )
+    command = [program("pg_basebackup"), "--pgdata", made.folder / "data", "--dbname", source]
+    command += ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"]
+    subprocess.run([str(part) for part in as_account(command)], check=True, cwd="/")
+    made.port = free_port()
+    return made
 
 
 def sessions(server: Postgres, database: str, *, waiting_for: str = "") -> list[int]:

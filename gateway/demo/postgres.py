@@ -136,7 +136,7 @@ class Postgres:
         if account is not None:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
             os.chown(self.password_file, account.pw_uid, account.pw_gid)
-        command: list[str | Path] = [_binary("initdb"), "--pgdata", self._data]
+        command: list[str | Path] = [program("initdb"), "--pgdata", self._data]
         command += ["--username", USER, "--pwfile", self.password_file, "--auth", "scram-sha-256"]
         command += ["--encoding", "UTF8", "--no-locale", "--no-instructions"]
         done = subprocess.run(
@@ -160,7 +160,7 @@ class Postgres:
             "recovery_init_sync_method": "syncfs",  # one call, not one for each file
             **self._settings,
         }
-        command: list[str | Path] = [_binary("postgres"), "-D", self._data]
+        command: list[str | Path] = [program("postgres"), "-D", self._data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         self._program = Program(as_account(command), self.folder / "postgres.log")
@@ -207,7 +207,8 @@ def _account() -> pwd.struct_passwd | None:
     raise NotStartedError(f"PostgreSQL does not run as root, and there is no {_ACCOUNTS[0]}")
 
 
-def _binary(name: str) -> Path:
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs, of the newest version here. Raises NotStartedError."""
     found = {
         int(path.parent.parent.name): path
         for path in _HOMES.glob(f"[0-9]*/bin/{name}")

@@ -20,11 +20,9 @@ import structlog
 
 from gateway.database import Database
 from gateway.queue import processes
+from gateway.serve import STORAGE_FAILED
 
 log = structlog.get_logger()
-
-# Exit code, as `gateway.serve` knows it: no mail is to blame.
-_STORAGE_FAILED = 4
 
 
 def boot_clock() -> float:
@@ -35,7 +33,7 @@ def boot_clock() -> float:
 def _end(reason: str) -> None:
     # Not in order: whatever this process would still finish is somebody else's now.
     log.error("licence_lost", reason=reason)
-    os._exit(_STORAGE_FAILED)
+    os._exit(STORAGE_FAILED)  # no mail is to blame
 
 
 class Licence:
