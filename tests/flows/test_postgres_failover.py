@@ -19,8 +19,8 @@ from archive.entry import new_archive_id
 from archive.errors import AppenderBroken
 from archive.fsck import verify
 from archive.store import Draft
-from gateway.check import Grade
-from gateway.check_database import check_server
+from gateway.check import Level
+from gateway.check.server import check_server
 from gateway.database import Database, open_database
 from gateway.database.patience import LONG, patience
 from gateway.demo.postgres import USER, Postgres
@@ -97,7 +97,7 @@ def test_what_was_acknowledged_is_on_the_standby(pair: tuple[Postgres, Postgres]
         migrations.upgrade(conn)
         store.create_log(conn, ORIGIN)
     (server, follower) = check_server(database)
-    assert (server.grade, follower.grade) == (Grade.GOOD, Grade.GOOD)
+    assert (server.level, follower.level) == (Level.OK, Level.OK)
     assert follower.text.startswith("second: synchronous")
 
     client = Client(database)
