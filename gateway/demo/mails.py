@@ -54,12 +54,17 @@ def large(sender: str, recipient: str, *, size: int = LARGE_SIZE, seed: int = 1)
     return Mail("large", head + base64.encodebytes(data).replace(b"\n", b"\r\n") + tail)
 
 
+# Fields beside From that say who wrote a mail.
+_AUTHOR = re.compile(rb"(?:sender|resent-(?:from|sender))[ \t]*:", re.IGNORECASE)
+
+
 def ham(archive: Path, count: int, *, sender: str) -> list[Mail]:
     """The first `count` mails of an `easy-ham` archive, by name, ready to be sent by `sender`.
 
-    From is rewritten, because a gateway lets nobody write for a domain it does not know; the mbox
-    separator ("From " as first line) goes, because it is no part of the mail; line ends become
-    CRLF, because SMTP carries nothing else. Nothing else is touched.
+    From is rewritten, and Sender and Resent fields with authors go, because a gateway lets nobody
+    write for a domain it does not know; the mbox separator ("From " as first line) goes, because
+    it is no part of the mail; line ends become CRLF, because SMTP carries nothing else. Nothing
+    else is touched.
     """
     found: list[tuple[str, bytes]] = []
     with tarfile.open(archive) as tar:
@@ -79,7 +84,7 @@ def sendable(raw: bytes, sender: str) -> bytes:
     if mail.startswith(b"From "):
         mail = mail.partition(b"\r\n")[2]
     header, blank, body = mail.partition(b"\r\n\r\n")
-    fields = _FIELD_END.split(header)
+    fields = [each for each in _FIELD_END.split(header) if not _AUTHOR.match(each)]
     written = f"From: <{sender}>".encode()
     places = [at for at, field in enumerate(fields) if field[:5].lower() == b"from:"]
     kept = [field for at, field in enumerate(fields) if at not in places[1:]]

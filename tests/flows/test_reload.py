@@ -69,7 +69,7 @@ class Load:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scene]:
     with stage(tmp_path_factory.mktemp("reload"), keys=keys) as made:
-        house = made.house(retry='["1s"]').make(persons=False)
+        house = made.house(retry='["1s"]', workers=1).make(persons=False)
         house.start()
         yield Scene(made, house)
         assert house.stop() == 0

@@ -38,7 +38,7 @@ SUBJECT, BODY = "Zanzibarquartz", "Klabautermannwort"
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scene]:
     with stage(tmp_path_factory.mktemp("seeing"), keys=keys) as made:
-        house = made.house(retry='["1s"]').make()
+        house = made.house(retry='["1s"]', workers=1).make()
         text = house.config.read_text()
         house.config.write_text(text + f"\n[metrics]\nport = {free_port()}\n")
         house.start()
@@ -240,7 +240,7 @@ def test_lists_are_narrowed(scene: Scene) -> None:
 def test_an_alarm_reaches_the_postmaster_once(tmp_path: Path, keys: Keys) -> None:
     """The oldest mail has waited for five hours: the clock of its row says so."""
     with stage(tmp_path, keys=keys) as made:
-        house = made.house(retry='["1h"]').make(persons=False)
+        house = made.house(retry='["1h"]', workers=1).make(persons=False)
         made.sink.stop()
         house.start()
         scene = Scene(made, house)

@@ -130,9 +130,12 @@ def test_a_frozen_server_costs_its_time_once(slapd: Slapd) -> None:
     assert asked.check("anna", "of anna") == (ENTRY, True)
 
 
-def test_a_server_that_strips_starttls_never_sees_a_password() -> None:
+def test_a_server_that_strips_starttls_never_sees_a_password(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(root().pem)
     heard = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(5)
 
         def serve() -> None:
             connection, _ = listening.accept()
@@ -154,13 +157,14 @@ def test_a_server_that_strips_starttls_never_sees_a_password() -> None:
             (f"ldap://127.0.0.1:{listening.getsockname()[1]}",),
             BASE,
             starttls=True,
-            ca=Path("/nonexistent"),
+            ca=ca,
             bind_dn="cn=sceau",
             password="service",
             timeout=timedelta(seconds=2),
         )
         with pytest.raises(DirectoryTrouble):
             LoginClient(hostile).check("anna", "of anna")
-        thread.join()
+        thread.join(10)
+        assert heard
     assert b"service" not in heard
     assert b"anna" not in heard

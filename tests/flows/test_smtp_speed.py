@@ -30,6 +30,7 @@ class LightHouse:
 
     settings = ListenSettings("gw.example")
     stopping = False
+    proofs = None  # nobody logs in
 
     def __init__(self) -> None:
         self.intake = NotingIntake()

@@ -199,7 +199,7 @@ def test_check_says_what_a_250_is_worth(
     assert "one disk only" in text
     good = [text for grade, text in said("database") if grade == "ok"]
     assert any("fsync is on" in text and "synchronous_commit is on" in text for text in good)
-    assert not said("working keys")
+    assert {level for level, _ in said("working keys")} == {"ok"}
     assert postgres.password not in json.dumps(one.json("check", check=False))
     french = one.run("check", check=False).stdout.decode()
     assert "standby" in french
@@ -225,7 +225,7 @@ def test_mail_of_a_machine_whose_keys_are_not_here_is_named(
         shared.symlink_to(target)
     finally:
         scene.sink.process.send_signal(signal.SIGCONT)
-    assert [e["level"] for e in found] == ["error"]
+    assert "error" in [e["level"] for e in found]
 
 
 def test_a_second_init_on_the_same_database_is_refused(scene: Stage, postgres: Postgres) -> None:

@@ -41,7 +41,7 @@ def test_a_rule_holds_mail_until_a_person_releases_it(ministry: Scene) -> None:
     assert "À lire.".encode() in ministry.opened(file, HUGO).entity
     ministry.wait_state(archive_id, HUGO, "delivered")
     kinds = [entry["kind"] for entry in ministry.history(archive_id)]
-    assert kinds == ["accepted", "held", "released", "sealed", "delivered"]
+    assert kinds == ["accepted", "held", "notified", "released", "sealed", "delivered"]
 
 
 def test_a_rule_refuses_mail_and_the_sender_reads_why(ministry: Scene) -> None:
