@@ -218,9 +218,11 @@ def read_contents(
 
     blob: name of the blob that holds the content, which is then empty here.
     """
-    streaming = conn.execution_options(stream_results=True, max_row_buffer=4)
+    # For this statement alone: set on the connection it would make a cursor of every later one.
+    options = {"stream_results": True, "max_row_buffer": 4}
     for start in range(0, len(archive_ids), _CHUNK):
-        rows = streaming.execute(_CONTENTS, {"ids": archive_ids[start : start + _CHUNK]})
+        ids = archive_ids[start : start + _CHUNK]
+        rows = conn.execute(_CONTENTS, {"ids": ids}, execution_options=options)
         for row in rows:
             # Whatever stands there: what is no name of a blob is a blob that is missing.
             blob = None if row.blob is None else str(row.blob)

@@ -216,7 +216,7 @@ def test_mail_whose_store_is_away_waits_and_leaves_when_it_is_back(
         await asyncio.sleep(0)
         folder.rename(away)
         await take(house, SMALL, CARL)
-        await house.work_until(ANNA, CARL)  # she is told that the large one is held
+        await house.work_until(CARL)
         return mail
 
     mail = asyncio.run(run())
@@ -290,7 +290,7 @@ def test_mail_whose_blob_is_damaged_is_held_and_said_so(
             origin=ORIGIN,
             now=now,
         )
-    asyncio.run(house.work_until(BOB, CARL))
+    asyncio.run(house.work_until(ANNA, BOB, CARL))
     assert house.line(mail).state is State.DELIVERED
     assert report(house) == "valid"
 

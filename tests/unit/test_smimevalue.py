@@ -141,10 +141,10 @@ def nested(depth: int) -> bytes:
     ],
 )
 def test_bombs_are_refused_at_once(value: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError):
         read_value(value)
-    assert time.perf_counter() - start < 0.3
+    assert time.process_time() - start < 0.3
 
 
 def test_no_mutation_is_more_than_a_refusal() -> None:
