@@ -123,7 +123,17 @@ def test_a_dead_directory_does_not_mean_that_there_is_no_certificate(outage: Out
     assert outage.reasons[1].startswith("the directory interieur is not there")
 
 
-# -- the next hop: to Bastien, whose certificate is known, while the directories come back --------
+def test_what_waited_for_a_directory_goes_by_itself(scene: Scene, outage: Outage) -> None:
+    for receipt, to in ((outage.frozen, AMELIE), (outage.gone, HUGO)):
+        ((delivery, file),) = scene.wait_arrived(receipt.archive_id, seconds=45)
+        assert delivery.rcpt_to == (to,)
+        assert b"Jamais en clair" not in file.read_bytes()
+        assert scene.opened(file, to).entity == expected_entity(outage.original)
+    kinds = [entry["kind"] for entry in scene.history(outage.frozen.archive_id)]
+    assert kinds == ["accepted", "deferred", "sealed", "delivered"]
+
+
+# -- the next hop: after what waited above has gone, so that its rules meet no other mail ---------
 
 
 @pytest.fixture
@@ -132,7 +142,6 @@ def sink(scene: Scene) -> Iterator[Scene]:
     write_rules(scene.stage.sink.folder, Rules())
 
 
-@pytest.mark.usefixtures("outage")
 def test_each_recipient_is_settled_once_whatever_the_next_hop_says(sink: Scene) -> None:
     gone, busy = "parti@dehors.example", "plein@dehors.example"
     rcpt = {gone: "550 5.1.1 parti sans adresse", busy: "450 4.2.1 boite pleine"}
@@ -161,7 +170,6 @@ def test_each_recipient_is_settled_once_whatever_the_next_hop_says(sink: Scene) 
     assert len(sink.notices(archive_id)) == 1
 
 
-@pytest.mark.usefixtures("outage")
 @pytest.mark.parametrize("reply", ["554 5.6.0 pas de cela ici", "451 4.3.0 plus tard"])
 def test_the_answer_to_the_whole_mail_counts(sink: Scene, reply: str) -> None:
     # The sender's mailbox is busy as well: the notice shall wait for better rules.
@@ -182,7 +190,6 @@ def test_the_answer_to_the_whole_mail_counts(sink: Scene, reply: str) -> None:
         assert b"mauve" not in notice
 
 
-@pytest.mark.usefixtures("outage")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_connection_lost_at_the_dot_costs_one_duplicate_at_most(sink: Scene, when: str) -> None:
     write_rules(sink.stage.sink.folder, Rules(close=when))
@@ -202,7 +209,6 @@ def test_a_connection_lost_at_the_dot_costs_one_duplicate_at_most(sink: Scene, w
     assert len(set(files)) == 1
 
 
-@pytest.mark.usefixtures("outage")
 def test_a_next_hop_that_is_away_gets_the_mail_when_it_is_back(sink: Scene) -> None:
     made = sink.stage
     made.sink.stop()
@@ -215,19 +221,6 @@ def test_a_next_hop_that_is_away_gets_the_mail_when_it_is_back(sink: Scene) -> N
         made.sink = SinkProcess.start(made.sink.folder, port=made.sink.port)
     ((_, file),) = sink.wait_arrived(archive_id)
     assert sink.opened(file, BASTIEN)
-
-
-# -- the directories again ------------------------------------------------------------------------
-
-
-def test_what_waited_for_a_directory_goes_by_itself(scene: Scene, outage: Outage) -> None:
-    for receipt, to in ((outage.frozen, AMELIE), (outage.gone, HUGO)):
-        ((delivery, file),) = scene.wait_arrived(receipt.archive_id, seconds=45)
-        assert delivery.rcpt_to == (to,)
-        assert b"Jamais en clair" not in file.read_bytes()
-        assert scene.opened(file, to).entity == expected_entity(outage.original)
-    kinds = [entry["kind"] for entry in scene.history(outage.frozen.archive_id)]
-    assert kinds == ["accepted", "deferred", "sealed", "delivered"]
 
 
 # -- revocation lists -----------------------------------------------------------------------------
