@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from gateway.config import kinds
 from gateway.config.faults import Wrong
 from gateway.config.kinds.plain import kind_of, shown
 from gateway.config.reader import Finding, KeyPath, optional_table, section, setting
+from pki.directory import is_loopback
 
 if TYPE_CHECKING:
     from gateway.config.sections import Config
@@ -129,7 +129,7 @@ def _s3(path: KeyPath, s3: S3) -> Iterator[Finding]:
             {},
             'ca = "anchors/s3-ca.crt"',
         )
-    if not secure and not s3.unsafe_plain and not _is_loopback(s3.endpoint):
+    if not secure and not s3.unsafe_plain and not is_loopback(urlsplit(s3.endpoint).hostname or ""):
         yield Finding(
             (*path, "endpoint"),
             "this connection would be in clear text: anyone on the way could say that he has "
@@ -139,11 +139,3 @@ def _s3(path: KeyPath, s3: S3) -> Iterator[Finding]:
         )
     if secure and s3.unsafe_plain:
         yield Finding((*path, "unsafe_plain"), "unsafe_plain contradicts TLS", {})
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
 from gateway.config import sender_checks
@@ -20,6 +20,7 @@ from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config, Route
 from gateway.config.senders import AuthDemand
 from gateway.policy import Tls
+from pki.directory import is_loopback
 
 Check = Callable[[Config], Iterator[Finding]]
 
@@ -63,7 +64,7 @@ def _database(config: Config) -> Iterator[Finding]:
             'takeover = "60s"',
         )
     checked = option_of(section.url, "sslmode") in ("verify-full", "verify-ca")
-    inside = all(host.startswith("/") or _is_local(host) for host in hosts_of(section.url))
+    inside = all(host.startswith("/") or is_loopback(host) for host in hosts_of(section.url))
     if not checked and not inside and not section.unsafe_plain:
         # Who can change what comes from there chooses the certificates that mail is sealed for.
         yield _wrong(
@@ -163,13 +164,6 @@ def _directories(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.directories", "name", [each.name for each in config.pki.directories])
     for number, directory in enumerate(config.pki.directories):
         yield from check_directory(("pki", "directories", number), directory)
-
-
-def _is_local(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _crls(config: Config) -> Iterator[Finding]:

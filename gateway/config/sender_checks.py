@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.sections import Config
 from gateway.config.senders import OWN, AuthDemand, AuthDirectory
 from gateway.senders.rights import BUILT_IN
+from pki.directory import is_loopback
 
 
 def _wrong(path: KeyPath, template: str, example: str = "", **facts: str) -> Finding:
@@ -64,7 +64,7 @@ def _directory(path: KeyPath, directory: AuthDirectory) -> Iterator[Finding]:
                 yield _wrong(
                     (*path, "starttls"), "ldaps:// is TLS from the start; starttls is for ldap://"
                 )
-        elif not directory.starttls and not _is_loopback(url):
+        elif not directory.starttls and not is_loopback(urlsplit(url).hostname or ""):
             # No exception for a "protected" wire, as [[pki.directories]] has: here go passwords.
             yield _wrong(
                 (*path, "url"),
@@ -156,14 +156,6 @@ def _twice(table: KeyPath, names: list[str]) -> Iterator[Finding]:
             yield _wrong(
                 (*table, number, "name"), "another one is already called {name}", name=name
             )
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 SUBJECTS = (offered, directories, clients, senders)
