@@ -6,12 +6,11 @@ import ssl
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from gateway import running
 from gateway.accepted import Snapshot
 from gateway.check.finding import Finding, error, good, warning
-from gateway.floors import FLOORS, numbers
+from gateway.floors import HOLE, INSTALL, old_libraries
 from gateway.wiring import Wiring
 
 # Below these, `email` and `ssl` have holes that are fixed (CVE-2026-1299 among them): a warning,
@@ -42,25 +41,16 @@ def python(_wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
 
 def libraries(_wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
     """Libraries with holes that break a promise; all of them, not the first."""
-    old = 0
-    for name, (floor, why) in FLOORS.items():
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            found = ""
-        if numbers(found) < floor:
-            old += 1
-            yield error(
-                "libraries",
-                "program.library",
-                "{library} {found} has a known hole ({why})",
-                meaning="sceau serve does not start with it",
-                advice="install {library} {floor} or newer, as the lock files do",
-                library=name,
-                found=found or "-",
-                why=why,
-                floor=".".join(map(str, floor)),
-            )
+    old = list(old_libraries())
+    for facts in old:
+        yield error(
+            "libraries",
+            "program.library",
+            HOLE,
+            meaning="sceau serve does not start with it",
+            advice=INSTALL,
+            **facts,
+        )
     if not old:
         yield good("libraries", "no library with a known hole that breaks a promise")
 
