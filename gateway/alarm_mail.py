@@ -6,29 +6,19 @@ import binascii
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
-from archive.entry import new_archive_id
-from archive.recipients import ArchiveRecipient
-from archive.seal import seal
-from archive.store import Draft, append
-from archive.working import WorkingKeys
-from gateway.accept import notice_fields
+from archive.store import append
 from gateway.alarms import Alarm
-from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.i18n import message, translate
+from gateway.mime.received import date_time
+from gateway.notices import Notices
 from gateway.queue import store
-from gateway.queue.jobs import NewMessage
 
 log = structlog.get_logger()
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = (
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-)  # fmt: skip
 
 _OPENING = message("The mail gateway {host} needs somebody to look after it.")
 _NEXT = message("Next: run {command} there; what each alarm means stands in docs/metrics.md.")
@@ -37,50 +27,28 @@ _RATE = message("This mail comes at most once an hour for one kind of alarm, dai
 
 @dataclass(frozen=True, slots=True)
 class AlarmMails:
-    """Writes and queues them. language: of the text ("en", "fr")."""
+    """Writes and queues them. notices: whose postmaster they go to, in its default language."""
 
     database: Database
-    org: str
     origin: str
-    hostname: str
-    postmaster: str
-    language: str
-    recipients: tuple[ArchiveRecipient, ...]
-    working_keys: WorkingKeys
-    expire_micros: int
+    notices: Notices
 
     def __call__(self, code: str, alarms: Sequence[Alarm], moment: datetime) -> None:
         """Queue one mail about these alarms. Raises what kept it from being committed."""
+        notices = self.notices
         content = alarm_mail(
             code,
             alarms,
-            hostname=self.hostname,
-            postmaster=self.postmaster,
-            language=self.language,
+            hostname=notices.hostname,
+            postmaster=notices.postmaster,
+            language=notices.languages.default,
             moment=moment,
         )
-        archive_id = new_archive_id()
-        sealed = seal(content, {}, self.recipients, self.working_keys.current(moment), archive_id)
-        micros = to_micros(moment)
-        fields = notice_fields(self.postmaster, "", moment)
-        row = NewMessage(
-            archive_id=archive_id,
-            org=self.org,
-            kind="notice",
-            sender="",
-            author="",
-            parameters={},
-            sha256=sealed.content_sha256,
-            size=len(content),
-            accepted_at=micros,
-            expires_at=micros + self.expire_micros,
-            recipients=(self.postmaster,),
-        )
+        mail, draft = notices.message(content, notices.postmaster, about="", now=moment)
         with self.database.write() as conn:
-            store.enqueue(conn, [row])
-            draft = Draft("accepted", self.org, archive_id, fields, sealed)
             append(conn, [draft], origin=self.origin, now=moment)
-        log.info("alarm_mailed", id=archive_id, code=code, alarms=len(alarms))
+            store.enqueue(conn, [mail])
+        log.info("alarm_mailed", id=mail.archive_id, code=code, alarms=len(alarms))
 
 
 def alarm_mail(
@@ -93,11 +61,6 @@ def alarm_mail(
     moment: datetime,
 ) -> bytes:
     """A complete mail with CRLF lines. The subject is ASCII in every language: people filter."""
-    utc = moment.astimezone(UTC)
-    date = (
-        f"{_DAYS[utc.weekday()]}, {utc.day} {_MONTHS[utc.month - 1]} {utc.year} "
-        f"{utc:%H:%M:%S} +0000"
-    )
     lines = [translate(_OPENING, {"host": hostname}, language), ""]
     lines += [f"- {translate(one.template, one.facts, language)}" for one in alarms]
     lines += ["", translate(_NEXT, {"command": "sceau check"}, language)]
@@ -106,7 +69,7 @@ def alarm_mail(
         f"From: Sceau <{postmaster}>",
         f"To: <{postmaster}>",
         f"Subject: [sceau] alarm {code} ({hostname})",
-        f"Date: {date}",
+        f"Date: {date_time(moment)}",
         f"Message-ID: <{secrets.token_hex(16)}@{hostname}>",
         "Auto-Submitted: auto-generated",  # RFC 3834 §5
         "MIME-Version: 1.0",

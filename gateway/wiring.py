@@ -645,18 +645,7 @@ class Wiring(Installation):
     @cached_property
     def alarms(self) -> Alarms:
         """Tells people of trouble."""
-        gateway = self.config.gateway
-        mails = AlarmMails(
-            database=self.database,
-            org=gateway.organisation,
-            origin=self.config.archive.origin,
-            hostname=gateway.hostname,
-            postmaster=gateway.postmaster,
-            language=gateway.language.value,
-            recipients=self.archive_recipients,
-            working_keys=self.working_keys,
-            expire_micros=self.config.queue.expire // timedelta(microseconds=1),
-        )
+        mails = AlarmMails(self.database, self.config.archive.origin, self.notices)
         return Alarms(mails, self.run_folder / "alarms.json")
 
     def raise_alarms(self, moment: datetime) -> None:

@@ -6,13 +6,10 @@ import binascii
 import re
 from datetime import UTC, datetime
 
+from gateway.mime.received import date_time
+
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]+")
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = (
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-)  # fmt: skip
 
 # RFC 5322 §2.1.1, without CRLF.
 LINE_LIMIT = 998
@@ -44,10 +41,8 @@ def folded(line: str) -> str:
 
 
 def date(moment: datetime) -> str:
-    """RFC 5322 §3.3, in English whatever the locale."""
-    utc = moment.astimezone(UTC)
-    day, month = _DAYS[utc.weekday()], _MONTHS[utc.month - 1]
-    return f"{day}, {utc.day} {month} {utc.year} {utc:%H:%M:%S} +0000"
+    """RFC 5322 §3.3, in UTC: all times of a notice can be compared."""
+    return date_time(moment.astimezone(UTC))
 
 
 def words(text: str) -> str:
