@@ -25,7 +25,6 @@ import structlog
 from archive.errors import AppenderBroken, BlobTrouble
 from gateway import clock, failpoints, maillog
 from gateway.accepted import inherited
-from gateway.cli.account import operator
 from gateway.config import LogFormat, load
 from gateway.errors import SceauError
 from gateway.metrics.server import serve_metrics
@@ -143,8 +142,6 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     os.nice(_NICE_WORKER)
-    # The file may have changed since the supervisor read it: what decides here stands in the log.
-    wiring.record_policy(operator())
 
     async def serve() -> None:
         wiring.work_as(args.name, args.role)

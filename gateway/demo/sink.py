@@ -85,21 +85,14 @@ def write_rules(folder: Path, rules: Rules) -> None:
 
 
 class Sink:
-    """The server, for use inside an event loop. `listen` binds and returns the port.
+    """The server, for use inside an event loop. `listen` binds and returns the port."""
 
-    keep_every: of so many mails one is kept as a file; the ledger has a line for each. Writing
-    files costs more than receiving: a bench wants to measure something else.
-    """
-
-    def __init__(
-        self, folder: Path, *, tls: ssl.SSLContext | None = None, keep_every: int = 1
-    ) -> None:
+    def __init__(self, folder: Path, *, tls: ssl.SSLContext | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.tls = tls
         self._folder = folder
         self._ledger: IO[str] = (folder / LEDGER).open("a", encoding="utf-8")
         self._count = len(read_ledger(folder))
-        self._keep_every = keep_every
         self._rules = Rules()
         self._rules_seen = 0
         self._server: asyncio.Server | None = None
@@ -137,10 +130,8 @@ class Sink:
     ) -> None:
         """Write the mail, then its line in the ledger."""
         self._count += 1
-        name = ""
-        if self._count % self._keep_every == 0:
-            name = f"{self._count:06d}.eml"
-            (self._folder / name).write_bytes(content)
+        name = f"{self._count:06d}.eml"
+        (self._folder / name).write_bytes(content)
         line = {
             "file": name,
             "mail_from": mail_from,
@@ -371,8 +362,8 @@ def _path(text: str, word: str) -> tuple[str, list[str]] | None:
     return path[1:], parameters.split()
 
 
-async def _serve(folder: Path, port: int, tls: ssl.SSLContext | None, keep_every: int) -> None:
-    sink = Sink(folder, tls=tls, keep_every=keep_every)
+async def _serve(folder: Path, port: int, tls: ssl.SSLContext | None) -> None:
+    sink = Sink(folder, tls=tls)
     print(await sink.listen(port), flush=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -387,9 +378,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A receiving SMTP server that keeps everything.")
     parser.add_argument("--dir", type=Path, required=True, help="folder for mails and ledger")
     parser.add_argument("--port", type=int, default=0, help="0: a free one (default)")
-    parser.add_argument(
-        "--keep-every", type=int, default=1, metavar="N", help="keep one mail of N (default 1)"
-    )
     parser.add_argument("--cert", type=Path, help="PEM certificate: offer STARTTLS")
     parser.add_argument("--key", type=Path, help="PEM key that belongs to --cert")
     arguments = parser.parse_args()
@@ -397,7 +385,7 @@ def main() -> None:
     if arguments.cert:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(arguments.cert, arguments.key)
-    asyncio.run(_serve(arguments.dir, arguments.port, context, arguments.keep_every))
+    asyncio.run(_serve(arguments.dir, arguments.port, context))
 
 
 if __name__ == "__main__":

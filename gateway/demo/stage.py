@@ -31,13 +31,11 @@ class SinkProcess:
     port: int
 
     @classmethod
-    def start(
-        cls, folder: Path, *, world: World | None = None, port: int = 0, keep_every: int = 1
-    ) -> SinkProcess:
-        """world: offer STARTTLS with its server certificate. keep_every: see `Sink`."""
+    def start(cls, folder: Path, *, world: World | None = None, port: int = 0) -> SinkProcess:
+        """world: offer STARTTLS with its server certificate."""
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "gateway.demo.sink", "--dir", str(folder)]
-        command += ["--port", str(port), "--keep-every", str(keep_every)]
+        command += ["--port", str(port)]
         if world is not None:
             command += ["--cert", str(world.tls_server.certificate_file)]
             command += ["--key", str(world.tls_server.key_file)]
@@ -90,13 +88,12 @@ def stage(
     *,
     keys: Keys | None = None,
     tls: bool = False,
-    keep_every: int = 1,
     postgres: Postgres | None = None,
 ) -> Iterator[Stage]:
     """Set it up below `folder`, stop everything at the end.
 
-    tls: the sink offers STARTTLS. keep_every: it keeps one mail of so many (see `Sink`).
-    postgres: a running server that the houses have their databases on; otherwise SQLite.
+    tls: the sink offers STARTTLS. postgres: a running server for the houses' databases; otherwise
+        SQLite.
     """
     with ExitStack() as stack:
         crl_server = CrlServer(folder / "world" / "crl")
@@ -106,9 +103,7 @@ def stage(
         stack.enter_context(crl_server)
         directory = Directory(world, folder / "slapd")
         stack.enter_context(directory)
-        sink = SinkProcess.start(
-            folder / "sink", world=world if tls else None, keep_every=keep_every
-        )
+        sink = SinkProcess.start(folder / "sink", world=world if tls else None)
         made = Stage(folder, world, crl_server, directory, sink, postgres)
         stack.callback(lambda: made.sink.stop())  # whichever it is by then
         yield made
