@@ -53,7 +53,7 @@ def ret(value: str | None) -> str:
 
 def envid(value: str | None) -> str:
     """The value as it came, proved to be xtext of printable ASCII. Raises Refusal."""
-    if value is None or not _XTEXT.match(value):
+    if value is None or not is_xtext(value):
         raise replies.refusal(replies.BAD_ENVID)
     text = decode_xtext(value)
     if _NOT_PRINTABLE.search(text) or len(text) > ENVID_LIMIT:
@@ -83,7 +83,7 @@ def orcpt(value: str | None, is_mailbox: Callable[[str], bool]) -> str:
         if kind.lower() == "utf-8":
             good = is_mailbox(_decode_utf8(text))
         else:
-            good = bool(_XTEXT.match(text)) and not _NOT_PRINTABLE.search(decode_xtext(text))
+            good = is_xtext(text) and not _NOT_PRINTABLE.search(decode_xtext(text))
     if not good:
         raise replies.refusal(replies.BAD_ORCPT)
     return value or ""
@@ -114,6 +114,11 @@ def wants(options: str, keyword: str) -> bool:
 
 
 # --- encoding -----------------------------------------------------------------------------------
+
+
+def is_xtext(text: str) -> bool:
+    """Whether it is what RFC 3461 §4 calls xtext, of at least one character."""
+    return _XTEXT.match(text) is not None
 
 
 def decode_xtext(text: str) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
+
+from gateway.smtp.notify import decode_xtext, is_xtext
 
 # Those that are understood, in the order EHLO names them. DESTADDR and DESTPORT say which of the
 # front end's own addresses was called: read, and of no consequence here.
 ATTRIBUTES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT")
 
 _UNKNOWN = ("[UNAVAILABLE]", "[TEMPUNAVAIL]")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*\Z")  # RFC 3461 §4
-_QUOTED = re.compile(rb"\+([0-9A-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,9 @@ def xtext(value: str) -> str:
     """Decode xtext (RFC 3461 §4), as UTF-8. Raises ValueError; also for control characters, which
     would travel on into names and log lines.
     """
-    if not _XTEXT.match(value):
+    if value and not is_xtext(value):
         raise ValueError("not xtext")
-    octets = _QUOTED.sub(lambda match: bytes.fromhex(match[1].decode()), value.encode("ascii"))
-    text = octets.decode("utf-8")
+    text = decode_xtext(value).encode("latin-1").decode("utf-8")
     if not text.isprintable():
         raise ValueError("control characters")
     return text
