@@ -137,15 +137,14 @@ def commit(values: Mapping[str, bytes], withheld: Mapping[str, Withheld]) -> tup
         value = values.get(name)
         if value is None:
             digest = withheld[name].digest
-            parts.append(f'"{name}":{{"digest":"{digest.hex()}"}}')
+            parts.append(_withheld(name, digest))
         else:
             salt = pool[at : at + SALT_SIZE]
             at += SALT_SIZE
-            digest = sha256(_begin(name) + salt + len(value).to_bytes(8, "big") + value).digest()
-            text = b2a_base64(value, newline=False).decode("ascii")
-            parts.append(f'"{name}":{{"salt":"{salt.hex()}","value":"{text}"}}')
+            digest = field_digest(name, salt, value)
+            parts.append(_open(name, salt, value))
         level.append(digest)
-    return tree_hash(level).hex(), f"{{{','.join(parts)}}}".encode("ascii")
+    return tree_hash(level).hex(), _object(parts)
 
 
 def list_names(names: Iterable[str]) -> bytes:
@@ -164,15 +163,25 @@ def names_agree(payload: Payload) -> bool:
 
 def encode_payload(payload: Payload) -> bytes:
     """Canonical JSON (RFC 8785): name → {"salt": hex, "value": base64} or {"digest": hex}."""
-    parts = []
-    for name in sorted(payload):
-        one = payload[name]
-        if isinstance(one, Withheld):
-            parts.append(f'"{name}":{{"digest":"{one.digest.hex()}"}}')
-        else:
-            value = b2a_base64(one.value, newline=False).decode("ascii")
-            parts.append(f'"{name}":{{"salt":"{one.salt.hex()}","value":"{value}"}}')
-    return f"{{{','.join(parts)}}}".encode("ascii")
+    return _object(
+        _withheld(name, one.digest)
+        if isinstance(one := payload[name], Withheld)
+        else _open(name, one.salt, one.value)
+        for name in sorted(payload)
+    )
+
+
+def _open(name: str, salt: bytes, value: bytes) -> str:
+    text = b2a_base64(value, newline=False).decode("ascii")
+    return f'"{name}":{{"salt":"{salt.hex()}","value":"{text}"}}'
+
+
+def _withheld(name: str, digest: bytes) -> str:
+    return f'"{name}":{{"digest":"{digest.hex()}"}}'
+
+
+def _object(members: Iterable[str]) -> bytes:
+    return f"{{{','.join(members)}}}".encode("ascii")
 
 
 def decode_payload(data: bytes) -> dict[str, Field]:
