@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import structlog
 
 from gateway.config.sections import Directory as Section
+from gateway.passwords import secret
 from pki.directory import Directory, GroupRules
 from pki.groups import DirectoryGroups, Groups
 from pki.health import ServerHealth, ServerState
@@ -16,10 +16,10 @@ from pki.ldap import DirectoryClient
 log = structlog.get_logger()
 
 
-def make_client(section: Section, secret: Callable[[Path], bytes]) -> DirectoryClient:
+def make_client(section: Section) -> DirectoryClient:
     """A client for one `[[pki.directories]]`; it connects when it is first asked.
 
-    secret: content of a password file. Raises DirectoryTrouble for settings that would be unsafe.
+    Raises DirectoryTrouble for settings that would be unsafe, OSError without the password file.
     """
     groups = section.groups
     return DirectoryClient(

@@ -21,6 +21,7 @@ from gateway import clock
 from gateway.blob_stores import blob_store
 from gateway.config import Config, load
 from gateway.database import Database, DatabaseUnsafe, open_database
+from gateway.passwords import secret
 
 
 def open_configured(
@@ -28,7 +29,7 @@ def open_configured(
 ) -> Database:
     """The database that the configuration names. Raises DatabaseUnsafe, SceauError, OSError."""
     file = config.database.password_file
-    password = "" if file is None else file.read_text("utf-8").removesuffix("\n")
+    password = "" if file is None else secret(file).decode()
     return open_database(
         config.database.url, password=password, checkpoint=checkpoint, existing=existing
     )

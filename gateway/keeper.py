@@ -40,8 +40,7 @@ class Keeper:
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
         minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once. sweeper: None without a blob store. raise_alarms: looks at how
-        things stand.
+        into the log; asked once. sweeper: None without a blob store.
     """
 
     database: Database
@@ -55,7 +54,6 @@ class Keeper:
     tasks: Sequence[Callable[[datetime], None]] = ()
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
-    raise_alarms: Callable[[datetime], None] = lambda _moment: None
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
@@ -82,7 +80,6 @@ class Keeper:
             self._attempt(lambda: self.end_working_keys(moment))
             for task in self.tasks:
                 self._attempt(partial(task, moment))
-            self._attempt(lambda: self.raise_alarms(moment))
 
     def _attempt(self, task: Callable[[], None]) -> None:
         try:

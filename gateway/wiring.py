@@ -47,6 +47,7 @@ from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.outside import Outside
+from gateway.passwords import secret
 from gateway.policy import Policy
 from gateway.policylog import record_policy
 from gateway.queue.licence import Licence
@@ -245,7 +246,7 @@ class Wiring(Installation):
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
         """Clients of the configured directories; connected when first asked."""
-        return tuple(make_client(each, secret) for each in self.config.pki.directories)
+        return tuple(make_client(each) for each in self.config.pki.directories)
 
     @cached_property
     def groups(self) -> GroupSource:
@@ -604,10 +605,9 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
-            tasks=(self.held_mail.once,),
+            tasks=(self.held_mail.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
-            raise_alarms=self.raise_alarms,
         )
 
     # -- seeing what happens -------------------------------------------------------------------
@@ -691,12 +691,6 @@ _TLS = {
     Tls.OPPORTUNISTIC: TlsDemand.OPPORTUNISTIC,
     Tls.VERIFIED: TlsDemand.VERIFIED,
 }
-
-
-def secret(path: Path) -> bytes:
-    """Content of a password file; one trailing newline is dropped (design §6)."""
-    data = path.read_bytes()
-    return data[:-1] if data.endswith(b"\n") else data
 
 
 def _extract(raw: bytes) -> Extracted:
