@@ -122,9 +122,12 @@ class Postfix:
         return [json.loads(line) for line in self._run(command).splitlines()]
 
     def inbox(self) -> list[bytes]:
-        """The mails it took when it has no relayhost, as Postfix wrote them (LF lines)."""
+        """The mails it took when it has no relayhost, as Postfix wrote them (LF lines), in order
+        of arrival: within a second the names of a Maildir do not follow it.
+        """
         folder = self.folder / "mail" / "inbox" / "new"
-        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        paths = list(folder.iterdir()) if folder.is_dir() else []
+        paths.sort(key=lambda path: path.stat().st_ctime_ns)
         return [path.read_bytes() for path in paths]
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
