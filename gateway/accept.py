@@ -278,12 +278,11 @@ def _trace(submission: Submission) -> dict[str, str]:
 def sealed_headers(message: Message) -> dict[str, bytes]:
     """Header fields that are kept as sealed payload: `header.NAME`, repeated ones numbered."""
     found: dict[str, bytes] = {}
+    seen: dict[str, int] = {}
     for one in message.fields:
         if one.name in SEALED_HEADERS:
-            key = f"header.{one.name}"
-            if key in found:
-                key = f"{key}.{sum(k.startswith(key) for k in found)}"
-            found[key] = one.value
+            count = seen[one.name] = seen.get(one.name, -1) + 1
+            found[f"header.{one.name}.{count}" if count else f"header.{one.name}"] = one.value
     return found
 
 
