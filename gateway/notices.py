@@ -133,7 +133,7 @@ class Notices:
             if recipient.notify
             and outcome.result is Result.DELIVERED
             and not outcome.dsn
-            and wants(recipient.notify, "SUCCESS")
+            and self.wanted(job, recipient, Event.RELAYED)
         ]
         if relayed:
             reports = [_relayed(recipient, outcome, now) for recipient, outcome in relayed]

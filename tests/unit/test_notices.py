@@ -346,7 +346,7 @@ def test_of_an_encrypted_mail_only_the_header_shall_come_back(
     )
     group = SealedGroup("g", "a", treatment, "border", "", 1, b"x")
     hop: Any = Hop(TAKES, [])
-    asyncio.run(send(hop, ROUTES, job, {"g": group}))
+    asyncio.run(send(hop, ROUTES, job, {"g": group}, postmaster="p@x"))
     ((_, _, _, wishes),) = hop.got
     assert wishes.ret == (ret if said_of_it is None else said_of_it)
 
