@@ -125,7 +125,7 @@ def test_what_is_too_large_is_refused_announced_or_not(ministry: Scene) -> None:
 
 
 def test_a_body_taken_for_header_lines_is_not_repeated(ministry: Scene) -> None:
-    """The reply comes back to the sender in clear, in a notice of the Postfix in front; and logs."""
+    """The reply comes back to the sender in clear, in a notice of the Postfix in front."""
     content = f"From: {JEANNE}\r\nTo: {AMELIE}\r\nLe code est hortensia-7\r\n\r\nx\r\n"
     receipt = ministry.send(content.encode(), AMELIE)
     assert receipt.code == 550
