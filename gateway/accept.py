@@ -39,6 +39,7 @@ from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
 from gateway.senders.proof import proof_of
 from gateway.senders.rights import NotYours, Relay, Rights
+from gateway.smtp.routed import has_route
 from pki.addresses import canonical
 from pki.errors import AddressError
 
@@ -115,7 +116,10 @@ class Intake:
         if self.outside is not None:
             self.outside.check_room(self.max_size * 3 // 2)
         if mail_from:  # the null sender is for notices; the From of the mail decides
-            self._granted(peer, "mail", _canonical_sender(mail_from), envelope=None)
+            address = _canonical_sender(mail_from)
+            if has_route(address):  # our notices go there
+                raise Refusal(553, "5.1.7", "a sender address with a route (% ! @) is not taken")
+            self._granted(peer, "mail", address, envelope=None)
 
     def recipient(self, peer: Peer, mail_from: str, rcpt_to: str) -> None:
         """Refuse at RCPT an address that could never be served. Raises Refusal."""
@@ -123,6 +127,8 @@ class Intake:
             address = canonical(rcpt_to)
         except AddressError as error:
             raise Refusal(553, "5.1.3", "recipient address is not valid") from error
+        if has_route(address):
+            raise Refusal(553, "5.1.3", "a recipient address with a route (% ! @) is not taken")
         if mail_from and self.hopeless(canonical(mail_from), address):
             raise Refusal(
                 550, "5.7.1", "mail to this address must be encrypted and no certificate is known"
@@ -272,12 +278,11 @@ def _trace(submission: Submission) -> dict[str, str]:
 def sealed_headers(message: Message) -> dict[str, bytes]:
     """Header fields that are kept as sealed payload: `header.NAME`, repeated ones numbered."""
     found: dict[str, bytes] = {}
+    seen: dict[str, int] = {}
     for one in message.fields:
         if one.name in SEALED_HEADERS:
-            key = f"header.{one.name}"
-            if key in found:
-                key = f"{key}.{sum(k.startswith(key) for k in found)}"
-            found[key] = one.value
+            count = seen[one.name] = seen.get(one.name, -1) + 1
+            found[f"header.{one.name}.{count}" if count else f"header.{one.name}"] = one.value
     return found
 
 

@@ -30,14 +30,22 @@ log = structlog.get_logger()
 
 
 async def send(
-    deliverer: Deliverer, routes: Routes, job: Job, groups: Mapping[str, SealedGroup]
+    deliverer: Deliverer,
+    routes: Routes,
+    job: Job,
+    groups: Mapping[str, SealedGroup],
+    *,
+    postmaster: str,
 ) -> list[tuple[Recipient, Outcome]]:
-    """One delivery a group, side by side; an outcome for each due recipient that has a group."""
+    """One delivery a group, side by side; an outcome for each due recipient that has a group.
+
+    postmaster: who gets what servers behind the next hop report of a copy.
+    """
     transactions = []
     for group in groups.values():
         members = [r for r in job.due if r.group_id == group.id]
         if members:
-            transactions.append(_send_group(deliverer, routes, job, group, members))
+            transactions.append(_send_group(deliverer, routes, job, group, members, postmaster))
     results = await asyncio.gather(*transactions)
     return [pair for result in results for pair in result]
 
@@ -48,6 +56,7 @@ async def _send_group(
     job: Job,
     group: SealedGroup,
     members: Sequence[Recipient],
+    postmaster: str,
 ) -> list[tuple[Recipient, Outcome]]:
     route = routes.get(group.route)
     hop = None if route is None else route.hop_with(group.tls)
@@ -58,21 +67,23 @@ async def _send_group(
         lost = [Outcome(m.address, Result.TEMPORARY, 0, "4.4.4", text, "") for m in members]
         return list(zip(members, lost, strict=True))
     hit("deliver.connecting")
+    # Nobody outside is told of a copy: its sender is the house, and hears of it.
+    copied = bool(job.sender) and all(m.copied_by for m in members)
     outcomes = await deliverer.deliver(
         hop,
-        job.sender,
+        postmaster if copied else job.sender,
         [m.address for m in members],
         group.emitted,
         eight_bit=not group.emitted.isascii(),
         smtputf8="SMTPUTF8" in job.parameters,
         on_dot_sent=lambda: hit("deliver.dot-sent"),
-        wishes=_wishes(job, group, members),
+        wishes=_wishes(job, group, members, copied=copied),
     )
     hit("deliver.reply-read")
     return list(zip(members, outcomes, strict=True))
 
 
-def _wishes(job: Job, group: SealedGroup, members: Sequence[Recipient]) -> Wishes:
+def _wishes(job: Job, group: SealedGroup, members: Sequence[Recipient], *, copied: bool) -> Wishes:
     """What the next hop is told that the sender asked of notices.
 
     Of an encrypted mail only the header shall come back, whatever was asked: behind the next hop
@@ -84,7 +95,7 @@ def _wishes(job: Job, group: SealedGroup, members: Sequence[Recipient]) -> Wishe
         return Wishes(recipients={m.address: RcptOptions(NEVER, m.orcpt) for m in members})
     return Wishes(
         ret="HDRS" if group.treatment == "encrypted" else job.parameters.get("RET", ""),
-        envid=job.parameters.get("ENVID", ""),
+        envid="" if copied else job.parameters.get("ENVID", ""),
         recipients={m.address: RcptOptions(m.notify, m.orcpt) for m in members},
     )
 

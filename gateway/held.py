@@ -21,6 +21,7 @@ from gateway.deliver import failed_drafts
 from gateway.dsn.digest import held_warning
 from gateway.notices import Notices, Telling
 from gateway.outbound import Failure
+from gateway.private import for_sender
 from gateway.queue import held, store
 from gateway.queue.jobs import Job, problem_from_json, problem_to_json
 from gateway.queue.states import State
@@ -90,7 +91,7 @@ class HeldMail:
         ]
         failures = []
         for member in members:
-            problem = _nobody_decided(problem_from_json(member.reason), expire)
+            problem = _nobody_decided(for_sender(problem_from_json(member.reason)), expire)
             status = status_for(problem_from_json(member.reason) or problem, "5")
             failures.append(Failure(member, problem, status, encrypted=True))
             log.warning("held_given_up", id=job.archive_id, recipient=member.address)
@@ -162,7 +163,7 @@ class HeldMail:
 def _nobody_decided(before: Problem | None, expire: timedelta) -> Problem:
     days = {"days": f"{expire / timedelta(days=1):g}"}
     code = "policy.held-too-long"
-    if before is None or before.code == "policy.held-by-person":
+    if before is None:
         return Problem(code, "held for {days} days, and nobody decided about it", days)
     return Problem(
         code,

@@ -23,6 +23,7 @@ from gateway.accept import notice_fields, recipient_fields
 from gateway.clock import from_micros, to_micros
 from gateway.dsn import About, Event, Languages, Report, notice
 from gateway.outbound import Failure
+from gateway.private import for_sender
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_from_json
 from gateway.queue.states import State
 from gateway.smtp.nexthop import Outcome, Result
@@ -35,9 +36,6 @@ log = structlog.get_logger()
 # What a sender was told of an open recipient (`recipients.told`).
 TOLD_DELAYED = "delayed"
 TOLD_HELD = "held"
-
-# What a person wrote when he took a mail out: for colleagues, not for its sender.
-_PRIVATE = frozenset({"policy.held-by-person"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ class Notices:
             if recipient.notify
             and outcome.result is Result.DELIVERED
             and not outcome.dsn
-            and wants(recipient.notify, "SUCCESS")
+            and self.wanted(job, recipient, Event.RELAYED)
         ]
         if relayed:
             reports = [_relayed(recipient, outcome, now) for recipient, outcome in relayed]
@@ -163,11 +161,10 @@ class Notices:
     def _held(self, recipient: Recipient, now: datetime) -> Report:
         problem = problem_from_json(recipient.reason)
         since = now if recipient.held_at is None else from_micros(recipient.held_at)
-        private = problem is None or problem.code in _PRIVATE
         return Report(
             recipient.address,
             "4.7.1" if problem is None else status_for(problem, "4"),
-            reason=None if private else problem,
+            reason=for_sender(problem),
             orcpt=recipient.orcpt,
             until=None if self.held_expire is None else since + self.held_expire,
         )
@@ -285,7 +282,7 @@ def _failed(failure: Failure, attempted: datetime | None) -> Report:
 
 
 def _waiting(recipient: Recipient, outcome: Outcome | None, now: datetime) -> Report:
-    problem = problem_from_json(recipient.reason)
+    problem = for_sender(problem_from_json(recipient.reason))
     until = from_micros(recipient.expires_at)
     if outcome is not None:
         said = problem.facts.get("text", "") if problem is not None else outcome.text

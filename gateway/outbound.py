@@ -549,11 +549,13 @@ def _treated_alike(
     candidates: Sequence[_Candidate], visible: set[str] | None
 ) -> list[list[_Candidate]]:
     """Recipients sealed together (design, step 5). A blind one is always alone: nobody else's
-    RecipientInfos may show him (threats S23). An unreadable header makes everyone blind.
+    RecipientInfos may show him (threats S23). An unreadable header makes everyone blind; a copy is
+    so even for somebody whom the header names: he is no recipient of the sender's.
     """
     alike: dict[tuple[object, ...], list[_Candidate]] = {}
     for candidate in candidates:
-        blind = visible is None or candidate.address not in visible
+        copied = bool(candidate.recipient.copied_by)
+        blind = copied or visible is None or candidate.address not in visible
         key = (
             candidate.clear is not None,
             candidate.cipher,
@@ -607,6 +609,10 @@ def _copies(work: Work, source: _Candidate) -> list[Recipient]:
             decision="",
             copied_by=copy.rule,
             released="",
+            # What the sender wants to hear of the one says nothing of the other.
+            notify="",
+            orcpt="",
+            told="",
         )
         job.recipients.append(recipient)
         work.copies.append(recipient)

@@ -326,7 +326,10 @@ def record_fetch(
     org: str = "",
 ) -> None:
     """Note an attempt. A failed one leaves what the last good one brought."""
-    values: dict[str, object] = {"tried_at": moment, "problem": problem or None}
+    # In a problem stand words of a stranger's server, and PostgreSQL takes no NUL in a text: one
+    # such server would keep every CRL after its own from being fetched.
+    text = problem.replace("\0", "\ufffd") or None
+    values: dict[str, object] = {"tried_at": moment, "problem": text}
     if crl_sha256:
         values |= {"done_at": moment, "crl_sha256": crl_sha256}
     fetches = crl_fetches.c

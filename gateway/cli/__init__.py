@@ -13,6 +13,7 @@ Only the module of the noun that was typed is imported: `sceau --help` answers a
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -61,6 +62,9 @@ EXIT_CODES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. argv: without the program's name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # The memory of nearly every command holds keys or mail in clear: when it crashes, it must not
+    # come to lie on a disk (systemd-coredump asks this limit too). Children inherit it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for stream in (sys.stdout, sys.stderr):
         # A name from a certificate must not end a command because the terminal is not UTF-8.
         if hasattr(stream, "reconfigure"):

@@ -22,6 +22,10 @@ from pki.errors import AddressError
 # A mail inside a mail inside a mail: nobody needs more as the outermost thing he sends.
 _SHELLS = 4
 
+# Whoever writes a header chooses how often these are looked at: nobody may keep the gateway busy.
+_AUTHORS = 100
+_COMMENT_DEPTH = 16
+
 # RFC 2046 §5.2.2, §5.2.3: a reader puts these together himself, with a header that is not ours.
 _PUT_TOGETHER = ("message/partial", "message/external-body")
 _WHOLE_MAILS = ("message/rfc822", "message/global", "message/news")
@@ -86,6 +90,8 @@ def _claims(message: Message, prefix: str) -> list[Claim]:
             _no_other_address(field, found)
         elif field.name in ("sender", "resent-from", "resent-sender"):
             claims += _claims_of(field, prefix)
+            if len(claims) > _AUTHORS + 1:  # and From
+                raise _too_many(field.name)
     claims.sort(key=lambda claim: claim.field != f"{prefix}from")  # stable
     return claims
 
@@ -97,9 +103,17 @@ def _claims_of(field: Field, prefix: str) -> Iterator[Claim]:
             field.name, "the header field {field} must have one address, found {text}",
             str(len(named)),
         )  # fmt: skip
+    if len(named) > _AUTHORS:
+        raise _too_many(field.name)
     _no_other_address(field, named)
     for address in named:
         yield _claim(field, address, prefix)
+
+
+def _too_many(name: str) -> HeaderAmbiguous:
+    return HeaderAmbiguous(
+        name, "the header names more than {text} authors and senders", str(_AUTHORS)
+    )
 
 
 def _claim(field: Field, address: str, prefix: str) -> Claim:
@@ -135,13 +149,20 @@ def _outermost(message: Message) -> str:
     """The media type of the mail as the most generous reader takes it; "" for an ordinary one."""
     for field in message.fields:
         if field.name == "content-type":
-            value = field.value
-            while (shorter := _COMMENT.sub(b"", value)) != value:  # inner ones first
-                value = shorter
+            value = _without_comments(field.value)
             kind = b"".join(value.partition(b";")[0].split()).lower().decode("ascii", "replace")
             if kind in _PUT_TOGETHER or kind in _WHOLE_MAILS:
                 return kind
     return ""
+
+
+def _without_comments(value: bytes) -> bytes:
+    for _ in range(_COMMENT_DEPTH):  # inner ones first
+        shorter = _COMMENT.sub(b"", value)
+        if shorter == value:
+            return value
+        value = shorter
+    raise HeaderAmbiguous("content-type", "the header field {field} has comments nested too deeply")
 
 
 def _inside(message: Message) -> bytes:

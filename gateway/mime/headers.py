@@ -34,10 +34,13 @@ def from_addresses(message: Message, *, groups: bool = True) -> list[str]:
     empty From, and for a mail with a line that is no field: some software ends the header there
     and sees another From, or none.
     """
+    line = 1
     for field in message.fields:
         if not field.name:
-            line = field.raw.decode("ascii", "replace").strip()
-            raise HeaderAmbiguous("", "a line is not a header field: “{text}”", line[:40])
+            # Its number, not its words: where the empty line is missing they are of the body, and
+            # this stands in logs and comes back in clear.
+            raise HeaderAmbiguous("", "line {text} of the mail is not a header field", str(line))
+        line += field.raw.count(b"\r\n")
         if field.name == "from" and not field.value:
             raise HeaderAmbiguous("from", "the header field {field} is empty")
     return addresses(message, "from", groups=groups)

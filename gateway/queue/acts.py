@@ -18,6 +18,7 @@ from gateway.errors import SceauError
 from gateway.i18n import message
 from gateway.outbound import Failure
 from gateway.policy import HELD_BY_RULE
+from gateway.private import HELD_BY_PERSON, for_sender
 from gateway.queue import store
 from gateway.queue.jobs import Job, Recipient, problem_from_json, problem_to_json
 from gateway.queue.states import OPEN, State
@@ -31,11 +32,9 @@ _SETTLED = message("sceau queue show {id} tells what became of them")
 def hold(conn: sa.Connection, job: Job, *, by: str, reason: str, now: datetime) -> list[Draft]:
     """Keep queued recipients until a person releases them. Raises SceauError if none is queued."""
     if reason:
-        problem = Problem(
-            "policy.held-by-person", "held by {by}: {reason}", {"by": by, "reason": reason}
-        )
+        problem = Problem(HELD_BY_PERSON, "held by {by}: {reason}", {"by": by, "reason": reason})
     else:
-        problem = Problem("policy.held-by-person", "held by {by}", {"by": by})
+        problem = Problem(HELD_BY_PERSON, "held by {by}", {"by": by})
     members = _in_state(job, State.QUEUED)
     for recipient in members:
         recipient.state = State.HELD
@@ -112,7 +111,8 @@ def _given_up(member: Recipient, by: str, reason: str) -> Problem:
     code = "policy.bounced"
     if reason:
         return Problem(code, "given up by {by}: {reason}", {"by": by, "reason": reason})
-    if (before := problem_from_json(member.reason)) is not None and before.code != code:
+    before = for_sender(problem_from_json(member.reason))
+    if before is not None and before.code != code:
         facts = {**before.facts, "who": by}
         return Problem(code, "given up by {who}; it waited because: " + before.template, facts)
     return Problem(code, "given up by {by}", {"by": by})

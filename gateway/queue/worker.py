@@ -303,7 +303,9 @@ class Worker:
                     # Nothing can leave for him from there: he is sealed anew at his next attempt.
                     log.error("sealed_octets_unusable", id=job.archive_id, group=recipient.group_id)
                     recipient.group_id = None
-        results = await send(self.deliverer, self.routes, job, groups)
+        results = await send(
+            self.deliverer, self.routes, job, groups, postmaster=self.notices.postmaster
+        )
         now = self.now()
         self._mind_the_clock([job])
         drafts, failures = record_outcomes(job, results, groups, now=now)

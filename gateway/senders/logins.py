@@ -45,9 +45,14 @@ class Groups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a back-end says. known: there is such a login; its name may stand in the log."""
+    """What a back-end says. known: there is such a login; its name may stand in the log.
+
+    account: whose failures count, however the login was written: a directory may know somebody by
+        several names, and each of them would be an account of its own to the throttle.
+    """
 
     known: bool
+    account: str
     identity: Identity | None = None
 
 
@@ -125,11 +130,10 @@ class Logins:
             if not found.known and self._directories:
                 found = await self._asking.run(lambda: self._in_directories(attempt))
             if found.identity is not None:
-                return await self._welcome(found.identity, attempt)
+                return await self._welcome(found.identity, found.account, attempt)
         except (PkiError, UsersFault) as error:
             log.error("login_cannot_tell", ip=ip, reason=str(error))
             raise Refusal(454, "4.7.0", "Temporary authentication failure") from error
-        await self._hashing.run(lambda: self._count(attempt, known=found.known))
         left = self._floor - (time.monotonic() - started)
         if left > 0:
             await asyncio.sleep(left)
@@ -149,39 +153,59 @@ class Logins:
 
     # -- in threads ----------------------------------------------------------------------------
 
+    # A wrong password is counted by the thread that found it wrong, before that takes the next one:
+    # whoever sends many at once has no more tries than there are threads.
+
     def _in_file(self, attempt: _Attempt) -> _Found:
-        self._not_too_often(attempt)
+        self._not_too_often(attempt, attempt.name)
+        found = self._by_file(attempt)
+        if found.identity is None and (found.known or not self._directories):
+            self._count(attempt, found)
+        return found
+
+    def _by_file(self, attempt: _Attempt) -> _Found:
+        nobody = _Found(False, attempt.name)
         if self._users is None or self._passwords is None:
-            return _Found(known=False)
+            return nobody
         user = self._users.find(attempt.name) if attempt.possible else None
         # Also for logins that are not there: it must take as long (RFC 4954 §9 wants no oracle).
         if not self._passwords.matches(None if user is None else user.hash, attempt.password):
-            return _Found(known=user is not None)
+            return nobody if user is None else _Found(True, user.login)
         assert user is not None
         if self._passwords.outdated(user.hash):
             self._renew(self._users.path, user, self._passwords.hash(attempt.password))
-        return _Found(True, Identity("auth-file", user.login, user.addresses))
+        return _Found(True, user.login, Identity("auth-file", user.login, user.addresses))
 
     def _in_directories(self, attempt: _Attempt) -> _Found:
-        self._not_too_often(attempt)  # others may have failed while this one waited for a thread
+        self._not_too_often(attempt, attempt.name)  # others may have failed while this one waited
+        found = self._by_directories(attempt)
+        if found.account != attempt.name:
+            self._not_too_often(attempt, found.account)
+        if found.identity is None:
+            self._count(attempt, found)
+        return found
+
+    def _by_directories(self, attempt: _Attempt) -> _Found:
         if attempt.possible:
             for client in self._directories:
                 entry, right = client.check(attempt.name, attempt.password)
                 if entry is not None:
-                    known = Identity("auth-ldap", _form(entry, attempt.name), entry.addresses)
-                    return _Found(True, known if right else None)
-        return _Found(known=False)
+                    account = _form(entry, entry.dn.lower())
+                    name = _form(entry, attempt.name)
+                    identity = Identity("auth-ldap", name, entry.addresses) if right else None
+                    return _Found(True, account, identity)
+        return _Found(False, attempt.name)
 
-    def _not_too_often(self, attempt: _Attempt) -> None:
-        wait = self._throttle.wait(attempt.ip, attempt.name, attempt.moment)
+    def _not_too_often(self, attempt: _Attempt, account: str) -> None:
+        wait = self._throttle.wait(attempt.ip, account, attempt.moment)
         if wait:
             log.info("login_too_soon", ip=attempt.ip, seconds=round(wait.total_seconds()))
             raise Refusal(454, "4.7.0", "Too many failed logins, try again later")
 
-    def _count(self, attempt: _Attempt, *, known: bool) -> None:
-        counts = self._throttle.failed(attempt.ip, attempt.name, attempt.moment)
+    def _count(self, attempt: _Attempt, found: _Found) -> None:
+        counts = self._throttle.failed(attempt.ip, found.account, attempt.moment)
         # What was typed is not logged but where it is a login: people type their password there.
-        who = attempt.name if known else ""
+        who = attempt.name if found.known else ""
         log.info("login_failed", ip=attempt.ip, login=who, failures=counts[0].failures)
         for count in counts:
             if count.wait:
@@ -194,9 +218,9 @@ class Logins:
                     wait=round(count.wait.total_seconds()),
                 )
 
-    async def _welcome(self, identity: Identity, attempt: _Attempt) -> Identity:
+    async def _welcome(self, identity: Identity, account: str, attempt: _Attempt) -> Identity:
         await self._hashing.run(
-            lambda: self._throttle.succeeded(attempt.ip, attempt.name, attempt.moment)
+            lambda: self._throttle.succeeded(attempt.ip, account, attempt.moment)
         )
         if self._groups is not None:
             identity = await self._asking.run(lambda: self._with_groups(identity))

@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway import running
 from gateway.database import open_database
 from gateway.demo.client import Letter, send
+from gateway.demo.house import children_of
 from gateway.demo.pki import P12_PASSWORD, Keys
 from gateway.demo.process import free_port
 from gateway.demo.stage import stage
@@ -266,3 +267,14 @@ def test_an_alarm_reaches_the_postmaster_once(tmp_path: Path, keys: Keys) -> Non
         assert (line["id"], line["code"]) == (found[0]["id"], "queue-too-old")
         (report,) = scene.json("archive", "verify")
         assert report["status"] == "valid"
+
+
+def test_a_process_that_crashes_leaves_no_memory_on_the_disk(scene: Scene) -> None:
+    """A core dump would hold mail and keys in clear: none of our processes may write one."""
+    supervisor = scene.house.process
+    assert supervisor is not None
+    processes = [supervisor.pid, *children_of(supervisor.pid)]
+    assert len(processes) > 3
+    for pid in processes:
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE), limits

@@ -124,6 +124,15 @@ def test_what_is_too_large_is_refused_announced_or_not(ministry: Scene) -> None:
         assert client.hand_in(GOOD).startswith("250 2.0.0 ")
 
 
+def test_a_body_taken_for_header_lines_is_not_repeated(ministry: Scene) -> None:
+    """The reply comes back to the sender in clear, in a notice of the Postfix in front."""
+    content = f"From: {JEANNE}\r\nTo: {AMELIE}\r\nLe code est hortensia-7\r\n\r\nx\r\n"
+    receipt = ministry.send(content.encode(), AMELIE)
+    assert receipt.code == 550
+    assert receipt.text.endswith("line 3 of the mail is not a header field")
+    assert "hortensia-7" not in ministry.house.log.read_text()
+
+
 def test_a_client_of_a_network_nobody_listed(ministry: Scene) -> None:
     with closing(
         socket.create_connection(

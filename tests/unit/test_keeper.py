@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -194,3 +197,35 @@ def test_a_keeper_goes_on_after_faults_and_when_the_clock_is_put_back(
         keeper.once()
     everything = ["checkpoint", "crls", "plans", "keys"]
     assert done == [*everything, *everything, "checkpoint"]
+
+
+@pytest.mark.parametrize("encoding", [b"x\0y", b"x\xff\x9b31m"])
+def test_a_server_of_strange_words_stops_no_other_source(
+    database: Database, tmp_path: Path, encoding: bytes
+) -> None:
+    """What a server says goes into the table of fetches, and PostgreSQL takes no NUL there."""
+    ca = root("Strange Words CA")
+    good = tmp_path / "good.crl"
+    good.write_bytes(ca.crl(start=NOW - HOUR, end=NOW + DAY))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: " + encoding + b"\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        rules = FetchRules(frozenset({f"127.0.0.1:{port}"}), private=(ip_network("127.0.0.0/8"),))
+        sources = [CrlSource("bad", f"http://127.0.0.1:{port}/x.crl"), CrlSource("good", str(good))]
+        trust = StoredTrust(database.read, anchors=[ca.anchor()])
+        reports = refresh_crls(
+            database.read, database.write, sources, trust=trust, rules=rules, moment=NOW
+        )
+        thread.join(10)
+    assert [report.state for report in reports] == ["failed", "stored"]
+    with database.read() as conn:
+        assert store.last_fetches(conn)[sources[0].location].problem

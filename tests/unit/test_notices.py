@@ -24,6 +24,7 @@ from gateway.held import HeldMail
 from gateway.mail import Peer, RcptOptions, Submission
 from gateway.outbound import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
+from gateway.policy.outcomes import Action
 from gateway.queue import acts, store
 from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.models import recipients
@@ -346,7 +347,7 @@ def test_of_an_encrypted_mail_only_the_header_shall_come_back(
     )
     group = SealedGroup("g", "a", treatment, "border", "", 1, b"x")
     hop: Any = Hop(TAKES, [])
-    asyncio.run(send(hop, ROUTES, job, {"g": group}))
+    asyncio.run(send(hop, ROUTES, job, {"g": group}, postmaster="p@x"))
     ((_, _, _, wishes),) = hop.got
     assert wishes.ret == (ret if said_of_it is None else said_of_it)
 
@@ -574,6 +575,36 @@ def test_what_a_person_gives_up_has_the_code_of_what_was_in_the_way(
     _act(office, archive_id, "bounce")
     office.work()
     assert office.actions() == [("failed", status)]
+
+
+@pytest.mark.parametrize("end", ["bounced", "kept too long"])
+@pytest.mark.parametrize("by_rule", [False, True])
+def test_what_colleagues_write_stays_with_them_to_the_end(
+    office: Office, end: str, by_rule: bool
+) -> None:
+    """Held for an inquiry that the sender shall not hear of, and given up in the end."""
+    if by_rule:
+        look = replace(CLEAR, name="look", action=Action.HOLD, text="inquiry 12")
+        object.__setattr__(office.worker.outbound, "policy", Policy([look]))
+    else:
+        office.hop.answer = LATER
+    archive_id = office.accept(BOB)
+    office.work()
+    if not by_rule:
+        with office.database.write() as conn:
+            job = store.take(conn, archive_id)
+            acts.hold(conn, job, by="paul", reason="inquiry 12", now=office.now)
+    if end == "bounced":
+        _act(office, archive_id, "bounce")
+    else:
+        office.now += timedelta(days=31)
+        office.held_mail().once(office.now)
+    office.hop.answer = TAKES
+    office.work()
+
+    assert office.state(archive_id) == [State.FAILED]
+    assert ("failed", "5.7.1") in office.actions()
+    assert all(b"inquiry" not in data for _, to, data, _ in office.hop.got if to == ANNA)
 
 
 def _act(office: Office, archive_id: str, verb: str) -> None:

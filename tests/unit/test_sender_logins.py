@@ -45,7 +45,8 @@ class FakeDirectory(LoginClient):
         time.sleep(self.seconds)
         if self.trouble is not None:
             raise self.trouble
-        return Entry("cn=c", "Carla", ("carla@a.example",)) if login == "carla" else None
+        known = login in ("carla", "carla@a.example", "c.dupont")
+        return Entry("cn=c", "Carla", ("carla@a.example",)) if known else None
 
 
 class FakeGroups:
@@ -249,3 +250,42 @@ def test_who_is_named_by_a_front_end(world: World) -> None:
     with pytest.raises(Refusal) as refused:
         named("carla")
     assert refused.value.code == 451
+
+
+@pytest.mark.parametrize(("login", "back_end"), [("anna", "file"), ("carla", "directory")])
+def test_guessing_many_at_once_gives_no_more_tries(world: World, login: str, back_end: str) -> None:
+    """Forty guesses over forty connections, and the right one is among them."""
+    if back_end == "directory":
+        world.directory.seconds = 0.01
+    wrong = [f"guess {number}" for number in range(40)]
+
+    async def burst() -> list[object]:
+        tries = [
+            world.logins.check(login, password, f"192.0.2.{number}", NOW)
+            for number, password in enumerate([*wrong, f"of {login}"])
+        ]
+        return list(await asyncio.gather(*tries, return_exceptions=True))
+
+    answers = asyncio.run(burst())
+
+    *guesses, right = [getattr(answer, "code", answer) for answer in answers]
+    assert right == 454, "the right password at the end of a burst of guesses"
+    threads = 2 if back_end == "file" else 8
+    assert guesses.count(535) <= 4 + threads  # four before the first wait, and those on their way
+    assert set(guesses) == {535, 454}
+
+
+def test_another_name_of_an_account_is_no_other_account(world: World) -> None:
+    """A directory finds somebody by login, by address, by a name of old: it is one account."""
+    names = ["carla", "carla@a.example", "c.dupont"]
+    answers = [
+        world.refused(names[number % 3], "x", ip=f"192.0.2.{number}")[0] for number in range(6)
+    ]
+    assert answers == [535, 535, 535, 535, 454, 454]
+    assert world.refused("carla@a.example", "of carla", ip="192.0.2.99")[0] == 454
+    # Her own place is not locked out by it, whichever name she uses there.
+    later = NOW + timedelta(hours=1)
+    assert world.check("carla@a.example", "of carla", ip="192.0.2.50", now=later).name == "carla"
+    for number in range(6):
+        world.refused("c.dupont", "x", ip=f"192.0.2.{number}", now=later)
+    assert world.check("carla", "of carla", ip="192.0.2.50", now=later).name == "carla"

@@ -1,0 +1,70 @@
+"""Nobody outside is told of a copy that a rule makes: neither its sender nor the other readers."""
+
+from __future__ import annotations
+
+import smtplib
+
+import pytest
+
+from gateway.demo.sink import Rules, write_rules
+from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
+
+pytestmark = pytest.mark.flow
+
+# In the rules of the house, mail to Amélie with this mark is copied to Bastien.
+SUBJECT = "[recommandé] Dossier"
+ASKED = ["NOTIFY=SUCCESS,FAILURE,DELAY", f"ORCPT=rfc822;{AMELIE}"]
+
+
+def submit(scene: Scene, *, to: str = AMELIE) -> str:
+    """One mail to Amélie, about which her sender wants to hear everything."""
+    with smtplib.SMTP("127.0.0.1", scene.house.listen_port, timeout=20) as client:
+        client.ehlo("client.example")
+        client.mail(JEANNE, ["RET=FULL", "ENVID=dossier", "BODY=8BITMIME"])
+        assert client.rcpt(AMELIE, ASKED)[0] == 250
+        code, reply = client.data(mail("Pour elle.", to=to, subject=SUBJECT))
+    assert code == 250
+    return reply.decode().split()[1]
+
+
+def test_a_sender_who_asked_for_everything_hears_of_his_recipient_alone(ministry: Scene) -> None:
+    archive_id = submit(ministry)
+
+    ministry.wait_arrived(archive_id, 2)
+    for reader in (AMELIE, BASTIEN):
+        ministry.wait_state(archive_id, reader, "delivered")
+
+    told = [
+        entry["fields"] for entry in ministry.history(archive_id) if entry["kind"] == "notified"
+    ]
+    assert [fields["recipient.000000"] for fields in told] == [AMELIE]
+    _, notice = ministry.wait_notice(archive_id, "relayed")
+    assert BASTIEN.encode() not in notice
+
+
+def test_what_the_next_hop_reports_of_a_copy_comes_to_the_house(ministry: Scene) -> None:
+    """It sends reports to MAIL FROM, with what RCPT said: none of it may be the sender's."""
+    folder = ministry.stage.sink.folder
+    write_rules(folder, Rules(dsn=True))
+    try:
+        archive_id = submit(ministry)
+        ministry.wait_arrived(archive_id, 2)
+    finally:
+        write_rules(folder, Rules())
+
+    by_reader = {one.rcpt_to: one for one, _ in ministry.arrived(archive_id)}
+    hers, copy = by_reader[(AMELIE,)], by_reader[(BASTIEN,)]
+    assert (hers.mail_from, hers.asked) == (JEANNE, (" ".join(ASKED),))
+    assert copy.mail_from == "postmaster@interieur.example"
+    assert copy.asked == (f"ORCPT=rfc822;{BASTIEN}",)
+    assert not any(word.startswith("ENVID") for word in copy.parameters)
+
+
+def test_a_copy_is_sealed_apart_also_where_the_header_names_its_reader(ministry: Scene) -> None:
+    archive_id = submit(ministry, to=f"{AMELIE}>, <{BASTIEN}")
+
+    found = ministry.wait_arrived(archive_id, 2)
+
+    assert sorted(delivery.rcpt_to for delivery, _ in found) == [(AMELIE,), (BASTIEN,)]
+    sealed = [entry for entry in ministry.history(archive_id) if entry["kind"] == "sealed"]
+    assert len({entry["fields"]["emitted.sha256"] for entry in sealed}) == 2
