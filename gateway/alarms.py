@@ -7,7 +7,7 @@ a lasting trouble is one line, and one mail a day.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,11 +25,12 @@ log = structlog.get_logger()
 CRL_STALE = "crl-stale"
 CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
+DISK_REFUSES = "disk-refuses"
 INDEX = "index-behind"
 PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
-CODES = (CRL_STALE, CERTIFICATE, DISK, INDEX, PROCESS, POISON, QUEUE)
+CODES = (CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE)
 
 _CERTIFICATE_ENDS = timedelta(days=7)
 _INDEX_BEHIND = timedelta(minutes=15)
@@ -108,6 +109,17 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             "",
             message("the oldest mail has been in the queue for {hours} h"),
             {"hours": str(int((moment - oldest).total_seconds() // 3600))},
+        )
+
+
+def judge_disks(refusing: Iterable[tuple[Path, str]]) -> Iterator[Alarm]:
+    """refusing: folders in which nothing can be written, and why (`gateway.diskprobe`)."""
+    for folder, why in refusing:
+        yield Alarm(
+            DISK_REFUSES,
+            str(folder),
+            message("nothing can be written in {folder}: {why}"),
+            {"folder": str(folder), "why": why},
         )
 
 

@@ -18,6 +18,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.clock import to_micros
 from gateway.database import Database
+from gateway.database.room import is_full, reason_of
 from gateway.failpoints import hit
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
@@ -82,10 +83,17 @@ class Keeper:
                 self._attempt(partial(task, moment))
 
     def _attempt(self, task: Callable[[], None]) -> None:
+        """Raises OperationalError where the disk is sick: this process must begin anew."""
         try:
             task()
-        except Exception:
-            log.exception("keeper_fault")
+        except Exception as error:
+            if self.database.doubtful(error, False):
+                # A sync that failed is not tried again here: it would be called a success.
+                raise
+            if is_full(error):
+                log.error("storage_full", reason=reason_of(error))
+            else:
+                log.exception("keeper_fault")
 
     def _log_consents(self) -> None:
         self.log_consents()

@@ -122,7 +122,7 @@ class Before:
             if kind == "f":
                 node.image = copy
             elif kind == "l":
-                node.target = os.readlink(copy)
+                node.target = str(copy.readlink())
             if kind == "d":
                 folders[path] = id_
             if path:
@@ -235,9 +235,7 @@ class Before:
                 image.seek(start)
                 image.write(piece)
 
-    def _some_of_the_rest(
-        self, changes: list[_Record], loss: Loss, draw: random.Random
-    ) -> Lost:
+    def _some_of_the_rest(self, changes: list[_Record], loss: Loss, draw: random.Random) -> Lost:
         octets = names = 0
         for node in self._nodes.values():
             for one in node.pending:

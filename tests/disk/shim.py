@@ -85,9 +85,7 @@ class Disk:
             yield fault
 
     @contextmanager
-    def _rule(
-        self, on: int, pattern: str, code: int, before: int, times: int
-    ) -> Iterator[Fault]:
+    def _rule(self, on: int, pattern: str, code: int, before: int, times: int) -> Iterator[Fault]:
         with self._mapped() as shared:
             free = next(n for n in range(_RULES) if not _rule_on(shared, n))
             at = _TOP.size + free * _RULE.size

@@ -1,4 +1,4 @@
-"""The disk of `tests.disk` forgets what was not synced: it is able to fail a program that is wrong."""
+"""The disk of `tests.disk` forgets what was not synced: it can fail a program that is wrong."""
 
 from __future__ import annotations
 
@@ -163,5 +163,7 @@ db.execute("PRAGMA synchronous={synchronous}")
 for n in range(30): db.execute("INSERT INTO t VALUES (?)", (n,))
 """
     run(disk, open_it + program)
-    said = run(disk, open_it + 'print(db.execute("SELECT count(*) FROM t").fetchone()[0], flush=True)')
+    said = run(
+        disk, open_it + 'print(db.execute("SELECT count(*) FROM t").fetchone()[0], flush=True)'
+    )
     assert int(said) == there
