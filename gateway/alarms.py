@@ -7,7 +7,7 @@ a lasting trouble is one line, and one mail a day.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,6 +84,13 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
                 message("{folder}: {free} MB are free; soon mail is answered 452"),
                 {"folder": str(disk.folder), "free": str(disk.free // 1_000_000)},
             )
+    for folder, why in standing.refusing:
+        yield Alarm(
+            DISK_REFUSES,
+            str(folder),
+            message("nothing can be written in {folder}: {why}"),
+            {"folder": str(folder), "why": why},
+        )
     if standing.index is not None and standing.index.seconds > _INDEX_BEHIND.total_seconds():
         yield Alarm(
             INDEX,
@@ -109,17 +116,6 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             "",
             message("the oldest mail has been in the queue for {hours} h"),
             {"hours": str(int((moment - oldest).total_seconds() // 3600))},
-        )
-
-
-def judge_disks(refusing: Iterable[tuple[Path, str]]) -> Iterator[Alarm]:
-    """refusing: folders in which nothing can be written, and why (`gateway.diskprobe`)."""
-    for folder, why in refusing:
-        yield Alarm(
-            DISK_REFUSES,
-            str(folder),
-            message("nothing can be written in {folder}: {why}"),
-            {"folder": str(folder), "why": why},
         )
 
 

@@ -31,6 +31,7 @@ _TICK = 1.0
 _CRLS = timedelta(seconds=10)  # how often to ask which CRLs are due (not: to fetch them)
 _SETTLE = timedelta(seconds=30)
 _SWEEP = timedelta(hours=1)
+_SAY_AGAIN = timedelta(minutes=1)
 _BATCH = 500
 
 
@@ -59,6 +60,7 @@ class Keeper:
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
     _sweep_due: datetime | None = field(default=None, init=False)
+    _full_said: datetime | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -91,7 +93,9 @@ class Keeper:
                 # A sync that failed is not tried again here: it would be called a success.
                 raise
             if is_full(error):
-                log.error("storage_full", reason=reason_of(error))
+                if self._full_said is None or self.now() - self._full_said >= _SAY_AGAIN:
+                    self._full_said = self.now()
+                    log.error("storage_full", reason=reason_of(error))
             else:
                 log.exception("keeper_fault")
 

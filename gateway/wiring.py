@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
-from gateway.alarms import Alarms, judge, judge_disks
+from gateway.alarms import Alarms, judge
 from gateway.blob_stores import greet
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
@@ -663,14 +663,9 @@ class Wiring(Installation):
 
     def raise_alarms(self, moment: datetime) -> None:
         """One look at everything, told to whom it concerns."""
-        # The disks first, without the database: it may be on one of them.
-        found = list(judge_disks(refusing(self.folders)))
-        try:
-            found += judge(self.gauges.look(), max_size=self.config.listen.max_size)
-        except sa.exc.SQLAlchemyError:
-            if not found:
-                raise
-        self.alarms.tell(found, moment)
+        standing = replace(self.gauges.look(), refusing=tuple(refusing(self.folders)))
+        found = judge(standing, max_size=self.config.listen.max_size)
+        self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:
         """What Prometheus gets. A database that does not answer leaves the sums."""

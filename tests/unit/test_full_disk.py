@@ -19,7 +19,6 @@ import migrations
 from archive.appender import Appender
 from archive.errors import AppenderBroken
 from archive.store import create_log
-from gateway.alarms import judge_disks
 from gateway.database import open_database
 from gateway.database.patience import BRIEF, patience
 from gateway.smtp import replies
@@ -213,8 +212,6 @@ print([why for _, why in refusing([Path("."), Path("gone")])])
     with disk.sync_fails("*/root/.sceau-probe-*"):
         assert run(disk, program) == f"['Input/output error', '{gone}']\n"
     assert not list(disk.root.iterdir())
-    (alarm,) = judge_disks([(Path("/data"), "Disk quota exceeded")])
-    assert (alarm.code, alarm.subject) == ("disk-refuses", "/data")
 
 
 def test_log_lines_that_do_not_fit_are_counted_and_hurt_nobody(disk: Disk) -> None:
