@@ -37,7 +37,7 @@ class _Unit(Generic[T]):
 
 
 class _CommitFailedError(Exception):
-    """The transaction's end raised: what is on disk is unknown."""
+    """The transaction raised, at its end or by the disk's fault: what is on disk is unknown."""
 
 
 class Appender:
@@ -51,6 +51,7 @@ class Appender:
         now: Callable[[], datetime],
         max_batch: int = 64,
         again: Callable[[Exception, int], float | None] = lambda _error, _tries: None,
+        doubtful: Callable[[Exception, bool], bool] = lambda _error, ending: ending,
     ) -> None:
         """Start the thread. Make it after forking: threads do not survive a fork.
 
@@ -58,12 +59,15 @@ class Appender:
         now: the time of entries. max_batch: units in one transaction.
         again: asked when a transaction was rolled back: (error, how often it was tried) → seconds
             until it is tried once more, None when the units are to be blamed or told.
+        doubtful: asked when a transaction raised: (error, whether at its end) → whether it is
+            unknown what is on disk now. Then nothing more is written: see AppenderBroken.
         """
         self._transaction = transaction
         self._origin = origin
         self._now = now
         self._max_batch = max_batch
         self._again = again
+        self._doubtful = doubtful
         self._waiting: deque[_Unit[Any]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -191,7 +195,7 @@ class Appender:
             time.sleep(pause)
 
     def _once(self, units: list[_Unit[Any]]) -> list[Any]:
-        """One transaction. Raises what went wrong inside it, or _CommitFailedError at its end."""
+        """One transaction. Raises what it was rolled back for, or _CommitFailedError."""
         complete = False
         try:
             with self._transaction() as connection:
@@ -208,7 +212,7 @@ class Appender:
             # not told sends again. No future is resolved above this line.
             return results
         except Exception as error:
-            if complete:
+            if self._doubtful(error, complete):
                 raise _CommitFailedError from error
             raise
 

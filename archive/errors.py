@@ -101,5 +101,9 @@ class SearchError(ArchiveError):
     """A query that cannot be understood, in words for the person who typed it."""
 
 
+class IndexTrouble(ArchiveError):
+    """The full-text index cannot be written now: try again later. It is as it was before."""
+
+
 class IndexUnusable(ArchiveError):
     """The full-text index is missing, damaged, or of another version."""

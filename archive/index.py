@@ -23,7 +23,7 @@ from archive.blobs import Blobs, filled
 from archive.chain import Tip
 from archive.drafts import CONTENT_KIND
 from archive.entry import decode
-from archive.errors import BlobTrouble, Damaged, EntryMalformed
+from archive.errors import BlobTrouble, Damaged, EntryMalformed, IndexTrouble, Problem
 from archive.fulltext import POSITION_ID, open_index, unusable
 from archive.seal import Unwrapper, open_content
 from archive.store import Record
@@ -119,6 +119,7 @@ class Indexer:
         self._read = read
         self._keys = keys
         self.batch = batch
+        self._spoilt = False
         self._index = open_index(index_dir, create=True)
         try:
             # One thread: the gateway's seal and delivery processes need the cores more.
@@ -131,8 +132,15 @@ class Indexer:
         """Index the next entries of the log and commit; how many entries, 0 if there are none.
 
         Mail that cannot be opened or parsed is indexed by its id and counted as unreadable.
-        Raises IndexUnusable, LogMissing; BlobTrouble: nothing was done, call it again later.
+        Raises IndexUnusable, LogMissing; BlobTrouble, IndexTrouble: nothing was done, call it
+        again later.
         """
+        if self._spoilt:
+            # A writer that met an error takes nothing more; and whether its last commit counts,
+            # the folder alone knows.
+            self._write(self._writer.rollback)
+            self._spoilt = False
+            self._position = position(self._index)
         with self._read() as conn:
             tip = reading.head(conn)
             at = _place(self._dir, self._position, tip)
@@ -194,8 +202,8 @@ class Indexer:
             document.add_date("time", time)
         if found is not None:
             _fill(document, found)
-        self._writer.delete_documents_by_term("id", archive_id)
-        self._writer.add_document(document)
+        self._write(self._writer.delete_documents_by_term, "id", archive_id)
+        self._write(self._writer.add_document, document)
 
     def _commit(self, reached: Position) -> None:
         document = tantivy.Document()
@@ -203,12 +211,26 @@ class Indexer:
         document.add_text("origin", reached.origin)
         document.add_unsigned("epoch", reached.epoch)
         document.add_unsigned("position", reached.size)
-        self._writer.delete_documents_by_term("id", POSITION_ID)
-        self._writer.add_document(document)
+        self._write(self._writer.delete_documents_by_term, "id", POSITION_ID)
+        self._write(self._writer.add_document, document)
         # Killed before: this piece is done again. Killed after: it is done, and known as done.
-        self._writer.commit()
+        self._write(self._writer.commit)
         self._index.reload()
         self._position = reached
+
+    def _write(self, call: Callable[..., object], *arguments: object) -> None:
+        """Have the writer do something. A full disk is told by ValueError, as all else is."""
+        try:
+            call(*arguments)
+        except (ValueError, OSError) as error:
+            self._spoilt = True
+            raise IndexTrouble(
+                Problem(
+                    "index.not-written",
+                    "the full-text index in {folder} cannot be written: {why}",
+                    {"folder": str(self._dir), "why": str(error)},
+                )
+            ) from error
 
 
 def _bringing_content(

@@ -75,7 +75,9 @@ class WorkingKeys:
         self._folder = folder
         self._known: dict[str, WorkingKey] = {}
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _sync(folder.parent)
             mode = folder.stat().st_mode
             leftovers = list(folder.glob(".dying-*"))
         except OSError as error:
@@ -99,7 +101,13 @@ class WorkingKeys:
             known = self._known.get(day.isoformat())
             if known is not None and self._is_there(day.isoformat()):
                 return known
-            key = self._load(day) or self._create(day)
+            key = self._load(day)
+            if key is None:
+                key = self._create(day)
+            else:
+                # Another process may have made it a moment ago and not have synced its name yet.
+                # A mail is acknowledged before that may be: each process sees to it itself.
+                self._sync_folder()
         except OSError as error:
             raise self._trouble("cannot be used: {why}", why=str(error)) from error
         self._known[day.isoformat()] = key
@@ -185,11 +193,7 @@ class WorkingKeys:
         return key
 
     def _sync_folder(self) -> None:
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(self._folder)
 
     def _trouble(self, template: str, **facts: str) -> WorkingKeyTrouble:
         return WorkingKeyTrouble(
@@ -257,6 +261,14 @@ def _not_mine(archive_id: str) -> NotMine:
             {"id": archive_id},
         )
     )
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _day(text: str) -> date:

@@ -25,11 +25,12 @@ log = structlog.get_logger()
 CRL_STALE = "crl-stale"
 CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
+DISK_REFUSES = "disk-refuses"
 INDEX = "index-behind"
 PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
-CODES = (CRL_STALE, CERTIFICATE, DISK, INDEX, PROCESS, POISON, QUEUE)
+CODES = (CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE)
 
 _CERTIFICATE_ENDS = timedelta(days=7)
 _INDEX_BEHIND = timedelta(minutes=15)
@@ -83,6 +84,13 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
                 message("{folder}: {free} MB are free; soon mail is answered 452"),
                 {"folder": str(disk.folder), "free": str(disk.free // 1_000_000)},
             )
+    for folder, why in standing.refusing:
+        yield Alarm(
+            DISK_REFUSES,
+            str(folder),
+            message("nothing can be written in {folder}: {why}"),
+            {"folder": str(folder), "why": why},
+        )
     if standing.index is not None and standing.index.seconds > _INDEX_BEHIND.total_seconds():
         yield Alarm(
             INDEX,

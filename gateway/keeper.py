@@ -18,6 +18,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.clock import to_micros
 from gateway.database import Database
+from gateway.database.room import is_full, reason_of
 from gateway.failpoints import hit
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
@@ -30,6 +31,7 @@ _TICK = 1.0
 _CRLS = timedelta(seconds=10)  # how often to ask which CRLs are due (not: to fetch them)
 _SETTLE = timedelta(seconds=30)
 _SWEEP = timedelta(hours=1)
+_SAY_AGAIN = timedelta(minutes=1)
 _BATCH = 500
 
 
@@ -58,6 +60,7 @@ class Keeper:
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
     _sweep_due: datetime | None = field(default=None, init=False)
+    _full_said: datetime | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -82,10 +85,19 @@ class Keeper:
                 self._attempt(partial(task, moment))
 
     def _attempt(self, task: Callable[[], None]) -> None:
+        """Raises OperationalError where the disk is sick: this process must begin anew."""
         try:
             task()
-        except Exception:
-            log.exception("keeper_fault")
+        except Exception as error:
+            if self.database.doubtful(error, False):
+                # A sync that failed is not tried again here: it would be called a success.
+                raise
+            if is_full(error):
+                if self._full_said is None or self.now() - self._full_said >= _SAY_AGAIN:
+                    self._full_said = self.now()
+                    log.error("storage_full", reason=reason_of(error))
+            else:
+                log.exception("keeper_fault")
 
     def _log_consents(self) -> None:
         self.log_consents()

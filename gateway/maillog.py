@@ -10,10 +10,11 @@ import logging
 import sys
 from datetime import UTC, datetime
 from json import JSONEncoder
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
+from gateway.logstream import LogStream
 from gateway.metrics.events import count
 from gateway.metrics.tally import Tally
 
@@ -59,6 +60,7 @@ def configure(*, json: bool, level: str, tally: Tally | None = None, again: bool
     again: this process will change its mind when its configuration is read anew.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
+    stream = LogStream(sys.stderr, as_json=json)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(serializer=_json)
         if json
@@ -76,8 +78,8 @@ def configure(*, json: bool, level: str, tally: Tally | None = None, again: bool
         wrapper_class=structlog.make_filtering_bound_logger(
             least if tally is None else min(least, logging.INFO)
         ),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stream)),
         cache_logger_on_first_use=not again,
     )
     # Libraries that use the standard module (aiosmtpd, alembic) speak up from warnings only.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=cast("TextIO", stream))

@@ -22,7 +22,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
-from archive.errors import AppenderBroken, BlobTrouble
+from archive.errors import AppenderBroken, BlobTrouble, IndexTrouble
 from gateway import clock, failpoints, maillog
 from gateway.accepted import inherited
 from gateway.config import LogFormat, load
@@ -42,7 +42,7 @@ _GRACE = 20.0  # seconds for running SMTP transactions to end
 _RETIRE, _GRACE_RETIRED = 30.0, 600.0
 _INDEX_PAUSE = 3.0
 _REPORT = 10.0  # seconds between two reports of how far the index is
-_INDEX_WAIT = 15.0  # for a blob store to come back
+_INDEX_WAIT = 15.0  # for a blob store, or room on the disk, to come back
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
@@ -180,7 +180,7 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
         try:
             if indexer.step() < indexer.batch:
                 stop.wait(_INDEX_PAUSE)
-        except BlobTrouble as error:
+        except (BlobTrouble, IndexTrouble) as error:
             log.warning("index_waits", reason=error.problem.text)
             stop.wait(_INDEX_WAIT)
         if time.monotonic() - reported > _REPORT:

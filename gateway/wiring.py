@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
 from gateway.directories import make_client, make_groups
+from gateway.diskprobe import refusing
 from gateway.dsn import Languages
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
@@ -92,9 +93,11 @@ class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for.
 
     tally: what this process counts, None where nobody looks.
+    works: it seals and delivers; set by `work_as`.
     """
 
     tally: Tally | None = None
+    works: bool = False
 
     licence: Licence | None = None
 
@@ -129,13 +132,17 @@ class Wiring(Installation):
         """The process's one way to the log."""
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
-            write = timed(self.licence.write, self.tally)
-            return Appender(write, origin=origin, now=clock.now, again=patience(LONG))
-        write = timed(database.write_beside, self.tally)
-        return Appender(write, origin=origin, now=clock.now, again=patience(BRIEF))
+            write, again = timed(self.licence.write, self.tally), patience(LONG)
+        else:
+            write = timed(database.write_beside, self.tally)
+            again = patience(BRIEF, for_room=self.works)
+        return Appender(
+            write, origin=origin, now=clock.now, again=again, doubtful=database.doubtful
+        )
 
     def work_as(self, name: str, role: str) -> None:
         """Register this process where several machines share the database; before it works."""
+        self.works = True
         if self.database.shared:
             self.database.patience = LONG
             self.licence = Licence(
@@ -628,7 +635,13 @@ class Wiring(Installation):
     @cached_property
     def folders(self) -> tuple[Path, ...]:
         """Folders that the gateway writes to: each must have room."""
-        return (self.data_folder, self.config.archive.index, self.config.archive.working_keys)
+        blobs = self.config.archive.blobs
+        return (
+            self.data_folder,
+            self.config.archive.index,
+            self.config.archive.working_keys,
+            *([blobs.folder] if blobs is not None and blobs.folder is not None else []),
+        )
 
     @cached_property
     def gauges(self) -> Gauges:
@@ -650,7 +663,8 @@ class Wiring(Installation):
 
     def raise_alarms(self, moment: datetime) -> None:
         """One look at everything, told to whom it concerns."""
-        found = judge(self.gauges.look(), max_size=self.config.listen.max_size)
+        standing = replace(self.gauges.look(), refusing=tuple(refusing(self.folders)))
+        found = judge(standing, max_size=self.config.listen.max_size)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:

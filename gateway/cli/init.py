@@ -82,7 +82,9 @@ def run(args: Namespace) -> int:
     try:
         _fill(made, text, domain)
         made.chmod(0o755)
+        _sync_all(made)
         made.rename(base)  # over an empty folder at most
+        _sync(base.parent)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -151,6 +153,23 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+
+
+def _sync_all(folder: Path) -> None:
+    """On the disk, names too: mail is soon sealed to these keys, and a power cut would leave an
+    archive that nobody can open."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(place, name))
+        _sync(Path(place))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _report(base: Path, output: Output) -> None:

@@ -62,6 +62,15 @@ class Database(ABC):
     def close(self) -> None:
         """Give back all connections."""
 
+    def doubtful(self, error: Exception, ending: bool) -> bool:
+        """Whether it is unknown what a write transaction that raised has left on the disk.
+
+        ending: it was raised by the transaction's end. Then the process opens the database anew:
+        whatever it did next could be acknowledged though it rests on what is lost.
+        """
+        del error
+        return ending
+
     def listen(self, heard: Callable[[], None]) -> Listening | None:
         """Have `heard` called, from another thread, when mail was queued; None: cannot be told.
 

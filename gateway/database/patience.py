@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from gateway.database.postgres_errors import is_conflict, is_outage
+from gateway.database.sqlite_errors import no_room
+
+log = structlog.get_logger()
 
 Again = Callable[[Exception, int], float | None]
 
@@ -18,15 +23,25 @@ Again = Callable[[Exception, int], float | None]
 BRIEF = (0.3, 1.0)
 LONG = (0.1, 0.3, 0.6, *[1.0] * 60)
 _CONFLICTS = 5
+_ROOM = 1.0  # seconds until it is asked again whether there is room
+_SAY_AGAIN = 60  # tries
 
 
-def patience(pauses: tuple[float, ...]) -> Again:
+def patience(pauses: tuple[float, ...], *, for_room: bool = False) -> Again:
     """For `Appender(again=…)`: deadlocks and lock time-outs some times at once, outages as long as
-    `pauses` say."""
+    `pauses` say.
+
+    for_room: wait as long as SQLite's disk is full. For a worker: what it holds has been handed to
+    the next hop, or is nobody's else; to give up would send it twice and gain nothing.
+    """
 
     def again(error: Exception, tries: int) -> float | None:
         if is_conflict(error):
             return 0.0 if tries <= _CONFLICTS else None
+        if for_room and no_room(error):
+            if tries % _SAY_AGAIN == 1:
+                log.error("storage_full", tries=tries, reason="database or disk is full")
+            return _ROOM
         if is_outage(error) and tries <= len(pauses):
             return pauses[tries - 1]
         return None

@@ -13,10 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from gateway.database.base import Database, DatabaseUnsafe
+from gateway.database.sqlite_errors import is_sick, no_room
 
 # Older versions can corrupt a database in WAL mode when several connections write and one
 # resets the log: https://sqlite.org/wal.html ("WAL-reset bug"), fixed in 3.51.3.
 SQLITE_FLOOR = (3, 51, 3)
+
+_CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 class SqliteDatabase(Database):
@@ -53,11 +56,21 @@ class SqliteDatabase(Database):
         with self.engine.connect().execution_options(sceau_read=True) as connection:
             yield connection
 
+    def doubtful(self, error: Exception, ending: bool) -> bool:
+        """See `Database.doubtful`. A full disk leaves nothing behind; a sick one is doubtful
+        whenever it shows."""
+        return is_sick(error) or (ending and not no_room(error))
+
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database file as far as readers allow."""
+        """Move the write-ahead log into the database file as far as readers allow.
+
+        Raises sqlalchemy.exc.OperationalError.
+        """
         connection = self.engine.raw_connection()  # a checkpoint cannot run inside a transaction
         try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            connection.cursor().execute(_CHECKPOINT).fetchall()
+        except self.engine.dialect.loaded_dbapi.OperationalError as error:
+            raise sa.exc.OperationalError(_CHECKPOINT, None, error) from error
         finally:
             connection.close()
 

@@ -29,7 +29,7 @@ _FAULTS = frozenset(
     {
         "appender_broken", "cannot_run", "claims_not_freed", "keeper_fault", "process_fault",
         "quarantined", "seal_fault", "sealed_octets_unusable", "smtp_internal_error",
-        "storage_fault",
+        "storage_fault", "storage_full",
     }
 )  # fmt: skip
 

@@ -40,7 +40,11 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable."""
+    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable.
+
+    refusing: folders in which nothing can be written, and why, where that was tried
+        (`gateway.diskprobe`).
+    """
 
     moment: datetime
     backlog: Backlog
@@ -49,6 +53,7 @@ class Standing:
     certificates: tuple[KnownCertificate, ...]
     disks: tuple[Disk, ...]
     status: Status | None
+    refusing: tuple[tuple[Path, str], ...] = ()
 
 
 @dataclass

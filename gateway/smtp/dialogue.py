@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from aiosmtpd.smtp import SMTP
 
+from gateway.database.room import is_full, reason_of
 from gateway.errors import Refusal
 from gateway.smtp import replies
 from gateway.smtp.intake import House
@@ -112,6 +113,11 @@ class Dialogue(SMTP):
 
     def _report(self, error: BaseException) -> str:
         incident = secrets.token_hex(5)
+        if is_full(error):
+            structlog.get_logger().error(
+                "storage_full", incident=incident, ip=self.ip, reason=reason_of(error)
+            )
+            return incident
         # Text, not exc_info: some renderers print local variables, and one of them is the mail.
         trace = "".join(traceback.format_exception(error))
         structlog.get_logger().error(

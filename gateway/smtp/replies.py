@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from gateway.database.room import is_full
 from gateway.errors import Refusal
 
 # 2yz, 3yz
@@ -33,6 +34,7 @@ TOO_MANY_ERRORS = "421 4.7.0 Too many errors"  # X.7.0 other security status
 
 # 45z: our fault, or not now
 INTERNAL = "451 4.3.0 Cannot process this now, try again later (id {incident})"
+NO_ROOM = "452 4.3.1 Insufficient system storage, try again later (id {incident})"  # X.3.1
 TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients, send the rest separately"  # X.5.3
 TLS_UNAVAILABLE = "454 4.7.0 TLS not available"  # RFC 3207 §4
 
@@ -105,7 +107,8 @@ def refusal(line: str, **facts: object) -> Refusal:
 
 
 def reply_for(error: BaseException, incident: str) -> str:
-    """The reply for an error: a Refusal says its own; all else is 451 with the incident's id.
+    """The reply for an error: a Refusal says its own; a full disk is 452, all else 451, both with
+    the incident's id.
 
     A 5xx for a fault of ours would make the client bounce mail because a disk was slow, and
     the text of an exception names classes, hosts and rules: neither may reach a peer.
@@ -113,7 +116,7 @@ def reply_for(error: BaseException, incident: str) -> str:
     if isinstance(error, Refusal) and speaks_for_itself(error):
         text = _NOT_PRINTABLE.sub("?", " ".join(error.text.split()))[:_TEXT_LIMIT]
         return f"{error.code} {error.status} {text}"
-    return INTERNAL.format(incident=incident)
+    return (NO_ROOM if is_full(error) else INTERNAL).format(incident=incident)
 
 
 def speaks_for_itself(error: BaseException) -> bool:

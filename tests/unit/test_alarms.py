@@ -46,6 +46,7 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     ("disk-nearly-full", {"disks": (Disk(Path("/d"), 4 * 10**9, 100 * 10**9),)}),
     ("disk-nearly-full", {"disks": (Disk(Path("/d"), 74_000_000, 10**9),)}),
     (None, {"disks": (Disk(Path("/d"), 6 * 10**9, 100 * 10**9),)}),
+    ("disk-refuses", {"refusing": ((Path("/d"), "Disk quota exceeded"),)}),
     ("index-behind", {"index": Lag(10, 901.0)}),
     (None, {"index": Lag(10, 899.0)}),
     (None, {"index": None}),

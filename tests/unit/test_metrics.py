@@ -206,7 +206,7 @@ def test_a_transaction_is_measured_and_its_fault_passed_on() -> None:
 
 
 def test_lines_below_the_level_are_counted_and_not_written(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     tally = Tally()
     try:
@@ -225,7 +225,7 @@ def test_lines_below_the_level_are_counted_and_not_written(
         ("sceau_delivered", ("border",)): 1,
         ("sceau_deferred", ("directory.timeout",)): 1,
     }
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "deferred"
 
 
