@@ -39,6 +39,7 @@ from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
 from gateway.senders.proof import proof_of
 from gateway.senders.rights import NotYours, Relay, Rights
+from gateway.storage_gate import StorageGate
 from pki.addresses import canonical
 from pki.errors import AddressError
 
@@ -75,6 +76,7 @@ class Intake:
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
     outside: where large content goes; None: all of it lies in the database.
+    gate: what clients are told while the database is in trouble.
     """
 
     org: str
@@ -89,6 +91,7 @@ class Intake:
     rights: Rights
     strangers_may_prove: bool = False
     outside: Outside | None = None
+    gate: StorageGate = field(default_factory=StorageGate)
     _batches: Batches[Accepted] = field(init=False)
     _batch_keys: BatchKeys = field(init=False)
 
@@ -108,6 +111,7 @@ class Intake:
 
     def sender(self, peer: Peer, mail_from: str, size: int | None) -> None:
         """Refuse at MAIL what can be refused there. Raises Refusal."""
+        self.gate.check()
         free = os.statvfs(self.data_folder)
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
@@ -123,7 +127,9 @@ class Intake:
             address = canonical(rcpt_to)
         except AddressError as error:
             raise Refusal(553, "5.1.3", "recipient address is not valid") from error
-        if mail_from and self.hopeless(canonical(mail_from), address):
+        with self.gate.guard():
+            hopeless = bool(mail_from) and self.hopeless(canonical(mail_from), address)
+        if hopeless:
             raise Refusal(
                 550, "5.7.1", "mail to this address must be encrypted and no certificate is known"
             )
@@ -137,7 +143,7 @@ class Intake:
         message = split(submission.raw)
         author, rules = self._author(submission, message)
         archive_id = new_archive_id()
-        with self._batch_keys.lease() as batch:
+        with self._batch_keys.lease() as batch, self.gate.guard():
             await self._store(archive_id, message, submission, author, rules, batch)
         log.info(
             "accepted",

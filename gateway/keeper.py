@@ -18,6 +18,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway.clock import to_micros
 from gateway.database import Database
+from gateway.database.trouble import TROUBLE, reason_of
 from gateway.failpoints import hit
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
@@ -58,6 +59,7 @@ class Keeper:
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
     _sweep_due: datetime | None = field(default=None, init=False)
+    _troubled: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -76,6 +78,7 @@ class Keeper:
             self._attempt(lambda: self.refresh_crls(moment))
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
+            self._troubled = False  # what lasts is said once in a round
             self._attempt(lambda: self.mend_plans(moment))
             self._attempt(lambda: self.end_working_keys(moment))
             for task in self.tasks:
@@ -84,6 +87,10 @@ class Keeper:
     def _attempt(self, task: Callable[[], None]) -> None:
         try:
             task()
+        except TROUBLE as error:
+            if not self._troubled:
+                log.error("storage_fault", role="keeper", reason=reason_of(error))
+            self._troubled = True
         except Exception:
             log.exception("keeper_fault")
 

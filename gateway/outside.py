@@ -17,6 +17,7 @@ from archive.errors import AppenderBroken, BlobStoreFull, BlobTrouble
 from archive.seal import Sealed
 from gateway.errors import Refusal
 from gateway.failpoints import hit
+from gateway.storage_gate import AWAY
 
 log = structlog.get_logger()
 
@@ -26,7 +27,6 @@ _PUTS = 4
 _SECONDS = 60.0
 
 _FULL = (452, "4.3.1", "insufficient system storage, try again later")
-_AWAY = (451, "4.3.0", "storage cannot be reached, try again later")
 
 
 class Outside:
@@ -63,11 +63,11 @@ class Outside:
             raise Refusal(*_FULL) from error
         except BlobTrouble as error:
             log.error("blob_store_fault", id=sealed.archive_id, reason=error.problem.text)
-            raise Refusal(*_AWAY) from error
+            raise Refusal(*AWAY) from error
         except TimeoutError:
             reason = f"it did not store a blob within {self._seconds:.0f} seconds"
             log.error("blob_store_fault", id=sealed.archive_id, reason=reason)
-            raise Refusal(*_AWAY) from None
+            raise Refusal(*AWAY) from None
         hit("accept.blob-stored")
         return kept
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, timed
 from gateway.mime.text import extract
+from gateway.neighbours import Neighbours
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
@@ -67,6 +68,7 @@ from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
+from gateway.storage_gate import StorageGate
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
 from pki.errors import PkiError
@@ -91,10 +93,11 @@ _INDEX_MISSED = timedelta(days=1)
 class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for.
 
-    tally: what this process counts, None where nobody looks.
+    tally: what this process counts, None where nobody looks. neighbours: what it sees of others.
     """
 
     tally: Tally | None = None
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
 
     licence: Licence | None = None
 
@@ -130,7 +133,7 @@ class Wiring(Installation):
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
             write = timed(self.licence.write, self.tally)
-            return Appender(write, origin=origin, now=clock.now, again=patience(LONG))
+            return Appender(write, origin=origin, now=clock.now, again=patience(LONG, locks=5))
         write = timed(database.write_beside, self.tally)
         return Appender(write, origin=origin, now=clock.now, again=patience(BRIEF))
 
@@ -381,7 +384,13 @@ class Wiring(Installation):
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
             outside=None if self.blobs is None else Outside(self.blobs),
+            gate=self.gate,
         )
+
+    @cached_property
+    def gate(self) -> StorageGate:
+        """What clients are told while the database is in trouble."""
+        return StorageGate()
 
     # -- who may send as whom --------------------------------------------------------------------
 
@@ -478,7 +487,7 @@ class Wiring(Installation):
         return SenderProofs(
             logins=logins,
             clients=self.clients,
-            material=lambda: self.trust.current().material,
+            material=self.gate.around(lambda: self.trust.current().material),
             fronts=fronts,
             offers_auth=self.config.listen.auth is not AuthDemand.NONE
             and bool(auth.users or auth.directories),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.database.postgres_errors import is_conflict, is_outage
+from gateway.database.postgres_errors import is_conflict, is_locked, is_outage
 
 Again = Callable[[Exception, int], float | None]
 
@@ -20,13 +20,18 @@ LONG = (0.1, 0.3, 0.6, *[1.0] * 60)
 _CONFLICTS = 5
 
 
-def patience(pauses: tuple[float, ...]) -> Again:
-    """For `Appender(again=…)`: deadlocks and lock time-outs some times at once, outages as long as
-    `pauses` say."""
+def patience(pauses: tuple[float, ...], *, locks: int = 0) -> Again:
+    """For `Appender(again=…)`: deadlocks some times at once, outages as often as `pauses` say.
+
+    locks: how often a transaction that waited for a lock in vain is tried again. That has taken
+    its time already, and whoever has a client waiting has no more of it.
+    """
 
     def again(error: Exception, tries: int) -> float | None:
         if is_conflict(error):
             return 0.0 if tries <= _CONFLICTS else None
+        if is_locked(error):
+            return 0.0 if tries <= locks else None
         if is_outage(error) and tries <= len(pauses):
             return pauses[tries - 1]
         return None

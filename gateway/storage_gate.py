@@ -1,0 +1,66 @@
+"""Between a client and a database in trouble: 451 in plain words, soon, and no stack trace.
+
+While the database is away every look at it costs a time-out, on the event loop that all clients
+share. So after one that failed nobody asks again for a moment: whoever comes is told at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import structlog
+
+from gateway.database.trouble import TROUBLE, reason_of
+from gateway.errors import Refusal
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+AWAY = (451, "4.3.0", "storage cannot be reached, try again later")
+
+# Seconds for which nobody asks after a failure.
+_SHUT = 1.0
+
+
+class StorageGate:
+    """Of one process; all that asks the database for a client goes through it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._shut_until = 0.0
+        self._since: float | None = None
+
+    def check(self) -> None:
+        """Raise Refusal while it is known that the database is in trouble."""
+        if self._clock() < self._shut_until:
+            raise Refusal(*AWAY)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Trouble of the database leaves the block as Refusal (451); all else as it is."""
+        self.check()
+        try:
+            yield
+        except TROUBLE as error:
+            now = self._clock()
+            self._shut_until = now + _SHUT
+            if self._since is None:
+                self._since = now
+                log.error("storage_fault", role="intake", reason=reason_of(error))
+            raise Refusal(*AWAY) from error
+        if self._since is not None:
+            log.info("storage_back", seconds=round(self._clock() - self._since, 1))
+            self._since, self._shut_until = None, 0.0
+
+    def around(self, ask: Callable[[], T]) -> Callable[[], T]:
+        """The same question, guarded."""
+
+        def asked() -> T:
+            with self.guard():
+                return ask()
+
+        return asked
