@@ -143,7 +143,7 @@ class Intake:
         message = split(submission.raw)
         author, rules = self._author(submission, message)
         archive_id = new_archive_id()
-        with self._batch_keys.lease() as batch, self.gate.guard():
+        with self._batch_keys.lease() as batch, self.gate.guard(commits=True):
             await self._store(archive_id, message, submission, author, rules, batch)
         log.info(
             "accepted",

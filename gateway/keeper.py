@@ -16,10 +16,12 @@ from archive.fulltext import open_index
 from archive.index import position
 from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
+from gateway import clock
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.database.trouble import TROUBLE, reason_of
 from gateway.failpoints import hit
+from gateway.neighbours import CRL, Neighbours
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, refresh_crls
@@ -41,7 +43,8 @@ class Keeper:
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
         minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once. sweeper: None without a blob store.
+        into the log; asked once. sweeper: None without a blob store. neighbours: who does
+        not answer.
     """
 
     database: Database
@@ -55,6 +58,7 @@ class Keeper:
     tasks: Sequence[Callable[[datetime], None]] = ()
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
@@ -112,7 +116,11 @@ class Keeper:
         for report in reports:
             if report.state == "failed" and report.problem is not None:
                 log.error("crl_failed", source=report.source, reason=report.problem.text)
+                self.neighbours.away(CRL, report.source, report.problem.text)
+            elif report.state == "unchanged":
+                self.neighbours.well(CRL, report.source)
             elif report.state == "stored":
+                self.neighbours.well(CRL, report.source)
                 log.info(
                     "crl_stored",
                     source=report.source,

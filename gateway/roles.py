@@ -52,7 +52,7 @@ _INDEX_WAIT = 15.0  # for a blob store to come back
 _DATABASE_PAUSE = 1.0
 # For an answer of a database server. A client waits for its 250 meanwhile; a worker gives up
 # before its licence ends; keeper and index ask large questions.
-_ANSWER_WITHIN = {"intake": 20.0, "worker": 30.0, "keeper": 60.0, "index": 60.0}
+_ANSWER_WITHIN = {"intake": 15.0, "worker": 30.0, "keeper": 60.0, "index": 60.0}
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
@@ -194,6 +194,8 @@ def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
     if wiring.watch is not None:
         # Beside the rest: a CRL that takes its time must not keep mail waiting.
         threading.Thread(target=wiring.watch.run, args=(stop,), name="watch", daemon=True).start()
+    # Beside the rest too: it tells people of a database that keeps all the rest waiting.
+    threading.Thread(target=wiring.recovery.run, args=(stop,), name="recovery", daemon=True).start()
     if args.metrics_fd is not None:
         serve_metrics(socket.socket(fileno=args.metrics_fd), wiring.metrics_page)
     wiring.keeper.once()

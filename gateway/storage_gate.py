@@ -40,8 +40,12 @@ class StorageGate:
             raise Refusal(*AWAY)
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Trouble of the database leaves the block as Refusal (451); all else as it is."""
+    def guard(self, *, commits: bool = False) -> Iterator[None]:
+        """Trouble of the database leaves the block as Refusal (451); all else as it is.
+
+        commits: when the block is left without fault something is durable, and trouble is over:
+        that a database can be read tells nothing of that.
+        """
         self.check()
         try:
             yield
@@ -52,7 +56,7 @@ class StorageGate:
                 self._since = now
                 log.error("storage_fault", role="intake", reason=reason_of(error))
             raise Refusal(*AWAY) from error
-        if self._since is not None:
+        if commits and self._since is not None:
             log.info("storage_back", seconds=round(self._clock() - self._since, 1))
             self._since, self._shut_until = None, 0.0
 

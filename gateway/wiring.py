@@ -24,7 +24,7 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
-from gateway.alarms import Alarms, judge
+from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
@@ -43,7 +43,7 @@ from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, timed
 from gateway.mime.text import extract
-from gateway.neighbours import Neighbours
+from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
@@ -55,6 +55,7 @@ from gateway.queue.licence import Licence
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
+from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
@@ -133,7 +134,7 @@ class Wiring(Installation):
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
             write = timed(self.licence.write, self.tally)
-            return Appender(write, origin=origin, now=clock.now, again=patience(LONG, locks=5))
+            return Appender(write, origin=origin, now=clock.now, again=patience(LONG, slow=5))
         write = timed(database.write_beside, self.tally)
         return Appender(write, origin=origin, now=clock.now, again=patience(BRIEF))
 
@@ -249,7 +250,7 @@ class Wiring(Installation):
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
         """Clients of the configured directories; connected when first asked."""
-        return tuple(make_client(each) for each in self.config.pki.directories)
+        return tuple(make_client(each, self.neighbours) for each in self.config.pki.directories)
 
     @cached_property
     def groups(self) -> GroupSource:
@@ -600,6 +601,7 @@ class Wiring(Installation):
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
+            neighbours=self.neighbours,
         )
 
     @cached_property
@@ -617,6 +619,22 @@ class Wiring(Installation):
             tasks=(self.held_mail.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            neighbours=self.neighbours,
+        )
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Looks after neighbours that are away."""
+        return Recovery(
+            database=self.database,
+            neighbours=self.neighbours,
+            run_folder=self.run_folder,
+            routes=self.routes,
+            directories=self.directories,
+            now=clock.now,
+            tell=lambda found, moment: self.alarms.tell(
+                list(judge_absences(found, moment)), moment, codes=(NEIGHBOUR,), by_mail=False
+            ),
         )
 
     # -- seeing what happens -------------------------------------------------------------------
@@ -670,7 +688,8 @@ class Wiring(Installation):
             standing = self.gauges.look()
         except sa.exc.SQLAlchemyError:
             standing = None
-        return page(all_sums(self.run_folder), standing, self.alarms.on, accept)
+        away = absent(self.run_folder)
+        return page(all_sums(self.run_folder), standing, self.alarms.on, accept, away)
 
     @property
     def _sweeper(self) -> Sweeper | None:

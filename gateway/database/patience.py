@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.database.postgres_errors import is_conflict, is_locked, is_outage
+from gateway.database.base import DatabaseUnsafe
+from gateway.database.postgres_errors import is_conflict, is_outage, was_slow
 
 Again = Callable[[Exception, int], float | None]
 
@@ -20,19 +21,21 @@ LONG = (0.1, 0.3, 0.6, *[1.0] * 60)
 _CONFLICTS = 5
 
 
-def patience(pauses: tuple[float, ...], *, locks: int = 0) -> Again:
+def patience(pauses: tuple[float, ...], *, slow: int = 0) -> Again:
     """For `Appender(again=…)`: deadlocks some times at once, outages as often as `pauses` say.
 
-    locks: how often a transaction that waited for a lock in vain is tried again. That has taken
-    its time already, and whoever has a client waiting has no more of it.
+    slow: how often a transaction is tried again that waited in vain for a lock, or for any answer.
+    That has taken its time already, and whoever has a client waiting has no more of it.
     """
 
     def again(error: Exception, tries: int) -> float | None:
         if is_conflict(error):
             return 0.0 if tries <= _CONFLICTS else None
-        if is_locked(error):
-            return 0.0 if tries <= locks else None
-        if is_outage(error) and tries <= len(pauses):
+        if was_slow(error):
+            return 0.0 if tries <= slow else None
+        # A server that takes no writes may be one of a pair that changes places.
+        passing = is_outage(error) or (slow > 0 and isinstance(error, DatabaseUnsafe))
+        if passing and tries <= len(pauses):
             return pauses[tries - 1]
         return None
 

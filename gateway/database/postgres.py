@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from gateway.database.base import CommitDoubtful, Database, DatabaseUnsafe, Listening
 from gateway.database.postgres_bounded import BoundedConnection, bounded
-from gateway.database.postgres_errors import is_locked, is_outage, translated
+from gateway.database.postgres_errors import is_outage, translated, was_slow
 from gateway.database.postgres_listen import PostgresListening
 from gateway.database.postgres_session import begin_session, judge, look
 
@@ -180,7 +180,7 @@ class PostgresDatabase(Database):
 
     def _translated(self, context: ExceptionContext) -> BaseException | None:
         error = translated(context)
-        if error is not None and (is_outage(error) or is_locked(error)):
+        if error is not None and (is_outage(error) or was_slow(error)):
             self._notice(error)
         return error
 

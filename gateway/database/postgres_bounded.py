@@ -17,6 +17,10 @@ from psycopg import errors
 T = TypeVar("T")
 
 
+class NoAnswer(psycopg.OperationalError):
+    """Patience is over, and the connection closed."""
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """patience: seconds for the answer to any one statement; None: as long as it takes.
 
@@ -33,7 +37,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         interval: float = 0.1,
         timeout: float | None = None,  # the driver's own name for it
     ) -> T:
-        """See `psycopg.Connection.wait`. Raises OperationalError when patience is over."""
+        """See `psycopg.Connection.wait`. Raises NoAnswer when patience is over."""
         if timeout is not None:
             return super().wait(gen, interval=interval, timeout=timeout)
         patience = self.patience
@@ -41,9 +45,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval=interval, timeout=patience)
         except errors._WaitTimeout:
             self.pgconn.finish()
-            raise psycopg.OperationalError(
-                f"the server has not answered within {patience:g} seconds"
-            ) from None
+            raise NoAnswer(f"the server has not answered within {patience:g} seconds") from None
 
 
 @contextmanager

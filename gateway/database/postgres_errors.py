@@ -11,6 +11,8 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import ExceptionContext
 
+from gateway.database.postgres_bounded import NoAnswer
+
 # SQLSTATE classes and codes that say something of the database and nothing of what was asked:
 # connection, wrong transaction state (read only, idle for too long), rollback (deadlock), out of
 # resources, locks, intervention of an operator, system, damage; and missing rights.
@@ -51,9 +53,12 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(original, psycopg.Error) and (original.sqlstate or "").startswith(_CONFLICTS)
 
 
-def is_locked(error: BaseException) -> bool:
-    """Whether somebody holds a lock and does not let go of it."""
+def was_slow(error: BaseException) -> bool:
+    """Whether the time that one may wait is used up: for a lock that somebody does not let go of,
+    for a connection, for an answer."""
     original = getattr(error, "orig", None)
+    if isinstance(original, NoAnswer | psycopg.errors.ConnectionTimeout):
+        return True
     return isinstance(original, psycopg.Error) and original.sqlstate == _LOCKED
 
 

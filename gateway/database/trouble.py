@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from archive.errors import AppenderBroken
 from gateway.database.base import CommitDoubtful, DatabaseUnsafe
-from gateway.database.postgres_errors import is_locked, is_outage
+from gateway.database.postgres_errors import is_outage, was_slow
 
 # Away, not able, not to be trusted with a commit, or nobody knows what became of one.
 TROUBLE = (
@@ -20,7 +20,7 @@ TROUBLE = (
 
 def is_everybodys(error: BaseException) -> bool:
     """Whether the next transaction would come to the same, whatever is in it."""
-    return isinstance(error, AppenderBroken | DatabaseUnsafe) or is_outage(error) or is_locked(error)
+    return isinstance(error, AppenderBroken | DatabaseUnsafe) or is_outage(error) or was_slow(error)
 
 
 def reason_of(error: BaseException) -> str:

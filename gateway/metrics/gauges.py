@@ -20,6 +20,7 @@ from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
 from gateway.known import KnownCertificate
+from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from pki.store import list_crls
@@ -40,7 +41,8 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable."""
+    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable.
+    absent: neighbours that do not answer."""
 
     moment: datetime
     backlog: Backlog
@@ -49,6 +51,7 @@ class Standing:
     certificates: tuple[KnownCertificate, ...]
     disks: tuple[Disk, ...]
     status: Status | None
+    absent: tuple[Absence, ...] = ()
 
 
 @dataclass
@@ -95,6 +98,7 @@ class Gauges:
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
+            absent=tuple(absent(self.run_folder)),
         )
 
 

@@ -31,16 +31,17 @@ from gateway.database import Database
 from gateway.database.trouble import TROUBLE, reason_of
 from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
+from gateway.neighbours import NEXT_HOP, Neighbours
 from gateway.notices import Notice, Notices
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup
+from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
-from gateway.smtp.client import Deliverer
+from gateway.smtp.client import Deliverer, Outcome, Result
 from gateway.steady import SteadyClock
 from gateway.unreadable import note_unreadable
 from pki.evidence import Evidence
@@ -86,6 +87,7 @@ class Worker:
     database: Database | None = None  # that can tell of new mail
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
+    neighbours: Neighbours | None = None
     _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -249,6 +251,21 @@ class Worker:
         with self.read() as conn:
             return load_in_flight(conn, mails)
 
+    def _note_hops(
+        self, results: Sequence[tuple[Recipient, Outcome]], groups: Mapping[str, SealedGroup]
+    ) -> None:
+        """Which next hops answer: any answer is one."""
+        if self.neighbours is None:
+            return
+        for recipient, outcome in results:
+            group = groups.get(recipient.group_id or "")
+            if group is None or not outcome.host:
+                continue
+            if outcome.result is Result.TEMPORARY and not outcome.code:
+                self.neighbours.away(NEXT_HOP, group.route, outcome.text)
+            elif outcome.code:
+                self.neighbours.well(NEXT_HOP, group.route)
+
     def _load_groups(self, wanted: set[str]) -> dict[str, SealedGroup]:
         with self.read() as conn:
             return store.load_groups(conn, wanted)
@@ -326,6 +343,7 @@ class Worker:
                     log.error("sealed_octets_unusable", id=job.archive_id, group=recipient.group_id)
                     recipient.group_id = None
         results = await send(self.deliverer, self.routes, job, groups)
+        self._note_hops(results, groups)
         now = self.now()
         self._mind_the_clock([job])
         drafts, failures = record_outcomes(job, results, groups, now=now)
