@@ -40,6 +40,7 @@ from gateway.queue.store import enqueue
 from gateway.senders.proof import proof_of
 from gateway.senders.rights import NotYours, Relay, Rights
 from gateway.smtp.routed import has_route
+from gateway.storage_gate import StorageGate
 from pki.addresses import canonical
 from pki.errors import AddressError
 
@@ -76,6 +77,7 @@ class Intake:
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
     outside: where large content goes; None: all of it lies in the database.
+    gate: what clients are told while the database is in trouble.
     """
 
     org: str
@@ -90,6 +92,7 @@ class Intake:
     rights: Rights
     strangers_may_prove: bool = False
     outside: Outside | None = None
+    gate: StorageGate = field(default_factory=StorageGate)
     _batches: Batches[Accepted] = field(init=False)
     _batch_keys: BatchKeys = field(init=False)
 
@@ -109,6 +112,7 @@ class Intake:
 
     def sender(self, peer: Peer, mail_from: str, size: int | None) -> None:
         """Refuse at MAIL what can be refused there. Raises Refusal."""
+        self.gate.check()
         free = os.statvfs(self.data_folder)
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
@@ -129,7 +133,9 @@ class Intake:
             raise Refusal(553, "5.1.3", "recipient address is not valid") from error
         if has_route(address):
             raise Refusal(553, "5.1.3", "a recipient address with a route (% ! @) is not taken")
-        if mail_from and self.hopeless(canonical(mail_from), address):
+        with self.gate.guard():
+            hopeless = bool(mail_from) and self.hopeless(canonical(mail_from), address)
+        if hopeless:
             raise Refusal(
                 550, "5.7.1", "mail to this address must be encrypted and no certificate is known"
             )
@@ -143,7 +149,7 @@ class Intake:
         message = split(submission.raw)
         author, rules = self._author(submission, message)
         archive_id = new_archive_id()
-        with self._batch_keys.lease() as batch:
+        with self._batch_keys.lease() as batch, self.gate.guard(commits=True):
             await self._store(archive_id, message, submission, author, rules, batch)
         log.info(
             "accepted",

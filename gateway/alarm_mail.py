@@ -12,6 +12,7 @@ import structlog
 
 from archive.store import append
 from gateway.alarms import Alarm
+from gateway.clock import rfc3339
 from gateway.database import Database
 from gateway.i18n import message, translate
 from gateway.mime.received import date_time
@@ -21,6 +22,7 @@ from gateway.queue import store
 log = structlog.get_logger()
 
 _OPENING = message("The mail gateway {host} needs somebody to look after it.")
+_OVER = message("That is over since {date}.")
 _NEXT = message("Next: run {command} there; what each alarm means stands in docs/metrics.md.")
 _RATE = message("This mail comes at most once an hour for one kind of alarm, daily while it lasts.")
 
@@ -62,7 +64,7 @@ def alarm_mail(
 ) -> bytes:
     """A complete mail with CRLF lines. The subject is ASCII in every language: people filter."""
     lines = [translate(_OPENING, {"host": hostname}, language), ""]
-    lines += [f"- {translate(one.template, one.facts, language)}" for one in alarms]
+    lines += [f"- {_sentence(one, language)}" for one in alarms]
     lines += ["", translate(_NEXT, {"command": "sceau check"}, language)]
     lines += [translate(_RATE, {}, language)]
     header = [
@@ -80,6 +82,13 @@ def alarm_mail(
     # Facts may come from certificates of strangers: one line each, whatever they hold.
     body = b"".join(_line(" ".join(line.split())) for line in lines)
     return "\r\n".join(header).encode("ascii") + b"\r\n\r\n" + body
+
+
+def _sentence(alarm: Alarm, language: str) -> str:
+    text = translate(alarm.template, alarm.facts, language)
+    if alarm.over is None:
+        return text
+    return f"{text}. {translate(_OVER, {'date': rfc3339(alarm.over)}, language)}"
 
 
 def _line(text: str) -> bytes:

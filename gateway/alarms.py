@@ -7,9 +7,10 @@ a lasting trouble is one line, and one mail a day.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import structlog
 from gateway.clock import rfc3339
 from gateway.i18n import message
 from gateway.metrics.gauges import Standing, least_free
+from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, Absence
 from gateway.queue.backlog import POISON_CODE
 
 log = structlog.get_logger()
@@ -30,9 +32,29 @@ INDEX = "index-behind"
 PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
-CODES = (CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE)
+NEIGHBOUR = "neighbour-away"
+CODES = (CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE, NEIGHBOUR)
 
 _CERTIFICATE_ENDS = timedelta(days=7)
+# Whoever restarts a server need not be told.
+_AWAY = timedelta(seconds=30)
+_AWAY_TEXTS = {
+    DATABASE: message(
+        "the database {name} cannot be used since {date} ({reason}): mail is answered 451 and "
+        "waits with whoever sends it"
+    ),
+    DIRECTORY: message(
+        "the directory server {name} does not answer since {date} ({reason}): mail whose "
+        "certificates only it knows waits"
+    ),
+    NEXT_HOP: message(
+        "the next hop of the route {name} does not answer since {date} ({reason}): its mail waits"
+    ),
+    CRL: message(
+        "no CRL could be had from {name} since {date} ({reason}): mail waits once the last one "
+        "has run out"
+    ),
+}
 _INDEX_BEHIND = timedelta(minutes=15)
 QUEUE_OLD = timedelta(hours=4)
 _DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
@@ -50,6 +72,7 @@ class Alarm:
     subject: str
     template: str
     facts: dict[str, str]
+    over: datetime | None = None  # when it ended, of one that nobody could be told of before
 
     @property
     def text(self) -> str:
@@ -101,6 +124,7 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
                 "entries": str(standing.index.entries),
             },
         )
+    yield from judge_absences(standing.absent, moment)
     yield from _dying(standing)
     if poisoned := standing.backlog.reasons.get(POISON_CODE, 0):
         yield Alarm(
@@ -117,6 +141,14 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             message("the oldest mail has been in the queue for {hours} h"),
             {"hours": str(int((moment - oldest).total_seconds() // 3600))},
         )
+
+
+def judge_absences(found: Sequence[Absence], moment: datetime) -> Iterator[Alarm]:
+    """Neighbours that have been away for longer than a restart takes."""
+    for one in found:
+        if moment - datetime.fromisoformat(one.since) >= _AWAY:
+            facts = {"name": one.name, "date": one.since, "reason": one.reason}
+            yield Alarm(NEIGHBOUR, f"{one.kind} {one.name}", _AWAY_TEXTS[one.kind], facts)
 
 
 def _dying(standing: Standing) -> Iterator[Alarm]:
@@ -145,6 +177,7 @@ class _Said:
     subjects: set[str] = field(default_factory=set)
     mailed: datetime | None = None
     mailed_subjects: set[str] = field(default_factory=set)
+    owed: dict[str, Alarm] = field(default_factory=dict)  # told by no mail yet
 
 
 @dataclass
@@ -157,6 +190,7 @@ class Alarms:
     mail: Callable[[str, Sequence[Alarm], datetime], None]
     file: Path
     _said: dict[str, _Said] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         with suppress(OSError, ValueError, TypeError, KeyError):
@@ -167,34 +201,64 @@ class Alarms:
     @property
     def on(self) -> frozenset[str]:
         """Codes of alarms that are on."""
-        return frozenset(code for code, said in self._said.items() if said.subjects)
+        return frozenset(code for code, said in tuple(self._said.items()) if said.subjects)
 
-    def tell(self, alarms: Sequence[Alarm], moment: datetime) -> None:
-        """Compare with what was said before; log what is new and what is over; write mails."""
-        for code in CODES:
-            now = [alarm for alarm in alarms if alarm.code == code]
-            said = self._said.setdefault(code, _Said())
-            for alarm in now:
-                if alarm.subject not in said.subjects:
-                    log.error("alarm", code=code, subject=alarm.subject, text=alarm.text)
-            for subject in sorted(said.subjects - {alarm.subject for alarm in now}):
-                log.info("alarm_over", code=code, subject=subject)
-            said.subjects = {alarm.subject for alarm in now}
-            if now and _due(said, moment):
-                self._mail(code, now, said, moment)
+    def tell(
+        self,
+        alarms: Sequence[Alarm],
+        moment: datetime,
+        *,
+        codes: Sequence[str] = CODES,
+        by_mail: bool = True,
+    ) -> None:
+        """Compare with what was said before; log what is new and what is over; write mails.
 
-    def _mail(self, code: str, now: Sequence[Alarm], said: _Said, moment: datetime) -> None:
+        codes: that were looked at. by_mail: False where no mail can be written now; it is
+        written when it can be, also of what is over by then. Safe for threads.
+        """
+        due: list[tuple[str, list[Alarm]]] = []
+        with self._turn:
+            for code in codes:
+                now = [alarm for alarm in alarms if alarm.code == code]
+                said = self._said.setdefault(code, _Said())
+                self._compare(code, now, said, moment, by_mail=by_mail)
+                past = [alarm for alarm in said.owed.values() if alarm.over is not None]
+                if by_mail and (now or past) and _due(said, moment):
+                    due.append((code, [*now, *past]))
+        # Not in turn: a frozen database keeps a mail waiting, and somebody has to tell of it.
+        for code, about in due:
+            self._mail(code, about, moment)
+
+    def _compare(
+        self, code: str, now: Sequence[Alarm], said: _Said, moment: datetime, *, by_mail: bool
+    ) -> None:
+        for alarm in now:
+            if alarm.subject not in said.subjects:
+                log.error("alarm", code=code, subject=alarm.subject, text=alarm.text)
+                if not by_mail:
+                    said.owed[alarm.subject] = alarm
+        for subject in sorted(said.subjects - {alarm.subject for alarm in now}):
+            log.info("alarm_over", code=code, subject=subject)
+            if subject in said.owed:
+                said.owed[subject] = replace(said.owed[subject], over=moment)
+        said.subjects = {alarm.subject for alarm in now}
+
+    def _mail(self, code: str, about: Sequence[Alarm], moment: datetime) -> None:
         try:
-            self.mail(code, now, moment)
-        except Exception:
-            log.exception("alarm_not_mailed", code=code)
+            self.mail(code, about, moment)
+        except Exception as error:  # noqa: BLE001 - written at the next look
+            log.error("alarm_not_mailed", code=code, reason=type(error).__name__)
             return
-        said.mailed, said.mailed_subjects = moment, set(said.subjects)
-        kept = {
-            one: (each.mailed.isoformat(), sorted(each.mailed_subjects))
-            for one, each in self._said.items()
-            if each.mailed is not None
-        }
+        with self._turn:
+            said = self._said[code]
+            for alarm in about:
+                said.owed.pop(alarm.subject, None)
+            said.mailed, said.mailed_subjects = moment, {alarm.subject for alarm in about}
+            kept = {
+                one: (each.mailed.isoformat(), sorted(each.mailed_subjects))
+                for one, each in self._said.items()
+                if each.mailed is not None
+            }
         new = self.file.with_suffix(".new")
         with suppress(OSError):
             new.write_text(json.dumps(kept), "utf-8")

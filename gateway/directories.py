@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 
 from gateway.config.sections import Directory as Section
+from gateway.neighbours import DIRECTORY, Neighbours
 from gateway.passwords import secret
 from pki.directory import Directory, GroupRules
 from pki.groups import DirectoryGroups, Groups
@@ -16,10 +18,12 @@ from pki.ldap import DirectoryClient
 log = structlog.get_logger()
 
 
-def make_client(section: Section) -> DirectoryClient:
+def make_client(section: Section, neighbours: Neighbours | None = None) -> DirectoryClient:
     """A client for one `[[pki.directories]]`; it connects when it is first asked.
 
-    Raises DirectoryTrouble for settings that would be unsafe, OSError without the password file.
+    neighbours: is told of servers that are away.
+    Raises DirectoryTrouble for settings that would be unsafe,
+    OSError without the password file.
     """
     groups = section.groups
     return DirectoryClient(
@@ -55,7 +59,7 @@ def make_client(section: Section) -> DirectoryClient:
             if groups.base
             else None,
         ),
-        changed=_log_change,
+        changed=partial(_log_change, neighbours),
     )
 
 
@@ -70,7 +74,14 @@ def make_groups(clients: Iterable[DirectoryClient]) -> Groups:
     )
 
 
-def _log_change(directory: str, server: ServerHealth) -> None:
+def _log_change(neighbours: Neighbours | None, directory: str, server: ServerHealth) -> None:
+    if neighbours is not None:
+        name = f"{directory} {server.url}"
+        if server.state is ServerState.CLOSED:
+            neighbours.well(DIRECTORY, name)
+        else:
+            reason = server.problem.text if server.problem else ""
+            neighbours.away(DIRECTORY, name, reason)
     if not structlog.is_configured():
         return  # a command: it has no log, and standard output is for its answer
     if server.state is ServerState.CLOSED:

@@ -35,6 +35,21 @@ def open_configured(
     )
 
 
+def shared_database(config: Config) -> bool:
+    """Whether the database is a server's, which several machines may share, and may be away."""
+    return sa.make_url(config.database.url).get_backend_name() != "sqlite"
+
+
+def database_name(config: Config) -> str:
+    """The database for people, without user and password."""
+    url = sa.make_url(config.database.url)
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    from gateway.database.postgres import readable_name
+
+    return readable_name(url)
+
+
 def serve_lock(config: Config) -> Path:
     """See `Installation.lock_file`."""
     url = sa.make_url(config.database.url)
@@ -63,6 +78,10 @@ class Installation:
     @cached_property
     def database(self) -> Database:
         """The open database, with the tables of this version. Raises DatabaseUnsafe, SceauError."""
+        return self.open_database()
+
+    def open_database(self) -> Database:
+        """See `database`; whoever asks closes it."""
         database = open_configured(self.config, checkpoint=self.checkpoint, existing=True)
         try:
             with database.read() as conn:
@@ -92,8 +111,11 @@ class Installation:
     @cached_property
     def data_folder(self) -> Path:
         """Where the database lies, or what else this machine writes when a server has that: its
-        free space decides whether mail is taken."""
-        return self.database.folder or self.config.archive.index.parent
+        free space decides whether mail is taken. Known without the database, which may be away."""
+        url = sa.make_url(self.config.database.url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            return Path(url.database).parent
+        return self.config.archive.index.parent
 
     @cached_property
     def lock_file(self) -> Path:

@@ -16,10 +16,13 @@ from archive.fulltext import open_index
 from archive.index import position
 from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
+from gateway import clock
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.database.room import is_full, reason_of
+from gateway.database.trouble import TROUBLE
 from gateway.failpoints import hit
+from gateway.neighbours import CRL, Neighbours
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, refresh_crls
@@ -42,7 +45,8 @@ class Keeper:
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
         minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once. sweeper: None without a blob store.
+        into the log; asked once. sweeper: None without a blob store. neighbours: who does
+        not answer.
     """
 
     database: Database
@@ -56,11 +60,13 @@ class Keeper:
     tasks: Sequence[Callable[[datetime], None]] = ()
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
     _sweep_due: datetime | None = field(default=None, init=False)
     _full_said: datetime | None = field(default=None, init=False)
+    _troubled: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -79,6 +85,7 @@ class Keeper:
             self._attempt(lambda: self.refresh_crls(moment))
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
+            self._troubled = False  # what lasts is said once in a round
             self._attempt(lambda: self.mend_plans(moment))
             self._attempt(lambda: self.end_working_keys(moment))
             for task in self.tasks:
@@ -96,6 +103,10 @@ class Keeper:
                 if self._full_said is None or self.now() - self._full_said >= _SAY_AGAIN:
                     self._full_said = self.now()
                     log.error("storage_full", reason=reason_of(error))
+            elif isinstance(error, TROUBLE):
+                if not self._troubled:
+                    log.error("storage_fault", role="keeper", reason=reason_of(error))
+                self._troubled = True
             else:
                 log.exception("keeper_fault")
 
@@ -117,7 +128,11 @@ class Keeper:
         for report in reports:
             if report.state == "failed" and report.problem is not None:
                 log.error("crl_failed", source=report.source, reason=report.problem.text)
+                self.neighbours.away(CRL, report.source, report.problem.text)
+            elif report.state == "unchanged":
+                self.neighbours.well(CRL, report.source)
             elif report.state == "stored":
+                self.neighbours.well(CRL, report.source)
                 log.info(
                     "crl_stored",
                     source=report.source,

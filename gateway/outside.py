@@ -17,6 +17,7 @@ from archive.errors import AppenderBroken, BlobStoreFull, BlobTrouble
 from archive.seal import Sealed
 from gateway.errors import Refusal
 from gateway.failpoints import hit
+from gateway.storage_gate import AWAY, about
 
 log = structlog.get_logger()
 
@@ -26,13 +27,6 @@ _PUTS = 4
 _SECONDS = 60.0
 
 _FULL = (452, "4.3.1", "insufficient system storage, try again later")
-_AWAY = (451, "4.3.0", "storage cannot be reached, try again later")
-
-
-def _about(refusal: tuple[int, str, str], archive_id: str) -> Refusal:
-    """With the id under which the log says why."""
-    code, status, text = refusal
-    return Refusal(code, status, f"{text} (id {archive_id})")
 
 
 class Outside:
@@ -66,14 +60,14 @@ class Outside:
                 kept = await loop.run_in_executor(self._threads, self._blobs.keep, sealed, moment)
         except BlobStoreFull as error:
             log.error("blob_store_full", id=sealed.archive_id, reason=error.problem.text)
-            raise _about(_FULL, sealed.archive_id) from error
+            raise about(_FULL, sealed.archive_id) from error
         except BlobTrouble as error:
             log.error("blob_store_fault", id=sealed.archive_id, reason=error.problem.text)
-            raise _about(_AWAY, sealed.archive_id) from error
+            raise about(AWAY, sealed.archive_id) from error
         except TimeoutError:
             reason = f"it did not store a blob within {self._seconds:.0f} seconds"
             log.error("blob_store_fault", id=sealed.archive_id, reason=reason)
-            raise _about(_AWAY, sealed.archive_id) from None
+            raise about(AWAY, sealed.archive_id) from None
         hit("accept.blob-stored")
         return kept
 

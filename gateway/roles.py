@@ -17,18 +17,25 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
 
-from archive.errors import AppenderBroken, BlobTrouble, IndexTrouble
+from archive.errors import BlobTrouble, IndexTrouble
 from gateway import clock, failpoints, maillog
 from gateway.accepted import inherited
 from gateway.config import LogFormat, load
+from gateway.database import DatabaseUnsafe
+from gateway.database.late import LateDatabase
+from gateway.database.room import reason_of
+from gateway.database.trouble import TROUBLE
 from gateway.errors import SceauError
+from gateway.installation import database_name, shared_database
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
+from gateway.neighbours import Neighbours, neighbours_file
 from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
 from gateway.wiring import Wiring
@@ -43,6 +50,10 @@ _RETIRE, _GRACE_RETIRED = 30.0, 600.0
 _INDEX_PAUSE = 3.0
 _REPORT = 10.0  # seconds between two reports of how far the index is
 _INDEX_WAIT = 15.0  # for a blob store, or room on the disk, to come back
+_DATABASE_PAUSE = 1.0
+# For an answer of a database server. A client waits for its 250 meanwhile; a worker gives up
+# before its licence ends; keeper and index ask large questions.
+_ANSWER_WITHIN = {"intake": 15.0, "worker": 30.0, "keeper": 60.0, "index": 60.0}
 # Taking mail comes before sending it, and both before the index, which may be seconds behind:
 # a client waits for its 250, and what comes together is sealed together for less.
 _NICE_WORKER, _NICE_INDEX = 3, 12
@@ -67,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     wiring = Wiring(config, checkpoint=args.role == "keeper")
     tally = Tally(tally_file(wiring.run_folder, args.place) if args.place else None)
     wiring.tally = tally
+    if args.place:
+        wiring.neighbours = Neighbours(neighbours_file(wiring.run_folder, args.place), clock.now)
     maillog.configure(
         json=config.log.format is LogFormat.JSON, level=config.log.level.value, tally=tally
     )
@@ -80,11 +93,12 @@ def main(argv: list[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)
     try:
         with saved(tally):
+            _open_database(wiring, args.role)
             _ROLES[args.role](wiring, args)
-    except (AppenderBroken, sa.exc.OperationalError) as error:
-        # A full disk, a locked database: no mail is to blame for it, and none may be held for it.
-        reason = error.orig if isinstance(error, sa.exc.OperationalError) else error
-        log.error("storage_fault", role=args.role, reason=str(reason))
+    except TROUBLE as error:
+        # A full disk, a locked database, a server that became read only: no mail is to blame for
+        # it, and none may be held for it.
+        log.error("storage_fault", role=args.role, reason=reason_of(error))
         return STORAGE_FAILED
     except (SceauError, PkiError) as error:
         log.error("cannot_run", role=args.role, reason=str(error))
@@ -93,6 +107,26 @@ def main(argv: list[str] | None = None) -> int:
         log.exception("process_fault", role=args.role)
         return 1
     return 0
+
+
+def _open_database(wiring: Wiring, role: str) -> None:
+    """Wait until the database is there; intake goes on without it, and tells clients 451.
+
+    Who ended instead would be started again and again, at the cost of a start each time.
+    """
+    if not shared_database(wiring.config):
+        return  # a file: what is wrong with it does not pass by itself
+    name = database_name(wiring.config)
+    late = LateDatabase(wiring.open_database, name)
+    late.answer_within = _ANSWER_WITHIN[role]
+    late.noticed = partial(wiring.neighbours.database, name)
+    wiring.database = late
+    while role != "intake":
+        try:
+            late.open()
+            return
+        except (sa.exc.OperationalError, DatabaseUnsafe):
+            time.sleep(_DATABASE_PAUSE)  # SIGTERM ends this, as it does before any role begins
 
 
 def _ready() -> None:
@@ -161,6 +195,8 @@ def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
     if wiring.watch is not None:
         # Beside the rest: a CRL that takes its time must not keep mail waiting.
         threading.Thread(target=wiring.watch.run, args=(stop,), name="watch", daemon=True).start()
+    # Beside the rest too: it tells people of a database that keeps all the rest waiting.
+    threading.Thread(target=wiring.recovery.run, args=(stop,), name="recovery", daemon=True).start()
     if args.metrics_fd is not None:
         serve_metrics(socket.socket(fileno=args.metrics_fd), wiring.metrics_page)
     wiring.keeper.once()
@@ -180,12 +216,15 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
         try:
             if indexer.step() < indexer.batch:
                 stop.wait(_INDEX_PAUSE)
+            if time.monotonic() - reported > _REPORT:
+                wiring.report_index()
+                reported = time.monotonic()
         except (BlobTrouble, IndexTrouble) as error:
             log.warning("index_waits", reason=error.problem.text)
             stop.wait(_INDEX_WAIT)
-        if time.monotonic() - reported > _REPORT:
-            wiring.report_index()
-            reported = time.monotonic()
+        except TROUBLE as error:
+            log.warning("index_waits", reason=reason_of(error))
+            stop.wait(_INDEX_WAIT)
     indexer.close()
 
 

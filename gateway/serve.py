@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -43,6 +44,9 @@ RETIRE = signal.SIGUSR1
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 _STEADY_AFTER = 30.0
+# Seconds until claims that could not be freed are tried again; how long the end waits for that.
+# What stays claimed is freed at the next start, or by another machine.
+_FREE_AGAIN, _LAST_FREE = 1.0, 10.0
 # What was replaced may end what it has in hand: a delivery that has sent its dot waits ten
 # minutes for the answer (RFC 5321 §4.5.3.2.6), and cutting it off would send that mail twice.
 _RETIRING = 900.0
@@ -134,6 +138,9 @@ class Supervisor:
     _pauses: dict[str, float] = field(default_factory=dict)
     _due: list[tuple[float, str]] = field(default_factory=list)
     _unfreed: list[tuple[str, bool]] = field(default_factory=list)
+    _freed: set[tuple[str, bool]] = field(default_factory=set)
+    _freeing: threading.Thread | None = None
+    _free_again: float = 0.0  # 0: the last time went well
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stopping: bool = False
     _announced: bool = False
@@ -288,14 +295,34 @@ class Supervisor:
         if dead:
             self.on_change(self.children, [child for child in dead if not child.retiring])
 
-    def _free_claims(self) -> None:
-        for one in tuple(self._unfreed):
+    def _free_claims(self, *, seconds: float = 0.0) -> None:
+        """Go on with it in a thread of its own: a database that is away must not keep what died
+        from being replaced, nor the watchdog from hearing of us. seconds: to wait for it.
+        """
+        if self._freeing is None and self._unfreed and time.monotonic() >= self._free_again:
+            self._freeing = threading.Thread(
+                target=self._free, args=(tuple(self._unfreed),), name="free-claims", daemon=True
+            )
+            self._freeing.start()
+        if self._freeing is None:
+            return
+        self._freeing.join(seconds)
+        if not self._freeing.is_alive():
+            self._freeing = None
+            self._unfreed = [one for one in self._unfreed if one not in self._freed]
+            self._freed.clear()
+
+    def _free(self, claims: Sequence[tuple[str, bool]]) -> None:
+        for one in claims:
             try:
                 self.on_death(*one)
-            except Exception as error:  # noqa: BLE001 - tried again at the next turn
-                log.error("claims_not_freed", name=one[0], reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - tried again soon
+                if not self._free_again:
+                    log.error("claims_not_freed", name=one[0], reason=type(error).__name__)
+                self._free_again = time.monotonic() + _FREE_AGAIN
                 return
-            self._unfreed.remove(one)
+            self._freed.add(one)
+        self._free_again = 0.0
 
     def _start_what_is_due(self) -> None:
         now = time.monotonic()
@@ -370,7 +397,7 @@ class Supervisor:
                 self._unfreed.append((child.name, False))
             self._forget(child)
         self.children.clear()
-        self._free_claims()
+        self._free_claims(seconds=_LAST_FREE)
         self.on_change((), ())
         log.info("stopped")
 

@@ -33,6 +33,7 @@ from pki.errors import PkiError
 log = structlog.get_logger()
 
 _TRIES = 3
+_ANSWER_WITHIN = 20.0  # seconds, of a database server
 
 # What a process holds on to for life, or what two generations of processes must agree on.
 _UNMOVABLE: tuple[tuple[str, Callable[[Config], object]], ...] = (
@@ -202,6 +203,7 @@ class Service:
                 # Tried out was what the names lead to; frozen is what was read before. They are
                 # the same if nobody wrote in between.
                 if Snapshot.read(self.path).digest == snapshot.digest:
+                    wiring.database.answer_within = _ANSWER_WITHIN
                     return snapshot, wiring
             except BaseException:
                 wiring.close()

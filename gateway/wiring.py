@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock
 from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
-from gateway.alarms import Alarms, judge
+from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
@@ -44,6 +44,7 @@ from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, timed
 from gateway.mime.text import extract
+from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
@@ -55,6 +56,7 @@ from gateway.queue.licence import Licence
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
+from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
@@ -68,6 +70,7 @@ from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
+from gateway.storage_gate import StorageGate
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
 from pki.errors import PkiError
@@ -92,11 +95,12 @@ _INDEX_MISSED = timedelta(days=1)
 class Wiring(Installation):
     """The parts of one process. Each is made once, when first asked for.
 
-    tally: what this process counts, None where nobody looks.
+    tally: what this process counts, None where nobody looks. neighbours: what it sees of others.
     works: it seals and delivers; set by `work_as`.
     """
 
     tally: Tally | None = None
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
     works: bool = False
 
     licence: Licence | None = None
@@ -132,7 +136,7 @@ class Wiring(Installation):
         """The process's one way to the log."""
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
-            write, again = timed(self.licence.write, self.tally), patience(LONG)
+            write, again = timed(self.licence.write, self.tally), patience(LONG, slow=5)
         else:
             write = timed(database.write_beside, self.tally)
             again = patience(BRIEF, for_room=self.works)
@@ -253,7 +257,7 @@ class Wiring(Installation):
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
         """Clients of the configured directories; connected when first asked."""
-        return tuple(make_client(each) for each in self.config.pki.directories)
+        return tuple(make_client(each, self.neighbours) for each in self.config.pki.directories)
 
     @cached_property
     def groups(self) -> GroupSource:
@@ -388,7 +392,13 @@ class Wiring(Installation):
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
             outside=None if self.blobs is None else Outside(self.blobs),
+            gate=self.gate,
         )
+
+    @cached_property
+    def gate(self) -> StorageGate:
+        """What clients are told while the database is in trouble."""
+        return StorageGate()
 
     # -- who may send as whom --------------------------------------------------------------------
 
@@ -485,7 +495,7 @@ class Wiring(Installation):
         return SenderProofs(
             logins=logins,
             clients=self.clients,
-            material=lambda: self.trust.current().material,
+            material=self.gate.around(lambda: self.trust.current().material),
             fronts=fronts,
             offers_auth=self.config.listen.auth is not AuthDemand.NONE
             and bool(auth.users or auth.directories),
@@ -598,6 +608,7 @@ class Wiring(Installation):
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
+            neighbours=self.neighbours,
         )
 
     @cached_property
@@ -615,6 +626,22 @@ class Wiring(Installation):
             tasks=(self.held_mail.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            neighbours=self.neighbours,
+        )
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Looks after neighbours that are away."""
+        return Recovery(
+            database=self.database,
+            neighbours=self.neighbours,
+            run_folder=self.run_folder,
+            routes=self.routes,
+            directories=self.directories,
+            now=clock.now,
+            tell=lambda found, moment: self.alarms.tell(
+                list(judge_absences(found, moment)), moment, codes=(NEIGHBOUR,), by_mail=False
+            ),
         )
 
     # -- seeing what happens -------------------------------------------------------------------
@@ -675,7 +702,8 @@ class Wiring(Installation):
             standing = self.gauges.look()
         except sa.exc.SQLAlchemyError:
             standing = None
-        return page(all_sums(self.run_folder), standing, self.alarms.on, accept)
+        away = absent(self.run_folder)
+        return page(all_sums(self.run_folder), standing, self.alarms.on, accept, away)
 
     @property
     def _sweeper(self) -> Sweeper | None:

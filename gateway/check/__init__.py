@@ -66,6 +66,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("listen", listen.listen),
     ("metrics", listen.metrics),
     ("processes", running.processes),
+    ("neighbours", running.neighbours),
     ("queue", running.queue),
 )
 

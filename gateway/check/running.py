@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from gateway import running
 from gateway.alarms import DEATHS_WITHIN, QUEUE_OLD
 from gateway.check.finding import Finding, error, good, warning
+from gateway.i18n import message
+from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, absent
 from gateway.queue.backlog import POISON_CODE, backlog
 from gateway.wiring import Wiring
 
@@ -49,6 +51,34 @@ def processes(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             minutes=str(int(DEATHS_WITHIN / timedelta(minutes=1))),
             roles=", ".join(recent),
         )
+
+
+_SILENT = {
+    DATABASE: message("the gateway has had no use of the database {name} since {date}: {reason}"),
+    DIRECTORY: message("the directory server {name} has not answered since {date}: {reason}"),
+    NEXT_HOP: message("the next hop of the route {name} has not answered since {date}: {reason}"),
+    CRL: message("no CRL could be had from {name} since {date}: {reason}"),
+}
+
+
+def neighbours(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
+    """Who has not answered the running gateway, and since when. Asks nobody."""
+    if running.read(wiring.run_folder) is None:
+        return
+    found = absent(wiring.run_folder)
+    for one in found:
+        yield warning(
+            "neighbours",
+            "neighbour.away",
+            _SILENT[one.kind],
+            meaning="mail that needs it waits and is tried again; nothing is lost or sent in clear",
+            advice="docs/operations.md, who is dead; mail moves by itself when it is back",
+            name=one.name,
+            date=one.since,
+            reason=one.reason,
+        )
+    if not found:
+        yield good("neighbours", "database, directories, next hops and CRL servers have answered")
 
 
 def queue(wiring: Wiring, moment: datetime) -> Iterator[Finding]:

@@ -29,6 +29,9 @@ class Database(ABC):
 
     patience: seconds before each further try to begin a transaction while the database is away; a
         process that has handed mail to somebody and not written it down yet has much.
+    answer_within: seconds for a server to answer any one statement, None: as long as it takes. Who
+        waits longer has lost the connection, and does not know what became of a commit.
+    noticed: told of each trouble of the server's, and with None of each commit that was durable.
     name: for people, without user and password. folder: where its files lie on this machine; None
     when a server has them. shared: processes of several machines may be at work on it.
     """
@@ -37,6 +40,8 @@ class Database(ABC):
     folder: Path | None = None
     shared: bool = False
     patience: tuple[float, ...] = ()
+    answer_within: float | None = None
+    noticed: Callable[[BaseException | None], None] | None = None
 
     @abstractmethod
     def write(self) -> AbstractContextManager[sa.Connection]:
@@ -53,6 +58,10 @@ class Database(ABC):
     @abstractmethod
     def read(self) -> AbstractContextManager[sa.Connection]:
         """A read transaction: one consistent state, never waits for writers."""
+
+    def glance(self) -> AbstractContextManager[sa.Connection]:
+        """As `read`, but fails at once where `read` waits for a database that is away."""
+        return self.read()
 
     @abstractmethod
     def checkpoint(self) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.database.postgres_errors import is_conflict, is_outage
+from gateway.database.base import DatabaseUnsafe
+from gateway.database.postgres_errors import is_conflict, is_outage, was_slow
 from gateway.database.sqlite_errors import no_room
 
 log = structlog.get_logger()
@@ -27,10 +28,11 @@ _ROOM = 1.0  # seconds until it is asked again whether there is room
 _SAY_AGAIN = 60  # tries
 
 
-def patience(pauses: tuple[float, ...], *, for_room: bool = False) -> Again:
-    """For `Appender(again=…)`: deadlocks and lock time-outs some times at once, outages as long as
-    `pauses` say.
+def patience(pauses: tuple[float, ...], *, slow: int = 0, for_room: bool = False) -> Again:
+    """For `Appender(again=…)`: deadlocks some times at once, outages as often as `pauses` say.
 
+    slow: how often a transaction is tried again that waited in vain for a lock, or for any answer.
+    That has taken its time already, and whoever has a client waiting has no more of it.
     for_room: wait as long as SQLite's disk is full. For a worker: what it holds has been handed to
     the next hop, or is nobody's else; to give up would send it twice and gain nothing.
     """
@@ -42,7 +44,11 @@ def patience(pauses: tuple[float, ...], *, for_room: bool = False) -> Again:
             if tries % _SAY_AGAIN == 1:
                 log.error("storage_full", tries=tries, reason="database or disk is full")
             return _ROOM
-        if is_outage(error) and tries <= len(pauses):
+        if was_slow(error):
+            return 0.0 if tries <= slow else None
+        # A server that takes no writes may be one of a pair that changes places.
+        passing = is_outage(error) or (slow > 0 and isinstance(error, DatabaseUnsafe))
+        if passing and tries <= len(pauses):
             return pauses[tries - 1]
         return None
 

@@ -11,11 +11,13 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 
-from gateway.database.base import CommitDoubtful, Database, Listening
-from gateway.database.postgres_errors import is_outage, translated
+from gateway.database.base import CommitDoubtful, Database, DatabaseUnsafe, Listening
+from gateway.database.postgres_bounded import BoundedConnection, bounded
+from gateway.database.postgres_errors import is_outage, translated, was_slow
 from gateway.database.postgres_listen import PostgresListening
-from gateway.database.postgres_session import begin_session
+from gateway.database.postgres_session import begin_session, judge, look
 
 # Kept open, and opened at need: a process writes from one thread and reads from a few.
 _KEPT = 2
@@ -30,6 +32,14 @@ _PATIENCE = {
     "tcp_user_timeout": "20000",
     "application_name": "sceau",
 }
+
+# BEGIN takes no lock and reads no disk: a server that is well answers it at once. So a connection
+# that a firewall has cut while it lay idle costs this much (seconds), and then there is a new one.
+_BEGIN_WITHIN = 5.0
+
+# fsync and full_page_writes are read by the server from its configuration while it runs: a session
+# looks again when its last look is so old (seconds).
+_LOOK_AGAIN = 5.0
 
 # One writer at a time, for what is written rarely and was thought through for SQLite's one writer:
 # looking whether a CRL is newer, then storing it. The number is ours alone in this database.
@@ -48,8 +58,8 @@ class PostgresDatabase(Database):
     def __init__(self, url: sa.URL, name: str) -> None:
         self.name = name
         self._url = url
-        self._writing = _engine(url, name, writing=True)
-        self._reading = _engine(url, name, writing=False)
+        self._writing = self._engine(writing=True)
+        self._reading = self._engine(writing=False)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -65,14 +75,22 @@ class PostgresDatabase(Database):
 
         Raises CommitDoubtful.
         """
-        with self._begun(self._writing) as connection:
+        with self._begun(self._writing, self.patience) as connection:
             yield connection
             _commit(connection)
+        if self.noticed is not None:
+            self.noticed(None)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """See `Database.read`. REPEATABLE READ, READ ONLY."""
-        with self._begun(self._reading) as connection:
+        with self._begun(self._reading, self.patience) as connection:
+            yield connection
+
+    @contextmanager
+    def glance(self) -> Iterator[sa.Connection]:
+        """See `Database.glance`."""
+        with self._begun(self._reading, ()) as connection:
             yield connection
 
     def checkpoint(self) -> None:
@@ -87,11 +105,11 @@ class PostgresDatabase(Database):
         """See `Database.listen`."""
         return PostgresListening(self._connect, heard)
 
-    def _begun(self, engine: sa.Engine) -> sa.Connection:
+    def _begun(self, engine: sa.Engine, pauses: tuple[float, ...]) -> sa.Connection:
         """A connection in a transaction. One that the server has closed since it was last used,
         and a server that is away for a moment, are noticed here, where nothing is lost yet.
         """
-        for pause in (0.0, *self.patience):
+        for pause in (0.0, *pauses):
             try:
                 return _begin(engine)
             except sa.exc.OperationalError as error:
@@ -99,11 +117,76 @@ class PostgresDatabase(Database):
                     raise
                 # The pool has thrown away what is as old; the next one is new.
                 time.sleep(0.0 if error.connection_invalidated else pause)
+            except DatabaseUnsafe as error:
+                self._notice(error)
+                raise
         return _begin(engine)
 
     def _connect(self) -> psycopg.Connection[Any]:
         arguments, keywords = self._writing.dialect.create_connect_args(self._url)
         return psycopg.connect(*arguments, **keywords, autocommit=True)
+
+    def _bounded(self) -> BoundedConnection:
+        arguments, keywords = self._writing.dialect.create_connect_args(self._url)
+        return BoundedConnection.connect(*arguments, **keywords)
+
+    def _engine(self, *, writing: bool) -> sa.Engine:
+        engine = sa.create_engine(
+            self._url,
+            creator=self._bounded,
+            hide_parameters=True,
+            use_native_hstore=False,
+            pool_size=_KEPT,
+            max_overflow=_MORE,
+            pool_use_lifo=True,  # what is not needed any more goes idle; the server may close it
+        )
+
+        @event.listens_for(engine, "connect")
+        def _session(connection: BoundedConnection, record: Any) -> None:
+            connection.autocommit = True  # BEGIN is ours, see below
+            with bounded(connection, _BEGIN_WITHIN):
+                begin_session(connection, self.name, writing=writing)
+            record.info["looked"] = time.monotonic()
+            warnings: list[str] = []
+            record.info["warnings"] = warnings
+
+            def note(notice: psycopg.errors.Diagnostic) -> None:
+                if notice.severity_nonlocalized == "WARNING":
+                    warnings.append(notice.message_primary or "")
+
+            connection.add_notice_handler(note)
+
+        begin = _BEGIN_WRITE if writing else _BEGIN_READ
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, BoundedConnection)
+            raw.patience = self.answer_within
+            with bounded(raw, _BEGIN_WITHIN):
+                if writing and time.monotonic() - connection.info["looked"] > _LOOK_AGAIN:
+                    statement, values = look(writing=True)
+                    judge(
+                        connection.exec_driver_sql(statement, values).one(),
+                        self.name,
+                        writing=True,
+                    )
+                    connection.info["looked"] = time.monotonic()
+                # Not left to the driver, which sends it with the first statement: see `_begun`.
+                connection.exec_driver_sql(begin)
+
+        event.listen(engine, "handle_error", self._translated)
+        return engine
+
+    def _translated(self, context: ExceptionContext) -> BaseException | None:
+        error = translated(context)
+        if error is not None and (is_outage(error) or was_slow(error)):
+            self._notice(error)
+        return error
+
+    def _notice(self, error: BaseException) -> None:
+        if self.noticed is not None:
+            self.noticed(error)
 
 
 def open_postgres(url: sa.URL, *, password: str) -> PostgresDatabase:
@@ -134,40 +217,6 @@ def readable_name(url: sa.URL) -> str:
     host = hosts if isinstance(hosts, str) else ",".join(hosts)
     port = f":{url.port}" if url.port else ""
     return f"{host or 'localhost'}{port}/{url.database}"
-
-
-def _engine(url: sa.URL, name: str, *, writing: bool) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        hide_parameters=True,
-        use_native_hstore=False,
-        pool_size=_KEPT,
-        max_overflow=_MORE,
-        pool_use_lifo=True,  # what is not needed any more goes idle, and the server may close it
-    )
-
-    @event.listens_for(engine, "connect")
-    def _session(connection: psycopg.Connection[Any], record: Any) -> None:
-        connection.autocommit = True  # BEGIN is ours, see below
-        begin_session(connection, name, writing=writing)
-        warnings: list[str] = []
-        record.info["warnings"] = warnings
-
-        def note(notice: psycopg.errors.Diagnostic) -> None:
-            if notice.severity_nonlocalized == "WARNING":
-                warnings.append(notice.message_primary or "")
-
-        connection.add_notice_handler(note)
-
-    begin = _BEGIN_WRITE if writing else _BEGIN_READ
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # Not left to the driver, which sends it with the first statement: see `_begun`.
-        connection.exec_driver_sql(begin)
-
-    event.listen(engine, "handle_error", translated)
-    return engine
 
 
 def _begin(engine: sa.Engine) -> sa.Connection:

@@ -11,6 +11,8 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import ExceptionContext
 
+from gateway.database.postgres_bounded import NoAnswer
+
 # SQLSTATE classes and codes that say something of the database and nothing of what was asked:
 # connection, wrong transaction state (read only, idle for too long), rollback (deadlock), out of
 # resources, locks, intervention of an operator, system, damage; and missing rights.
@@ -19,8 +21,11 @@ _OUTAGES = ("08", "25", "40", "53", "55", "57", "58", "XX", "42501")
 # Of these, the ones that may be over in some seconds.
 _PASSING = ("08", "25", "53", "57")
 
-# Rolled back for the sake of another transaction: the same again will do, at once.
-_CONFLICTS = ("40", "55P03")
+# Rolled back for the sake of another transaction (serialization failure, deadlock): the same again
+# will do, at once. A lock that was waited for in vain is another thing: who holds it does not let
+# go, and the same again would wait as long again.
+_CONFLICTS = ("40",)
+_LOCKED = "55P03"
 
 
 def translated(context: ExceptionContext) -> BaseException | None:
@@ -43,9 +48,18 @@ def translated(context: ExceptionContext) -> BaseException | None:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether a transaction was rolled back for another one's sake (deadlock, lock time-out)."""
+    """Whether a transaction was rolled back for another one's sake (deadlock, serialization)."""
     original = getattr(error, "orig", None)
     return isinstance(original, psycopg.Error) and (original.sqlstate or "").startswith(_CONFLICTS)
+
+
+def was_slow(error: BaseException) -> bool:
+    """Whether the time that one may wait is used up: for a lock that somebody does not let go of,
+    for a connection, for an answer."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, NoAnswer | psycopg.errors.ConnectionTimeout):
+        return True
+    return isinstance(original, psycopg.Error) and original.sqlstate == _LOCKED
 
 
 def is_outage(error: BaseException) -> bool:

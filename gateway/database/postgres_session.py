@@ -5,6 +5,7 @@ All of it in one question, because it comes before the first statement of each c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -24,9 +25,9 @@ _SEARCH_PATH = ", ".join((*SCHEMAS, "pg_temp"))
 _IDLE_IN_TRANSACTION = "10s"
 # Longer than that: whoever waits behind a frozen one goes on when it is over. Later, the
 # transaction is rolled back and tried again, or told to the client as 451.
-_LOCK_WAIT = "20s"
+_LOCK_WAIT = "12s"
 
-_BEGIN = """
+_LOOK = """
 SELECT current_setting('synchronous_commit'), current_setting('fsync'),
        current_setting('full_page_writes'), current_setting('server_version_num')::int,
        pg_is_in_recovery(), current_setting('default_transaction_read_only'),
@@ -50,12 +51,20 @@ def begin_session(connection: psycopg.Connection[Any], name: str, *, writing: bo
 
     Raises DatabaseUnsafe.
     """
+    found = connection.execute(*look(writing=writing)).fetchone()
+    assert found is not None
+    judge(found, name, writing=writing)
+
+
+def look(*, writing: bool) -> tuple[str, dict[str, str]]:
+    """A statement that sets up the session, with its values; `judge` its one row."""
     # A long look at the archive waits for nobody and holds nothing that others wait for.
     idle = _IDLE_IN_TRANSACTION if writing else "0"
-    found = connection.execute(
-        _BEGIN, {"path": _SEARCH_PATH, "lock": _LOCK_WAIT, "idle": idle}
-    ).fetchone()
-    assert found is not None
+    return _LOOK, {"path": _SEARCH_PATH, "lock": _LOCK_WAIT, "idle": idle}
+
+
+def judge(found: Sequence[Any], name: str, *, writing: bool) -> None:
+    """Raise DatabaseUnsafe for a server on which a commit is worth nothing."""
     synchronous, fsync, full_pages, number, standby, read_only, version = found[:7]
     facts = {"name": name, "version": version}
     if number // 10000 < FLOOR:

@@ -20,6 +20,7 @@ from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
 from gateway.known import KnownCertificate
+from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from pki.store import list_crls
@@ -43,7 +44,7 @@ class Standing:
     """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable.
 
     refusing: folders in which nothing can be written, and why, where that was tried
-        (`gateway.diskprobe`).
+        (`gateway.diskprobe`). absent: neighbours that do not answer.
     """
 
     moment: datetime
@@ -54,6 +55,7 @@ class Standing:
     disks: tuple[Disk, ...]
     status: Status | None
     refusing: tuple[tuple[Path, str], ...] = ()
+    absent: tuple[Absence, ...] = ()
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Gauges:
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
+            absent=tuple(absent(self.run_folder)),
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -14,18 +15,23 @@ from gateway.alarms import CODES
 from gateway.metrics.gauges import Standing
 from gateway.metrics.names import COUNTERS, HISTOGRAMS
 from gateway.metrics.tally import Tally
+from gateway.neighbours import KINDS, Absence
 from gateway.serve import ROLES
 
 
 def page(
-    sums: Tally, standing: Standing | None, alarms: Collection[str], accept: str
+    sums: Tally,
+    standing: Standing | None,
+    alarms: Collection[str],
+    accept: str,
+    away: Sequence[Absence] = (),
 ) -> tuple[bytes, str]:
     """The text and its media type. standing: None if it cannot be told: then sums alone.
 
-    alarms: codes that are on. accept: the client's Accept field.
+    alarms: codes that are on. accept: the client's Accept field. away: who does not answer.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(lambda: _families(sums, standing, alarms)))
+    registry.register(_Once(lambda: _families(sums, standing, alarms, away)))
     encoder, content_type = choose_encoder(accept)
     return encoder(registry), content_type
 
@@ -38,7 +44,9 @@ class _Once(Collector):
         return self._families()
 
 
-def _families(sums: Tally, standing: Standing | None, alarms: Collection[str]) -> Iterator[Metric]:
+def _families(
+    sums: Tally, standing: Standing | None, alarms: Collection[str], away: Sequence[Absence]
+) -> Iterator[Metric]:
     yield from _counters(sums)
     yield from _histograms(sums)
     up = GaugeMetricFamily("sceau_standing_up", "Whether queue, CRLs and disks could be looked at")
@@ -48,10 +56,28 @@ def _families(sums: Tally, standing: Standing | None, alarms: Collection[str]) -
     for code in CODES:
         on.add_metric([code], float(code in alarms))
     yield on
+    yield from _neighbours(away)
     if standing is not None:
         yield from _queue(standing)
         yield from _trust(standing)
         yield from _machine(standing)
+
+
+def _neighbours(away: Sequence[Absence]) -> Iterator[Metric]:
+    number = GaugeMetricFamily(
+        "sceau_neighbours_away", "Neighbours that do not answer, by kind", labels=["kind"]
+    )
+    since = GaugeMetricFamily(
+        "sceau_neighbour_away_since_seconds",
+        "Since when a neighbour does not answer, Unix time",
+        labels=["kind", "name"],
+    )
+    for kind in KINDS:
+        number.add_metric([kind], sum(one.kind == kind for one in away))
+    for one in away:
+        since.add_metric([one.kind, one.name], datetime.fromisoformat(one.since).timestamp())
+    yield number
+    yield since
 
 
 def _counters(sums: Tally) -> Iterator[Metric]:

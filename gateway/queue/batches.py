@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 import sqlalchemy as sa
 
 from archive.appender import Appender
-from archive.errors import AppenderBroken
 from archive.store import Draft
+from gateway.database.trouble import is_everybodys
 
 P = TypeVar("P")
 
@@ -73,7 +73,9 @@ class Batches(Generic[P]):
     async def _one_by_one(
         self, batch: list[tuple[P, asyncio.Future[None]]], error: Exception
     ) -> None:
-        if len(batch) == 1 or isinstance(error, AppenderBroken):
+        # A database that is away is away for each piece: tried one by one, a locked table would
+        # keep the last of them waiting for as many time-outs as there are pieces.
+        if len(batch) == 1 or is_everybodys(error):
             for _, done in batch:
                 _end(done, error)
             return

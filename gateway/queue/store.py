@@ -413,7 +413,9 @@ def plan_now(conn: sa.Connection, late: Sequence[tuple[str, int]], *, now: int) 
     if not late:
         return
     conn.execute(
-        recipients.update().where(_OF_RECIPIENT).values(next_attempt_at=now),
+        recipients.update()
+        .where(_OF_RECIPIENT, recipients.c.state == State.QUEUED)
+        .values(next_attempt_at=now),
         [{"id": archive_id, "pos": position} for archive_id, position in late],
     )
     conn.execute(

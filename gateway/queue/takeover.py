@@ -47,11 +47,16 @@ class Watch:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`. A look that fails is made again."""
+        blind = False
         while not stop.wait(_TICK):
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the database is away; nothing was done
-                log.warning("no_look_at_processes", reason=type(error).__name__)
+                if not blind:
+                    log.warning("no_look_at_processes", reason=type(error).__name__)
+                blind = True
+            else:
+                blind = False
 
     def look(self) -> list[str]:
         """One look; names of those who were dismissed."""

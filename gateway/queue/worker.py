@@ -22,24 +22,27 @@ import structlog
 
 from archive.appender import Appender
 from archive.blobs import Blobs, filled
-from archive.errors import BlobTrouble, Damaged
+from archive.errors import AppenderBroken, BlobTrouble, Damaged
 from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.database import Database
+from gateway.database.room import reason_of
+from gateway.database.trouble import TROUBLE
 from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
+from gateway.neighbours import NEXT_HOP, Neighbours
 from gateway.notices import Notice, Notices
 from gateway.outbound import Outbound, Work, note_fault
 from gateway.queue import store
 from gateway.queue.batches import Batches
-from gateway.queue.jobs import Job, SealedGroup
+from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
-from gateway.smtp.client import Deliverer
+from gateway.smtp.client import Deliverer, Outcome, Result
 from gateway.steady import SteadyClock
 from gateway.unreadable import note_unreadable
 from pki.evidence import Evidence
@@ -56,6 +59,8 @@ _IN_FLIGHT = 128
 _ROUNDS = 4
 # Octets that sealing adds to a mail that cannot be compressed, and some.
 _SEAL = 32
+# Seconds between two looks at a database that is away.
+_AWAY = 1.0
 # Seconds to wait for other mail before one that killed a worker is tried again.
 _ALONE = 60.0
 
@@ -83,6 +88,7 @@ class Worker:
     database: Database | None = None  # that can tell of new mail
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
+    neighbours: Neighbours | None = None
     _outcomes: Batches[Finished] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,13 +106,26 @@ class Worker:
             ThreadPoolExecutor(1, thread_name_prefix="seal") as sealing,
         ):
             idle = FIRST
+            waiting = False
             while not stop.is_set():
                 rounds.raise_fault()
                 deliveries.raise_fault()
                 if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT:
                     await _first_of(rounds, deliveries)
                     continue
-                jobs = await self._claim()
+                try:
+                    jobs = await self._claim()
+                except TROUBLE as error:
+                    if isinstance(error, AppenderBroken):
+                        raise
+                    # What is on its way goes on: what became of it must be written down, or it
+                    # is sent once more. Nothing was claimed, or it is freed with our licence.
+                    if not waiting:
+                        log.error("storage_fault", role="worker", reason=reason_of(error))
+                    waiting = True
+                    await wake.pause(stop, _AWAY)
+                    continue
+                waiting = False
                 if not jobs:
                     await wake.pause(stop, idle)
                     idle = wake.later(idle)
@@ -159,7 +178,9 @@ class Worker:
 
     async def _claim(self) -> list[Job]:
         now = to_micros(self.now())
-        with self.read() as conn:
+        # On the event loop: it must not wait here for a database to come back.
+        glance = self.read if self.database is None else self.database.glance
+        with glance() as conn:
             if not store.something_due(conn, now):
                 return []
         jobs = await asyncio.wrap_future(
@@ -231,6 +252,25 @@ class Worker:
         with self.read() as conn:
             return load_in_flight(conn, mails)
 
+    def _note_hops(
+        self, results: Sequence[tuple[Recipient, Outcome]], groups: Mapping[str, SealedGroup]
+    ) -> None:
+        """Which next hops answer: any answer is one."""
+        if self.neighbours is None:
+            return
+        for recipient, outcome in results:
+            group = groups.get(recipient.group_id or "")
+            if group is None or not outcome.host:
+                continue
+            if outcome.result is Result.TEMPORARY and not outcome.code:
+                self.neighbours.away(NEXT_HOP, group.route, outcome.text)
+            elif outcome.code:
+                self.neighbours.well(NEXT_HOP, group.route)
+
+    def _load_groups(self, wanted: set[str]) -> dict[str, SealedGroup]:
+        with self.read() as conn:
+            return store.load_groups(conn, wanted)
+
     def _fetch(self, jobs: Sequence[Job]) -> dict[str, Fetched]:
         """Contents with what lies in the blob store; no transaction is open meanwhile."""
         found: dict[str, Fetched] = {}
@@ -294,8 +334,8 @@ class Worker:
         groups: dict[str, SealedGroup] = {group.id: group for group in work.groups}
         missing = {r.group_id for r in job.due if r.group_id is not None} - groups.keys()
         if missing:
-            with self.read() as conn:
-                groups |= store.load_groups(conn, missing)
+            # Off the event loop: a database that is away keeps nobody else's delivery waiting.
+            groups |= await asyncio.to_thread(self._load_groups, missing)
             # A route that is no longer configured: the mail goes where the policy says today.
             groups = {key: one for key, one in groups.items() if self.routes.get(one.route)}
             for recipient in job.due:
@@ -306,6 +346,7 @@ class Worker:
         results = await send(
             self.deliverer, self.routes, job, groups, postmaster=self.notices.postmaster
         )
+        self._note_hops(results, groups)
         now = self.now()
         self._mind_the_clock([job])
         drafts, failures = record_outcomes(job, results, groups, now=now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.smtp.lookup import Resolver
 from gateway.smtp.nexthop import NextHop, Outcome, Result, Timeouts, TlsDemand
 from gateway.smtp.transaction import Greeted, Mail, Stale, Transaction, greet, refuse_here
 from gateway.smtp.wire import TlsError, WireError
@@ -46,6 +47,7 @@ class Deliverer:
         self._patience = patience_seconds
         self._idle_seconds = idle_seconds
         self._pools: dict[NextHop, _Pool] = {}
+        self._resolver = Resolver()
         self._closed = False
 
     async def deliver(
@@ -89,7 +91,7 @@ class Deliverer:
                 except Stale:
                     pass  # closed while it lay idle, and nothing of this mail was taken
             try:
-                wire = await _open(hop, pool.move)
+                wire = await _open(hop, pool.move, self._resolver)
             except WireError as error:
                 return [_temporary(a, error, f"{hop.host}:{hop.port}") for a in mail.recipients]
             return await self._transact(pool, wire, mail, reused=False)
@@ -151,15 +153,15 @@ class Deliverer:
         wire.quit()
 
 
-async def _open(hop: NextHop, progress: Callable[[], None]) -> Greeted:
+async def _open(hop: NextHop, progress: Callable[[], None], resolver: Resolver) -> Greeted:
     """A connection that was greeted, and is encrypted if demanded or possible."""
     try:
-        return await greet(hop, progress, allow_tls=True)
+        return await greet(hop, progress, allow_tls=True, resolver=resolver)
     except TlsError:
         if hop.tls is TlsDemand.VERIFIED:
             raise
         # RFC 7435: what promises nothing must not stop the mail.
-        return await greet(hop, progress, allow_tls=False)
+        return await greet(hop, progress, allow_tls=False, resolver=resolver)
 
 
 def _temporary(address: str, error: WireError, host: str) -> Outcome:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.smtp.data import double_dots, unsafe_octets
+from gateway.smtp.lookup import Resolver
 from gateway.smtp.nexthop import NextHop, Outcome, Result, TlsDemand
 from gateway.smtp.syntax import is_mailbox
 from gateway.smtp.wire import Reply, Wire, WireError
@@ -43,13 +44,20 @@ class Greeted(Wire):
     extensions: dict[str, str]
 
 
-async def greet(hop: NextHop, progress: Callable[[], None], *, allow_tls: bool) -> Greeted:
+async def greet(
+    hop: NextHop,
+    progress: Callable[[], None],
+    *,
+    allow_tls: bool,
+    resolver: Resolver | None = None,
+) -> Greeted:
     """Connect, hear the greeting, say EHLO, and STARTTLS as the hop demands.
 
-    progress: see `Wire`. allow_tls: False leaves STARTTLS out (never for VERIFIED).
+    progress: see `Wire`. resolver: shared with others who connect, None for whoever is alone.
+    allow_tls: False leaves STARTTLS out (never for VERIFIED).
     Raises WireError, TlsError.
     """
-    wire = Greeted(hop, asyncio.get_running_loop(), progress)
+    wire = Greeted(hop, asyncio.get_running_loop(), progress, resolver or Resolver())
     try:
         await wire.connect()
         greeting = await wire.reply(hop.timeouts.greeting)

@@ -6,11 +6,12 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gateway.smtp.lookup import Address, Resolver
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.stream import Inbox
 
@@ -65,14 +66,20 @@ class Reply:
 class Wire(asyncio.Protocol):
     """One connection to a next hop. `connect` first.
 
-    progress: called whenever the peer has said or taken something.
+    progress: called whenever the peer has said something whole, or taken something: one octet a
+        second is no progress.
     """
 
     def __init__(
-        self, hop: NextHop, loop: asyncio.AbstractEventLoop, progress: Callable[[], None]
+        self,
+        hop: NextHop,
+        loop: asyncio.AbstractEventLoop,
+        progress: Callable[[], None],
+        resolver: Resolver,
     ) -> None:
         self.hop = hop
         self._progress = progress
+        self._resolver = resolver
         self.inbox = Inbox(loop)
         self.tls = ""
         self.name = f"{hop.host}:{hop.port}"
@@ -86,11 +93,11 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         assert isinstance(transport, asyncio.Transport)
+        _keep_alive(transport.get_extra_info("socket"))
         self._attach(transport)
 
     def data_received(self, data: bytes) -> None:
         """The peer speaks."""
-        self._progress()
         self.inbox.feed(data)
 
     def eof_received(self) -> None:
@@ -129,7 +136,7 @@ class Wire(asyncio.Protocol):
         hop = self.hop
         try:
             async with asyncio.timeout(hop.timeouts.connect):
-                await self._loop.create_connection(lambda: self, hop.host, hop.port)
+                await self._connect_to_any(await self._resolver.addresses(hop.host))
         except TimeoutError:
             raise WireError(f"{self.name}: no connection in time", "4.4.1") from None
         except socket.gaierror as error:
@@ -140,6 +147,20 @@ class Wire(asyncio.Protocol):
         except OSError as error:
             words = error.strerror or str(error)
             raise WireError(f"{self.name}: cannot connect: {words}", "4.4.1") from error
+
+    async def _connect_to_any(self, addresses: Sequence[Address]) -> None:
+        """Raises the OSError of the last one tried."""
+        fault: OSError = OSError("its name has no address")
+        for address, family in addresses:
+            try:
+                await self._loop.create_connection(
+                    lambda: self, address, self.hop.port, family=family
+                )
+            except OSError as error:
+                fault = error
+            else:
+                return
+        raise fault
 
     def send(self, data: bytes) -> None:
         """Write something short."""
@@ -199,6 +220,7 @@ class Wire(asyncio.Protocol):
                 code = match[1]
                 lines.append(_NOT_PRINTABLE.sub("?", (match[3] or b"").decode("utf-8", "replace")))
                 if match[2] != b"-":
+                    self._progress()
                     return _reply(int(code), lines)
         finally:
             if deadline is not None:
@@ -266,6 +288,19 @@ class Wire(asyncio.Protocol):
 
     def _lost(self) -> WireError:
         return WireError(f"{self.name}: connection lost")
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Notice within a minute and a quarter that the peer's machine is gone, or was started anew:
+    the wait for a reply may be ten times as long, and nothing is sent meanwhile that would tell.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, 15),
+        (socket.TCP_KEEPINTVL, 15),
+        (socket.TCP_KEEPCNT, 4),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _reply(code: int, lines: list[str]) -> Reply:

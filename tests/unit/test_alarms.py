@@ -19,6 +19,7 @@ from gateway.alarms import CODES, Alarm, Alarms, judge
 from gateway.clock import rfc3339
 from gateway.known import KnownCertificate
 from gateway.metrics.gauges import Disk, Standing
+from gateway.neighbours import Absence
 from gateway.queue.backlog import Backlog
 from gateway.running import Status
 from tests.pki_maker import root
@@ -35,6 +36,10 @@ def _ending(days: int) -> KnownCertificate:
 
 def _deaths(*minutes: int) -> Status:
     return Status(deaths=[("worker", rfc3339(NOW - timedelta(minutes=m))) for m in minutes])
+
+
+def _away(seconds: int) -> Absence:
+    return Absence("database", "db/x", rfc3339(NOW - timedelta(seconds=seconds)), "refused")
 
 
 CASES: list[tuple[str | None, dict[str, Any]]] = [
@@ -57,6 +62,8 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, {"backlog": Backlog(held=1, reasons={"directory.timeout": 1})}),
     ("queue-too-old", {"backlog": Backlog(oldest=NOW - timedelta(hours=5))}),
     (None, {"backlog": Backlog(oldest=NOW - timedelta(hours=3))}),
+    ("neighbour-away", {"absent": (_away(31),)}),
+    (None, {"absent": (_away(29),)}),
 ]
 
 

@@ -26,6 +26,7 @@ from gateway.metrics.names import COUNTERS, HISTOGRAMS
 from gateway.metrics.page import page
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, all_sums, saved, tally_file, timed
+from gateway.neighbours import Absence
 from gateway.queue.backlog import Backlog
 from gateway.running import Process, Status
 from tests.corpora import ROOT
@@ -62,7 +63,8 @@ def full_page(accept: str = "") -> str:
     sums.add("sceau_delivered", ("border",), 4)
     sums.observe("sceau_commit_seconds", 0.003)
     sums.observe("sceau_commit_seconds", 99.0)
-    return page(sums, standing(), {"crl-stale"}, accept)[0].decode()
+    away = [Absence("next-hop", "all", "2026-11-21T11:59:00Z", "cannot connect")]
+    return page(sums, standing(), {"crl-stale"}, accept, away)[0].decode()
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -171,7 +171,7 @@ def test_whoever_falls_silent_in_a_transaction_loses_it(postgres_database: Datab
     with postgres_database.write_beside() as conn:
         wait = sa.text("SHOW idle_in_transaction_session_timeout")
         assert conn.execute(wait).scalar() == "10s"
-        assert conn.execute(sa.text("SHOW lock_timeout")).scalar() == "20s"
+        assert conn.execute(sa.text("SHOW lock_timeout")).scalar() == "12s"
 
 
 def test_it_goes_on_after_the_server_was_restarted(
