@@ -71,11 +71,11 @@ _OPEN = (
         > sa.tuple_(sa.bindparam("id"), sa.bindparam("pos")),
     )
     .order_by(recipients.c.archive_id, recipients.c.position)
-    .limit(_BATCH)
+    .limit(sa.bindparam("limit"))
 )
 
 
 def _waiting(
     conn: sa.Connection, after: tuple[str, int], now: int
 ) -> Sequence[sa.Row[Any, Any, Any, Any]]:
-    return conn.execute(_OPEN, {"now": now, "id": after[0], "pos": after[1]}).all()
+    return conn.execute(_OPEN, {"now": now, "id": after[0], "pos": after[1], "limit": _BATCH}).all()

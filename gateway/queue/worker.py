@@ -386,7 +386,8 @@ class _Tasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.running.discard(task)
-        self._fault = self._fault or task.exception()
+        fault = task.exception()  # asked for in any case: asyncio prints what nobody asks for
+        self._fault = self._fault or fault
 
     def raise_fault(self) -> None:
         """Raise the first fault, if there was one: the process gives up."""

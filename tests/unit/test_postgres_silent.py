@@ -1,0 +1,161 @@
+"""PostgreSQL that falls silent, holds a lock, or stops being safe while we run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from archive import store
+from archive.appender import Appender
+from archive.errors import AppenderBroken
+from gateway.database import Database, DatabaseUnsafe, open_database, postgres
+from gateway.database.late import LateDatabase
+from gateway.database.patience import BRIEF, patience
+from gateway.demo.postgres import USER, Postgres
+from tests.conftest import ORIGIN
+from tests.postgres_acts import setting
+from tests.services.silent_proxy import SilentProxy
+from tests.unit.test_postgres_appender import MOMENT, draft, size
+
+
+@pytest.fixture
+def line(postgres: Postgres) -> Iterator[SilentProxy]:
+    with SilentProxy(postgres.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def behind(
+    postgres: Postgres, new_postgres: Callable[[], str], line: SilentProxy
+) -> Iterator[Database]:
+    name = new_postgres().rpartition("/")[2]
+    url = f"postgresql+psycopg://{USER}@127.0.0.1:{line.port}/{name}"
+    database = open_database(url, password=postgres.password)
+    database.answer_within = 0.5
+    yield database
+    database.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_BEGIN_WITHIN", 0.5)
+
+
+def test_an_idle_connection_that_was_forgotten_is_replaced_unnoticed(
+    behind: Database, line: SilentProxy
+) -> None:
+    with behind.write() as conn:
+        assert conn.execute(sa.text("SELECT 1")).scalar() == 1
+    assert line.forget() >= 1
+    begun = time.monotonic()
+    with behind.write() as conn:
+        assert conn.execute(sa.text("SELECT 2")).scalar() == 2
+    assert time.monotonic() - begun < 10
+
+
+def test_silence_in_a_transaction_left_nothing_and_is_told_in_time(
+    behind: Database, line: SilentProxy
+) -> None:
+    appender = Appender(
+        behind.write_beside, origin=ORIGIN, now=lambda: MOMENT, again=patience(BRIEF)
+    )
+    seen: list[BaseException | None] = []
+    behind.noticed = seen.append
+    begun = time.monotonic()
+    with pytest.raises(sa.exc.OperationalError, match="has not answered within"):
+        appender.submit([draft()], lambda _conn: line.forget()).result(20)
+    assert time.monotonic() - begun < 10
+    assert seen[0] is not None
+    assert appender.broken is None
+    appender.append([draft()])
+    assert seen[-1] is None
+    assert size(behind) == 1
+    appender.close()
+
+
+def test_a_commit_without_an_answer_has_an_outcome_that_nobody_knows(
+    behind: Database, postgres: Postgres
+) -> None:
+    """Its standby is away: it is on one disk, and may count after all."""
+    appender = Appender(
+        behind.write_beside, origin=ORIGIN, now=lambda: MOMENT, again=patience(BRIEF)
+    )
+    with setting(postgres, "synchronous_standby_names", "nobody"):
+        begun = time.monotonic()
+        with pytest.raises(AppenderBroken, match="unknown"):
+            appender.append([draft()])
+        assert time.monotonic() - begun < 10
+    assert appender.broken is not None
+
+
+def test_a_locked_table_is_told_after_one_wait(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    """A client waits: who holds the lock does not let go of it for a second try."""
+    appender = Appender(
+        postgres_database.write_beside, origin=ORIGIN, now=lambda: MOMENT, again=patience(BRIEF)
+    )
+    waits: list[int] = []
+
+    def impatient(conn: sa.Connection) -> None:
+        waits.append(1)
+        conn.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+
+    with postgres.connect(postgres_database.name.rpartition("/")[2]) as session:
+        session.execute("BEGIN")
+        session.execute("LOCK TABLE archive.log_head IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+            appender.submit([draft()], impatient).result(20)
+        session.execute("ROLLBACK")
+    assert waits == [1]
+    appender.append([draft()])
+    appender.close()
+
+
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_what_is_turned_off_while_we_run_ends_the_commits(
+    postgres: Postgres,
+    postgres_database: Database,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gateway.database import postgres as module
+
+    with postgres_database.write() as conn:
+        store.head(conn)
+    monkeypatch.setattr(module, "_LOOK_AGAIN", 0.0)
+    with (
+        setting(postgres, name, "off"),
+        pytest.raises(DatabaseUnsafe, match=f"{name} is off"),
+        postgres_database.write(),
+    ):
+        pass
+    with postgres_database.write() as conn:
+        store.head(conn)
+
+
+def test_a_database_that_comes_late_is_there_when_it_is_there(postgres_database: Database) -> None:
+    answers: list[Database | Exception] = [
+        sa.exc.OperationalError("connect", None, Exception("refused")),
+        postgres_database,
+    ]
+    seen: list[BaseException | None] = []
+
+    def open_() -> Database:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    late = LateDatabase(open_, "db/x")
+    late.noticed, late.answer_within = seen.append, 7.0
+    with pytest.raises(sa.exc.OperationalError):
+        late.open()
+    assert len(seen) == 1
+    with late.write() as conn:
+        assert store.head(conn).size == 0
+    assert postgres_database.answer_within == 7.0
+    assert answers == []
