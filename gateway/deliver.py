@@ -158,7 +158,9 @@ def _problem(outcome: Outcome, kind: str) -> Problem:
 
 def _facts(outcome: Outcome) -> dict[str, str]:
     reply = f"{outcome.code} {outcome.status} {outcome.text}" if outcome.code else outcome.text
-    return {"host": outcome.host or "-", "text": outcome.said or reply}
+    facts = {"host": outcome.host or "-", "text": outcome.said or reply}
+    # It may have arrived: only time and `queue.retry` make it go again, nothing hurries it.
+    return {**facts, "uncertain": "yes"} if outcome.uncertain else facts
 
 
 def failed_drafts(job: Job, failures: Sequence[Failure], *, by: str = "") -> list[Draft]:

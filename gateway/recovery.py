@@ -34,6 +34,8 @@ _PATIENCE = Timeouts(connect=5, greeting=10, command=5)
 # at most so long: a worker may not believe in a directory again before, and what it had in hand
 # at that moment may have failed after all.
 _LATEST_AGAIN = 60.0
+# A neighbour that comes and goes does not have all its mail thrown at it each time (seconds).
+_NOT_BEFORE = 60.0
 
 Key = tuple[str, str]
 
@@ -51,6 +53,7 @@ class Recovery:
     tell: Callable[[list[Absence], datetime], None]
     _away: dict[Key, float] = field(default_factory=dict)
     _due: list[tuple[float, Key]] = field(default_factory=list)
+    _moved: dict[Key, float] = field(default_factory=dict)  # when that was begun, or will be
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -71,7 +74,10 @@ class Recovery:
                 away[key] = since
             else:
                 again = min(present - since, _LATEST_AGAIN)
-                self._due += [(present, key), (present + again + _TICK, key)]
+                soon = max(present, self._moved.get(key, -_NOT_BEFORE) + _NOT_BEFORE)
+                self._due = [one for one in self._due if one[1] != key]
+                self._due += [(soon, key), (soon + again + _TICK, key)]
+                self._moved[key] = soon
         self._away = away
         self._move_mail(present)
         for kind, name in self._away:

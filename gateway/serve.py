@@ -397,7 +397,8 @@ class Supervisor:
                 self._unfreed.append((child.name, False))
             self._forget(child)
         self.children.clear()
-        self._free_claims(seconds=_LAST_FREE)
+        for _ in range(2):  # what was being freed already, and what has come to it
+            self._free_claims(seconds=_LAST_FREE)
         self.on_change((), ())
         log.info("stopped")
 

@@ -16,7 +16,8 @@ from pki.path import Material
 from pki.revocation import may_sign_crls
 from pki.trust import Connect, StoredTrust
 
-_RETRY = timedelta(minutes=5)  # after a failure, however long the interval is
+_RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
+_AFTER_FAILURE = timedelta(minutes=1)  # mail may be waiting for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _due(source: CrlSource, last: store.LastFetch, moment: datetime) -> bool:
     if last.tried_at > moment:
         return True  # the clock was put back: waiting until then would let every CRL go stale
     if last.problem:
-        return moment >= last.tried_at + min(source.every, _RETRY)
+        return moment >= last.tried_at + min(source.every, _AFTER_FAILURE)
     if moment >= last.tried_at + source.every:
         return True
     if last.this_update is None or last.next_update is None:

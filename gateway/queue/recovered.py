@@ -27,11 +27,16 @@ Waits = Callable[[Problem, str], bool]
 
 
 def for_next_hop(route: str) -> Waits:
-    """Those who had no answer from the next hop of this route. One who had a 4xx had an answer."""
+    """Those who had no answer from the next hop of this route. One who had a 4xx had an answer;
+    one whose mail may have arrived, the dot sent and the line cut, is not sent it again in haste.
+    """
 
     def waits(problem: Problem, of: str) -> bool:
         answered = problem.facts.get("text", "")[:3].isdecimal()
-        return of == route and problem.code == "delivery.deferred" and not answered
+        uncertain = "uncertain" in problem.facts
+        return (
+            of == route and problem.code == "delivery.deferred" and not answered and not uncertain
+        )
 
     return waits
 

@@ -255,14 +255,16 @@ class Worker:
     def _note_hops(
         self, results: Sequence[tuple[Recipient, Outcome]], groups: Mapping[str, SealedGroup]
     ) -> None:
-        """Which next hops answer: any answer is one."""
+        """Which next hops answer: any reply is one. Away is who did not even greet: a line that
+        is cut later may be the fault of the mail, and a probe would not see it.
+        """
         if self.neighbours is None:
             return
         for recipient, outcome in results:
             group = groups.get(recipient.group_id or "")
             if group is None or not outcome.host:
                 continue
-            if outcome.result is Result.TEMPORARY and not outcome.code:
+            if outcome.result is Result.TEMPORARY and not outcome.code and not outcome.reached:
                 self.neighbours.away(NEXT_HOP, group.route, outcome.text)
             elif outcome.code:
                 self.neighbours.well(NEXT_HOP, group.route)

@@ -96,3 +96,8 @@ class Outcome:
     uncertain: bool = False
     said: str = ""
     dsn: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether the peer has greeted us: `host` then has its address."""
+        return "]:" in self.host

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from archive.index import Lag
 from gateway.alarm_mail import alarm_mail
-from gateway.alarms import CODES, Alarm, Alarms, judge
+from gateway.alarms import CODES, NEIGHBOUR, Alarm, Alarms, judge
 from gateway.clock import rfc3339
 from gateway.known import KnownCertificate
 from gateway.metrics.gauges import Disk, Standing
@@ -150,6 +150,39 @@ def test_a_mail_that_could_not_be_written_is_written_at_the_next_look(tmp_path: 
     alarms.tell(stale("a"), NOW + timedelta(seconds=30))
 
     assert post.mails == [("crl-stale", 1)]
+
+
+def test_what_no_mail_could_tell_of_is_told_afterwards_and_that_it_is_over(tmp_path: Path) -> None:
+    """The database was away: the alarm is on at once, its mail needs the database."""
+    told: list[list[Alarm]] = []
+    alarms = Alarms(lambda _code, about, _at: told.append(list(about)), tmp_path / "alarms.json")
+    away = Alarm(NEIGHBOUR, "database db/x", "away since {since}", {"since": "noon"})
+    with capture_logs() as lines:
+        alarms.tell([away], NOW, codes=(NEIGHBOUR,), by_mail=False)
+        assert alarms.on == {NEIGHBOUR}
+        alarms.tell([], NOW + timedelta(minutes=1), codes=(NEIGHBOUR,), by_mail=False)
+        assert told == []
+        alarms.tell([], NOW + timedelta(minutes=2))
+        alarms.tell([], NOW + timedelta(hours=3))
+    assert [line["event"] for line in lines] == ["alarm", "alarm_over"]
+    assert [[one.subject for one in about] for about in told] == [["database db/x"]]
+    content = alarm_mail(
+        NEIGHBOUR,
+        told[0],
+        hostname="h.example",
+        postmaster="p@h.example",
+        language="fr",
+        moment=NOW,
+    )
+    text = quopri.decodestring(content.partition(b"\r\n\r\n")[2]).decode()
+    assert f"terminé depuis le {rfc3339(NOW + timedelta(minutes=1))}" in text
+
+
+def test_an_alarm_that_is_not_looked_at_stays_as_it_was(tmp_path: Path) -> None:
+    alarms = Alarms(Post(), tmp_path / "alarms.json")
+    alarms.tell(stale("a"), NOW)
+    alarms.tell([], NOW, codes=(NEIGHBOUR,), by_mail=False)
+    assert alarms.on == {"crl-stale"}
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "at most once an hour"), ("fr", "au plus")])

@@ -113,9 +113,9 @@ def test_failure_keeps_the_old_one_and_is_retried(house: House, ca: Authority) -
     assert report.next_update == NOW + 7 * DAY
     assert report.problem is not None
     assert house.numbers() == [5]
-    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(minutes=4))[0].state == "not-due"
+    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(seconds=59))[0].state == "not-due"
     house.web.pages[URL] = ca.crl(6)
-    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(minutes=5))[0].state == "stored"
+    assert house.refresh(SOURCE, at=6 * HOUR + timedelta(minutes=1))[0].state == "stored"
 
 
 def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) -> None:

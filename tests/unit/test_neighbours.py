@@ -148,14 +148,18 @@ def answer(text: str) -> Problem:
 def test_mail_that_waits_for_him_is_tried_when_he_is_back_and_no_other(database: Database) -> None:
     deferred(database, "gone", answer("h:25: cannot connect: Connection refused"), "all")
     deferred(database, "greylisted", answer("450 4.2.0 later"), "all")
+    lost = answer("h[192.0.2.1]:25: connection lost")
+    deferred(database, "cut", lost, "all")
+    uncertain = Problem(lost.code, lost.template, {**lost.facts, "uncertain": "yes"})
+    deferred(database, "arrived?", uncertain, "all")
     deferred(database, "elsewhere", answer("h:25: no reply in time"), "other")
     deferred(database, "looking", Problem("directory.timeout", "x"))
     deferred(database, "revoked?", Problem("revocation.stale", "x"))
     soon = to_micros(NOW + timedelta(seconds=1))
     assert claim(database, now=soon) == []
 
-    assert try_now(database, for_next_hop("all"), now=soon) == 1
-    assert [job.archive_id for job in claim(database, now=soon)] == ["gone"]
+    assert try_now(database, for_next_hop("all"), now=soon) == 2
+    assert {job.archive_id for job in claim(database, now=soon)} == {"gone", "cut"}
     assert try_now(database, for_area("directory"), now=soon) == 1
     assert try_now(database, for_area("revocation"), now=soon) == 1
     assert {job.archive_id for job in claim(database, now=soon)} == {"looking", "revoked?"}
