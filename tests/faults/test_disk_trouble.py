@@ -208,7 +208,7 @@ def test_a_failed_sync_of_a_blob_is_told(machine: Machine) -> None:
     for pattern in ("*/blobs/*/.new-*", "*/blobs/????-??-??"):
         with machine.disk.sync_fails(pattern) as fault:
             (one,) = _offer(machine, large())
-            assert fault.hits == 1
+            assert fault.hits == 1, (pattern, one)
         assert one.code == 451, one
         assert "4.3.0" in one.text
 
