@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -14,5 +15,10 @@ def node_name(file: Path) -> str:
     token = file.read_text("ascii").strip() if file.exists() else ""
     if not token:
         token = secrets.token_hex(8)
-        file.write_text(token + "\n", "ascii")
+        with file.open("w", encoding="ascii") as opened:
+            opened.write(token + "\n")
+            opened.flush()
+            # Under another name after a power cut, this machine would wait for its own claims
+            # until somebody takes them over.
+            os.fsync(opened.fileno())
     return f"{token}@{socket.gethostname()}"[:128]

@@ -147,7 +147,10 @@ class Before:
                 case _Kind.CREATE:
                     self._node(one.what, one)
                     changes.append(one)
-                case _Kind.UNLINK | _Kind.RENAME:
+                case _Kind.RENAME:  # perhaps of a file that was made unseen
+                    self._node(one.what, one)
+                    changes.append(one)
+                case _Kind.UNLINK:
                     changes.append(one)
                 case _Kind.SYNC_BEGUN:
                     begun[one.number] = one.number
@@ -172,7 +175,9 @@ class Before:
             kind = {0o040000: "d", 0o120000: "l"}.get(one.mode & 0o170000, "f")
             # Files that came by ways that the shim does not see have no mode.
             mode = one.mode & 0o7777 or 0o600
-            self._nodes[what] = _Node(kind, mode, one.uid, one.gid, target=one.name2)
+            self._nodes[what] = _Node(
+                kind, mode, one.uid, one.gid, target=one.name2 if kind == "l" else ""
+            )
         return self._nodes[what]
 
     def _synced(self, done: _Record, *, failed: bool) -> None:

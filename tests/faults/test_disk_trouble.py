@@ -7,7 +7,7 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ def running(folder: Path, made: Stage) -> Iterator[Machine]:
             yield machine
         finally:
             assert machine.house.stop() == 0
-        machine.everything_arrives()
+        machine.everything_arrives(calm=False)
 
 
 @pytest.fixture
@@ -82,8 +82,12 @@ def _take(machine: Machine, content: bytes) -> str:
         found.extend([one.archive_id] if one.code == 250 else [])
         return bool(found)
 
-    until(taken, 15, lambda: machine.house.log.read_text()[-3000:])
+    _wait(taken, 30, machine)
     return found[0]
+
+
+def _wait(there: Callable[[], bool], seconds: float, machine: Machine) -> None:
+    until(there, seconds, lambda: machine.house.log.read_text()[-3000:])
 
 
 def _events(machine: Machine, name: str) -> list[dict[str, object]]:
@@ -112,7 +116,7 @@ def test_no_room_in_the_middle_of_commits(machine: Machine, fits: int) -> None:
     """Some get through, with what goes on meanwhile: seals, outcomes. Each whole or not at all."""
     with machine.disk.full("*/sceau.db-wal", after=fits) as fault:
         receipts = _offer(machine, mail("x" * 70 + "\r\n" + "y" * 60), times=12)
-        until(lambda: fault.hits > 0, 10)
+        _wait(lambda: fault.hits > 0, 30, machine)
         receipts += _offer(machine, mail(), times=4)
     codes = {one.code for one in receipts}
     assert codes <= {250, 452}
@@ -123,7 +127,7 @@ def test_no_room_to_tidy_up_behind_the_writers(machine: Machine) -> None:
     """The checkpoint of the write-ahead log does not fit; mail is taken all the same."""
     with machine.disk.full("*/sceau.db") as fault:
         _take(machine, mail())
-        until(lambda: fault.hits > 0, 10)
+        _wait(lambda: fault.hits > 0, 30, machine)
     assert _events(machine, "storage_full")
 
 
@@ -145,9 +149,9 @@ def test_no_room_for_the_search_index(machine: Machine) -> None:
     died = _processes(machine)
     with machine.disk.full("*/data/index/*") as fault:
         _take(machine, mail())
-        until(lambda: fault.hits > 0, 15)
+        _wait(lambda: fault.hits > 0, 30, machine)
         assert machine.house.wait_settled(seconds=20)
-    until(lambda: bool(_events(machine, "index_waits")), 10)
+    _wait(lambda: bool(_events(machine, "index_waits")), 30, machine)
     assert _processes(machine) == died
 
 
@@ -186,7 +190,7 @@ def test_a_failed_sync_of_the_database_ends_the_process(machine: Machine) -> Non
         assert fault.hits == 1
     assert one.code == 451, one
     assert FAULT.search(one.text)
-    until(lambda: len(_events(machine, "appender_broken")) > died, 10)
+    _wait(lambda: len(_events(machine, "appender_broken")) > died, 30, machine)
     _take(machine, mail())
 
 
@@ -197,14 +201,14 @@ def test_a_failed_sync_of_a_checkpoint_ends_the_keeper(machine: Machine) -> None
 
     with machine.disk.sync_fails("*/sceau.db") as fault:
         _take(machine, mail())
-        until(lambda: fault.hits > 0 and bool(ended()), 15)
+        _wait(lambda: fault.hits > 0 and bool(ended()), 30, machine)
 
 
 def test_a_failed_sync_of_a_blob_is_told(machine: Machine) -> None:
     for pattern in ("*/blobs/*/.new-*", "*/blobs/????-??-??"):
         with machine.disk.sync_fails(pattern) as fault:
             (one,) = _offer(machine, large())
-            assert fault.hits == 1
+            assert fault.hits == 1, (pattern, one)
         assert one.code == 451, one
         assert "4.3.0" in one.text
 
@@ -227,10 +231,11 @@ def test_postgresql_without_room_or_with_a_failed_sync(folder: Path, made: Stage
                 assert FULL.search(receipts[-1].text)
             _take(machine, mail())
             with disk.sync_fails("*/pg_wal/*") as fault:
+                # 250: by the server that has recovered, after a second try.
                 (one,) = _offer(machine, mail())
-                assert fault.hits == 1
-                assert one.code in (0, 451)
+                assert one.code in (0, 250, 451), one
+                _wait(lambda: fault.hits == 1, 30, machine)
             _take(machine, mail())  # the server has recovered, and the gateway has found it
         finally:
             assert machine.house.stop() == 0
-        machine.everything_arrives()
+        machine.everything_arrives(calm=False)
