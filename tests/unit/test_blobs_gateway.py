@@ -197,7 +197,7 @@ def test_a_slow_store_is_451_in_time_and_holds_up_nobody_else(house: House, fold
 def test_a_commit_that_failed_leaves_no_blob(house: House, folder: Path) -> None:
     with house.database.write() as conn:
         conn.exec_driver_sql("ALTER TABLE messages RENAME TO elsewhere")
-    with pytest.raises(sa.exc.DatabaseError):
+    with pytest.raises((Refusal, sa.exc.DatabaseError)):
         asyncio.run(take(house, large()))
     deadline = time.monotonic() + 5
     while blob_files(folder) and time.monotonic() < deadline:
