@@ -48,6 +48,12 @@ _GIVE_BACK = messages.update().where(_OF_MESSAGE)
 _PLAN_ATTEMPTS = recipients.update().where(_OF_RECIPIENT)
 _SAVE_RECIPIENTS = recipients.update().where(_OF_RECIPIENT)
 _DROP_OCTETS = groups.update().where(groups.c.id == sa.bindparam("id_")).values(emitted=None)
+# All of a message, also those sealed for a recipient who was released and sealed anew.
+_DROP_ALL_OCTETS = (
+    groups.update()
+    .where(groups.c.archive_id == sa.bindparam("id_"), groups.c.emitted.is_not(None))
+    .values(emitted=None)
+)
 
 
 class Busy(SceauError):
@@ -321,11 +327,14 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
             for job in jobs
         ],
     )
+    if settled := [{"id_": job.archive_id} for job in jobs if job.settled]:
+        conn.execute(_DROP_ALL_OCTETS, settled)
     finished = []
     for job in jobs:
-        open_groups = {r.group_id for r in job.recipients if r.state in OPEN}
-        all_groups = {r.group_id for r in job.recipients if r.group_id is not None}
-        finished += [{"id_": group} for group in all_groups - open_groups]
+        if not job.settled:
+            open_groups = {r.group_id for r in job.recipients if r.state in OPEN}
+            all_groups = {r.group_id for r in job.recipients if r.group_id is not None}
+            finished += [{"id_": group} for group in all_groups - open_groups]
     if finished:
         conn.execute(_DROP_OCTETS, finished)
 

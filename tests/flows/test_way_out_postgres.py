@@ -253,3 +253,17 @@ def test_upgrade_says_so_when_there_is_nothing_to_do(scene: Stage) -> None:
         assert b"sceau serve runs" in done.stderr
     finally:
         assert house.stop() == 0
+
+
+def test_no_upgrade_while_another_machine_works_on_the_database(scene: Stage) -> None:
+    house = scene.house("upgraded", takeover="6s").make(persons=False)
+    other = house.another("upgraded-other").start()
+    try:
+        done = house.run("upgrade", check=False)
+        assert done.returncode == 2
+        assert b"sceau serve runs on this database, on the machine " in done.stderr
+    finally:
+        other.kill()
+    # What a killed one leaves behind gives no sign of life.
+    (line,) = house.json("upgrade")
+    assert line["found"] == line["now"]

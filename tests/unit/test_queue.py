@@ -293,6 +293,35 @@ def test_released_mail_is_decided_anew_and_has_its_full_time(database: Database)
     assert again.recipients[0].expires_at == T0 + (5 + 5 * 86400) * SECOND
 
 
+def test_octets_that_were_sealed_and_never_left_do_not_stay(database: Database) -> None:
+    """Signed in clear, taken out by a person, released under a stricter policy, sent encrypted."""
+    put(database, "m1")
+    put(database, "m2")
+    one, other = claim(database)
+    with database.write() as conn:
+        for job, name in ((one, "clear"), (other, "waits")):
+            store.add_groups(
+                conn, [SealedGroup(name, job.archive_id, "signed", "r", XYZ, 3, b"xyz")]
+            )
+            job.recipients[0].group_id = name
+    give_back(database, one, other)
+    with database.write() as conn:
+        acts.hold(conn, store.take(conn, "m1"), by="p", reason="", now=NOW)
+        held = store.take(conn, "m1")
+        acts.release(conn, held, by="p", reason="", now=NOW, expire=timedelta(days=1))
+    (job,) = claim(database)
+    with database.write() as conn:
+        store.add_groups(conn, [SealedGroup("new", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
+    job.recipients[0].group_id = "new"
+    job.recipients[0].state = State.DELIVERED
+
+    give_back(database, job)
+
+    with database.read() as conn:
+        left = conn.execute(sa.select(groups.c.id).where(groups.c.emitted.is_not(None))).scalars()
+        assert list(left) == ["waits"]
+
+
 def test_retry_brings_the_next_attempt_forward(database: Database) -> None:
     put(database, "m1")
     (job,) = claim(database)
