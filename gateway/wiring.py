@@ -58,6 +58,7 @@ from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
+from gateway.seal_check import SealCheck
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
 from gateway.senders.logins import Groups, Logins
@@ -322,10 +323,11 @@ class Wiring(Installation):
         persons = PersonSigners(
             self.database.read,
             self.keks,
+            self.trust.current,
             keep=self.config.pki.person_keys_kept,
             ttl=self.config.pki.person_keys_ttl,
         )
-        return Signers(self.seals, persons)
+        return Signers(self.seals, persons, SealCheck(self.trust.current))
 
     # -- the way out ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pki.consents import (
     without_entry,
 )
 from pki.kek import Kek, KekRing, KeyEncryptionKey, create_kek, load_kek, prove
+from pki.may_sign import MaySign, Unfit
 from pki.person_keys import (
     CheckedKey,
     PersonKey,
@@ -22,7 +23,7 @@ from pki.person_keys import (
     store_new_key,
     stored_sources,
 )
-from pki.person_signers import ConsentedSigner, PersonSigners, signer_for
+from pki.person_signers import ConsentedSigner, PersonSigners
 
 __all__ = [
     "CheckedKey",
@@ -32,8 +33,10 @@ __all__ = [
     "Kek",
     "KekRing",
     "KeyEncryptionKey",
+    "MaySign",
     "PersonKey",
     "PersonSigners",
+    "Unfit",
     "check_p12",
     "consents_of",
     "create_kek",
@@ -43,7 +46,6 @@ __all__ = [
     "load_kek",
     "prove",
     "set_entry",
-    "signer_for",
     "store_key",
     "store_new_key",
     "stored_sources",
