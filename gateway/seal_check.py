@@ -22,6 +22,11 @@ from pki.usage import anchor_problem
 NOT_OURS = frozenset({"path.no-anchor", "path.anchor-purpose", "path.anchor-domain"})
 
 
+def blocks(answer: Unfit) -> bool:
+    """Whether a seal of which this is said signs nothing."""
+    return not answer.certain or answer.problem.code not in NOT_OURS
+
+
 class SealCheck:
     """Says whether a seal may sign for a domain. Thread-safe: verdicts are replaced whole."""
 

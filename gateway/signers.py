@@ -12,7 +12,7 @@ from typing import Protocol
 from cryptography import x509
 
 from gateway.policy import Sign
-from gateway.seal_check import NOT_OURS
+from gateway.seal_check import blocks
 from pki.addresses import domain_of
 from pki.errors import PkiError, Problem
 from pki.may_sign import MaySign, Unfit
@@ -152,7 +152,7 @@ class Signers:
         crls: tuple[str, ...] = ()
         if isinstance(found, MaySign):
             crls = found.crls
-        elif not found.certain or found.problem.code not in NOT_OURS:
+        elif blocks(found):
             return CannotSign(found.problem)
         return Chosen(seal, "domain", _sha256(seal.certificate), crls=crls, instead=instead)
 

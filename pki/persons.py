@@ -17,12 +17,14 @@ from pki.may_sign import MaySign, Unfit
 from pki.person_keys import (
     CheckedKey,
     PersonKey,
+    chain_of,
     check_p12,
     list_keys,
     store_key,
     store_new_key,
     stored_sources,
 )
+from pki.person_removal import Removal, plan_removal, remove_key
 from pki.person_signers import ConsentedSigner, PersonSigners
 
 __all__ = [
@@ -36,7 +38,9 @@ __all__ = [
     "MaySign",
     "PersonKey",
     "PersonSigners",
+    "Removal",
     "Unfit",
+    "chain_of",
     "check_p12",
     "consents_of",
     "create_kek",
@@ -44,7 +48,9 @@ __all__ = [
     "list_consents",
     "list_keys",
     "load_kek",
+    "plan_removal",
     "prove",
+    "remove_key",
     "set_entry",
     "store_key",
     "store_new_key",
