@@ -94,7 +94,12 @@ def look_at_all(read: Connect, trust: Trust, moment: datetime) -> People:
 
 
 class SigningWatch:
-    """The same, some at a time, beside other work. people: of the last complete look."""
+    """The same, some at a time, beside other work.
+
+    people: of the last complete look. refused_seals: by domain, why a seal signs nothing; where
+    nobody can tell, once that has lasted from one look to the next: a gateway that starts has no
+    CRL for a moment.
+    """
 
     def __init__(
         self,
@@ -113,10 +118,13 @@ class SigningWatch:
         self._count: Count | None = None
         self._after = ""
         self._looked: tuple[int, datetime] | None = None  # CRLs and beginning of the last look
+        self._unsure: set[str] = set()
         self.people = People()
+        self.refused_seals: Mapping[str, Problem] = {}
 
     def once(self, moment: datetime) -> None:
-        """Go on with the look, or begin one where CRLs are new or an hour has passed."""
+        """Look at the seals; go on with the people, or begin where CRLs are new, or each hour."""
+        self._look_at_seals(moment)
         trust = self._trust()
         if self._count is None:
             if self._looked is not None:
@@ -136,11 +144,15 @@ class SigningWatch:
                 self._count.add(one)
             self._after = found[-1].address
 
-    def refused_seals(self, moment: datetime) -> dict[str, Problem]:
-        """Domains whose seal must not sign now, or of which nobody can tell, and why."""
-        found = {}
+    def _look_at_seals(self, moment: datetime) -> None:
+        refused: dict[str, Problem] = {}
+        unsure: set[str] = set()
         for domain, seal in self._seals.items():
             answer = self._may_seal(seal, domain, moment)
-            if isinstance(answer, Unfit) and blocks(answer):
-                found[domain] = answer.problem
-        return found
+            if not isinstance(answer, Unfit) or not blocks(answer):
+                continue
+            if not answer.certain:
+                unsure.add(domain)
+            if answer.certain or domain in self._unsure:
+                refused[domain] = answer.problem
+        self._unsure, self.refused_seals = unsure, refused

@@ -110,7 +110,7 @@ class Gauges:
             status=running.read(self.run_folder),
             absent=tuple(absent(self.run_folder)),
             people=People() if self.signing is None else self.signing.people,
-            refused_seals={} if self.signing is None else self.signing.refused_seals(moment),
+            refused_seals={} if self.signing is None else self.signing.refused_seals,
         )
 
 

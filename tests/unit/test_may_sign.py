@@ -316,7 +316,7 @@ def _seal_crl(authority: Authority, issued: Issued) -> bytes:
     return authority.crl(2)
 
 
-def test_a_seal_is_looked_at_each_time(world: World) -> None:
+def test_a_seal_is_looked_at_each_time(pki_database: Database, world: World) -> None:
     issued = world.issuing.issue("seal", emails=(f"x@{SEAL_OF}",))
     mine = make_signer("seal", issued.key, (issued.der,))
     check = SealCheck(world.trust)
@@ -331,12 +331,19 @@ def test_a_seal_is_looked_at_each_time(world: World) -> None:
     assert outcome() == "revocation.missing"
     world.change(crls=[world.root.crl(), _seal_crl(world.issuing, issued)])
     assert outcome() == "revocation.revoked"
-    watch = SigningWatch(lambda: pytest.fail("asked"), world.trust, {SEAL_OF: mine}, check)
-    assert [p.code for p in watch.refused_seals(NOW).values()] == ["revocation.revoked"]
+    watch = SigningWatch(pki_database.read, world.trust, {SEAL_OF: mine}, check)
+    watch.once(NOW)
+    assert [p.code for p in watch.refused_seals.values()] == ["revocation.revoked"]
+    world.change(crls=[])
+    watch.once(NOW)
+    assert watch.refused_seals == {}  # it may pass
+    watch.once(NOW)
+    assert [p.code for p in watch.refused_seals.values()] == ["revocation.missing"]
     # Whom nobody here vouches for: the configuration names the key itself.
     world.change(anchors=[])
     assert outcome() == "Chosen"
-    assert watch.refused_seals(NOW) == {}
+    watch.once(NOW)
+    assert watch.refused_seals == {}
     world.change(anchors=[world.root.anchor(domains=("elsewhere.example",))])
     assert outcome() == "Chosen"
 
