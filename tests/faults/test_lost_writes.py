@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.pki import Keys
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
+from tests.flows.stages import stage
 from tests.soak.lost_writes import machine_on
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
