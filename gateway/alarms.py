@@ -21,6 +21,7 @@ from gateway.i18n import message
 from gateway.metrics.gauges import Standing, least_free
 from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, Absence
 from gateway.queue.backlog import POISON_CODE
+from gateway.signing_watch import ENDING
 
 log = structlog.get_logger()
 
@@ -33,7 +34,10 @@ PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
 NEIGHBOUR = "neighbour-away"
-CODES = (CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE, NEIGHBOUR)
+SIGNER = "signer-refused"
+CODES = (
+    CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE, NEIGHBOUR, SIGNER,
+)  # fmt: skip
 
 _CERTIFICATE_ENDS = timedelta(days=7)
 # Whoever restarts a server need not be told.
@@ -99,6 +103,7 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
                 message("the certificate {name} ({kind}) ends on {date}"),
                 {"kind": known.kind, "name": known.name, "date": rfc3339(known.ends)},
             )
+    yield from _signing(standing)
     for disk in standing.disks:
         if disk.free < least_free(disk, max_size):
             yield Alarm(
@@ -149,6 +154,40 @@ def judge_absences(found: Sequence[Absence], moment: datetime) -> Iterator[Alarm
         if moment - datetime.fromisoformat(one.since) >= _AWAY:
             facts = {"name": one.name, "date": one.since, "reason": one.reason}
             yield Alarm(NEIGHBOUR, f"{one.kind} {one.name}", _AWAY_TEXTS[one.kind], facts)
+
+
+def _signing(standing: Standing) -> Iterator[Alarm]:
+    """Certificates of ours that must not sign, or soon cannot."""
+    for domain, reason in standing.refused_seals.items():
+        yield Alarm(
+            SIGNER,
+            f"seal {domain}",
+            message("the seal of {domain} signs nothing now, and its mail waits: {reason}"),
+            {"domain": domain, "reason": reason.text},
+        )
+    people = standing.people
+    for address, reason in people.refused.items():
+        yield Alarm(
+            SIGNER,
+            address,
+            message("nothing is signed as {address} any more: {reason}"),
+            {"address": address, "reason": reason.text},
+        )
+    if more := people.unfit - len(people.refused):
+        yield Alarm(
+            SIGNER,
+            "more",
+            message("nothing is signed as {number} people more any more: sceau check"),
+            {"number": str(more)},
+        )
+    if people.ending:
+        names = ", ".join(people.ends) + (", …" if people.ending > len(people.ends) else "")
+        yield Alarm(
+            CERTIFICATE,
+            "persons",
+            message("certificates that sign for people end within {days} days: {number} ({names})"),
+            {"days": str(ENDING.days), "number": str(people.ending), "names": names},
+        )
 
 
 def _dying(standing: Standing) -> Iterator[Alarm]:

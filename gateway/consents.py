@@ -104,7 +104,7 @@ def _given(consent: Consent, org: str, *, late: bool = False) -> Draft:
     fields = {
         **_whose(consent),
         "given.by": consent.given_by,
-        **_ground(consent.ground),
+        **ground_fields(consent.ground),
     }
     return _draft("consent", consent, fields, org, late=late)
 
@@ -115,7 +115,7 @@ def _withdrawn(consent: Consent, org: str, *, late: bool = False) -> Draft:
         **_whose(consent),
         "withdrawn.at": format_time(consent.withdrawn_at),
         "withdrawn.by": consent.withdrawn_by or "",
-        **_ground(consent.withdrawn_ground),
+        **ground_fields(consent.withdrawn_ground),
     }
     return _draft("consent-withdrawn", consent, fields, org, late=late)
 
@@ -129,7 +129,8 @@ def _whose(consent: Consent) -> dict[str, str]:
     }
 
 
-def _ground(ground: Ground) -> dict[str, str]:
+def ground_fields(ground: Ground) -> dict[str, str]:
+    """What a ground is in an entry of the log; nothing for what was not said."""
     fields = {"basis": ground.basis, "form.sha256": ground.form_sha256}
     return {name: value for name, value in fields.items() if value}
 

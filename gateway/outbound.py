@@ -46,7 +46,7 @@ from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
 from gateway.queue.states import State
 from gateway.record import decision_record, undecided_record
 from gateway.routes import Route, Routes
-from gateway.signers import Chosen, Signers
+from gateway.signers import CannotSign, Chosen, Signers
 from gateway.smime.algorithms import Cipher
 from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient as EnvelopeRecipient
@@ -239,12 +239,19 @@ class Outbound:
         route = self.routes.find(address, named=decision.route)
         signer = self.signers.choose(work.job.author, decision.sign, moment)
         problem_ = _no_route(address) if route is None else _no_ca(route, decision)
-        if isinstance(signer, Problem):
-            problem_ = signer
-        if problem_ is not None or route is None or isinstance(signer, Problem):
+        held = isinstance(signer, CannotSign) and signer.held
+        if isinstance(signer, CannotSign):
+            problem_ = signer.problem
+        if problem_ is not None or route is None or isinstance(signer, CannotSign):
             assert problem_ is not None
-            record = decision_record(decision, "deferred", reason=problem_, finding=finding)
-            self._wait(work, recipient, problem_, record, moment=moment, held=False)
+            record = decision_record(
+                decision,
+                "held" if held else "deferred",
+                reason=problem_,
+                finding=finding,
+                copied_by=recipient.copied_by,
+            )
+            self._wait(work, recipient, problem_, record, moment=moment, held=held)
             return None
         candidate = _Candidate(recipient, address, decision, finding, route, signer)
         if isinstance(treatment, Encrypt):

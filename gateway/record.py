@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 
 from gateway import sortedjson
@@ -21,15 +22,14 @@ def decision_record(
     finding: Finding | None = None,
     certificate: CheckedCertificate | None = None,
     algorithms: Treatment | None = None,
-    signer: tuple[str, str, str] | None = None,
+    signer: Mapping[str, object] | None = None,
     receipt: str = "",
     copied_by: str = "",
 ) -> str:
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
-    signer: role and certificate fingerprint of who signs inside, and the archive id of the consent
-        it rests on ("" for a seal).
+    signer: who signs inside, as `gateway.signers.Chosen.record` says it.
     receipt: identifier of the receipt request in the signature. copied_by: the rule that wanted
         this recipient to get a copy.
     """
@@ -74,9 +74,7 @@ def decision_record(
             "text": algorithms.reason.text,
         }
     if signer is not None:
-        role, fingerprint, consent = signer
-        by = {"role": role, "certificate-sha256": fingerprint}
-        record["signer"] = {**by, "consent": consent} if consent else by
+        record["signer"] = dict(signer)
     return sortedjson.encode(record)
 
 

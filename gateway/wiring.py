@@ -58,6 +58,7 @@ from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
+from gateway.seal_check import SealCheck
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
 from gateway.senders.logins import Groups, Logins
@@ -66,6 +67,7 @@ from gateway.senders.rights import Relay, Rights, SenderRule
 from gateway.senders.throttle import Limits, Throttle
 from gateway.senders.users import UsersFile
 from gateway.signers import Signers
+from gateway.signing_watch import SigningWatch
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
@@ -322,10 +324,11 @@ class Wiring(Installation):
         persons = PersonSigners(
             self.database.read,
             self.keks,
+            self.trust.current,
             keep=self.config.pki.person_keys_kept,
             ttl=self.config.pki.person_keys_ttl,
         )
-        return Signers(self.seals, persons)
+        return Signers(self.seals, persons, SealCheck(self.trust.current))
 
     # -- the way out ---------------------------------------------------------------------------
 
@@ -623,7 +626,7 @@ class Wiring(Installation):
             index=self.config.archive.index,
             waits=self.config.queue.retry,
             now=clock.now,
-            tasks=(self.held_mail.once, self.raise_alarms),
+            tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
             neighbours=self.neighbours,
@@ -680,6 +683,14 @@ class Wiring(Installation):
             folders=self.folders,
             run_folder=self.run_folder,
             now=clock.now,
+            signing=self.signing_watch,
+        )
+
+    @cached_property
+    def signing_watch(self) -> SigningWatch:
+        """Sees which of our certificates must not sign any more."""
+        return SigningWatch(
+            self.database.read, self.trust.current, self.seals, self.signers.may_seal
         )
 
     @cached_property

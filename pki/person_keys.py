@@ -211,6 +211,19 @@ def list_keys(
     return [PersonKey(*row) for row in conn.execute(query.order_by(table.address, table.id))]
 
 
+def chain_of(conn: sa.Connection, key: PersonKey, *, org: str = "") -> tuple[bytes, ...]:
+    """DER of the intermediates that came with a stored key; none where it is gone."""
+    table = person_keys.c
+    chain = conn.execute(
+        sa.select(table.chain).where(
+            table.org == org,
+            table.address == key.address,
+            table.certificate_sha256 == key.certificate_sha256,
+        )
+    ).scalar()
+    return split_chain(bytes(chain or b""))
+
+
 def stored_sources(
     conn: sa.Connection, sources: Sequence[str], *, org: str = ""
 ) -> dict[str, list[PersonKey]]:

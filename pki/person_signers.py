@@ -1,4 +1,6 @@
-"""Who signs as a person: live consent, a certificate that fits, the key unwrapped for a while."""
+"""Who signs as a person: live consent, a certificate that may sign now, the key unwrapped for a
+while.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,14 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from pki.addresses import canonical
 from pki.certificate import ParsedCertificate
-from pki.errors import CertificateRefused, PrivateKeyError, problem
+from pki.errors import PrivateKeyError, problem
 from pki.kek import KekRing
 from pki.keys import KeySigner, PrivateKey, usable_key
+from pki.may_sign import MaySign, SigningVerdicts, Unfit
 from pki.models import SignatureScheme, Signer
-from pki.person_keys import bound_to, check_fit, split_chain
+from pki.person_keys import bound_to, split_chain
 from pki.tables import consents, person_keys
-from pki.trust import Connect
+from pki.trust import Connect, Trust
 
 _KEYS, _CONSENTS = person_keys.c, consents.c
 # Made once: this runs for every mail that a person is to sign. A withdrawal is a state (see
@@ -50,13 +53,17 @@ _ROW = sa.select(person_keys).where(_KEYS.id == sa.bindparam("row"))
 
 
 class ConsentedSigner:
-    """`pki.models.Signer` of a person. consent: archive id of the consent that it rests on."""
+    """`pki.models.Signer` of a person.
 
-    __slots__ = ("_signer", "consent")
+    consent: archive id of the consent that it rests on. checked: why its certificate may sign.
+    """
 
-    def __init__(self, signer: Signer, consent: str) -> None:
+    __slots__ = ("_signer", "checked", "consent")
+
+    def __init__(self, signer: Signer, consent: str, checked: MaySign) -> None:
         self._signer = signer
         self.consent = consent
+        self.checked = checked
 
     def __repr__(self) -> str:
         return f"<ConsentedSigner {self.consent}>"
@@ -81,24 +88,6 @@ class ConsentedSigner:
         return self._signer.sign(data, scheme, digest)
 
 
-def signer_for(
-    conn: sa.Connection, address: str, moment: datetime, keks: KekRing, *, org: str = ""
-) -> ConsentedSigner | None:
-    """The signer of a person with live consent, key, and a certificate fit to sign; else None.
-
-    Raises AddressError; PrivateKeyError if a stored key cannot be unwrapped (another
-    key-encryption key, or the row was changed), KekTrouble if the key-encryption key cannot be
-    reached: that is trouble, not "no key".
-    """
-    address = canonical(address)
-    for usable in _usable(conn, address, moment, org):
-        row = conn.execute(_ROW, {"row": usable.id}).one()
-        cert = ParsedCertificate(row.certificate)
-        if _fits(cert, address, moment):
-            return ConsentedSigner(_unwrap(row, cert, address, keks, org), usable.entry_id)
-    return None
-
-
 @dataclass(slots=True)
 class _Kept:
     """A certificate, parsed, and its key once it was wanted. since: monotonic seconds."""
@@ -109,17 +98,21 @@ class _Kept:
 
 
 class PersonSigners:
-    """`signer_for` with unwrapped keys kept in memory: `keep` at most, each for `ttl`. Thread-safe.
+    """Persons' signers, unwrapped keys kept in memory: `keep` at most, each for `ttl`. Thread-safe.
 
-    Consent and dates are looked up every time: a withdrawal counts at once. What is kept only
-    saves unwrapping: with a token that is a round trip. keep=0 unwraps for every signature, so
-    that the token sees (and can count, and can stop) each of them.
+    Consent, dates, path and revocation count anew every time: a withdrawal at once, a revocation
+    as soon as the CRL is known. What is kept only saves unwrapping: with a token that is a round
+    trip. keep=0 unwraps for every signature, so that the token sees (and can count, and can stop)
+    each of them.
+
+    trust: anchors, intermediates and CRLs as they are now.
     """
 
     def __init__(
         self,
         read: Connect,
         keks: KekRing,
+        trust: Callable[[], Trust],
         *,
         keep: int = 1000,
         ttl: timedelta = timedelta(hours=1),
@@ -128,6 +121,8 @@ class PersonSigners:
     ) -> None:
         self._read = read
         self._keks = keks
+        self._trust = trust
+        self._verdicts = SigningVerdicts()
         self._size = keep
         self._ttl = ttl.total_seconds()
         self._org = org
@@ -135,27 +130,45 @@ class PersonSigners:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()  # least used first
 
-    def signer_for(self, address: str, moment: datetime) -> ConsentedSigner | None:
-        """As the function `signer_for`."""
+    def signer_for(self, address: str, moment: datetime) -> ConsentedSigner | Unfit | None:
+        """The newest key with live consent whose certificate may sign; Unfit where there are such
+        keys and none may (uncertain if of one of them nobody can tell); None where there is none.
+
+        Raises AddressError; PrivateKeyError if a stored key cannot be unwrapped (another
+        key-encryption key, or the row was changed), KekTrouble if the key-encryption key cannot
+        be reached: that is trouble, not "no key".
+        """
         address = canonical(address)
+        trust = self._trust()
+        unfit: list[Unfit] = []
         with self._read() as conn:
             for usable in _usable(conn, address, moment, self._org):
                 name = (address, str(usable.certificate_sha256))
                 kept = self._find(name)
-                if kept is not None:
-                    if _fits(kept.cert, address, moment):
-                        return ConsentedSigner(kept.signer, usable.entry_id)
+                known = self._verdicts.remembered(name, moment, trust)
+                if isinstance(known, Unfit):
+                    unfit.append(known)
                     continue
-                row = conn.execute(_ROW, {"row": usable.id}).one()
-                cert = ParsedCertificate(row.certificate)
-                if _fits(cert, address, moment):
-                    break
+                if kept is None:
+                    row = conn.execute(_ROW, {"row": usable.id}).one()
+                    cert, chain = ParsedCertificate(row.certificate), split_chain(row.chain)
+                else:
+                    cert, chain = kept.cert, kept.signer.chain
+                found = known or self._verdicts.judge(name, cert, chain, moment=moment, trust=trust)
+                if isinstance(found, Unfit):
+                    unfit.append(found)
+                    continue
+                if kept is not None:
+                    return ConsentedSigner(kept.signer, usable.entry_id, found)
+                break
             else:
-                return None
+                return next((one for one in unfit if not one.certain), None) or next(
+                    iter(unfit), None
+                )
         # Outside the transaction: a token may take its time.
         signer = _unwrap(row, cert, address, self._keks, self._org)
         self._keep(name, _Kept(cert, signer, self._seconds()))
-        return ConsentedSigner(signer, usable.entry_id)
+        return ConsentedSigner(signer, usable.entry_id, found)
 
     def _find(self, name: tuple[str, str]) -> _Kept | None:
         with self._lock:
@@ -187,14 +200,6 @@ def _usable(conn: sa.Connection, address: str, moment: datetime, org: str) -> Se
     """Row id, certificate and consent of keys with live consent, the newest key first."""
     arguments = {"of_org": org, "of_address": address, "at": moment}
     return conn.execute(_USABLE, arguments).all()
-
-
-def _fits(cert: ParsedCertificate, address: str, moment: datetime) -> bool:
-    try:
-        check_fit(cert, address, moment)
-    except CertificateRefused:
-        return False
-    return True
 
 
 def _unwrap(

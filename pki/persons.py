@@ -13,16 +13,19 @@ from pki.consents import (
     without_entry,
 )
 from pki.kek import Kek, KekRing, KeyEncryptionKey, create_kek, load_kek, prove
+from pki.may_sign import MaySign, Unfit
 from pki.person_keys import (
     CheckedKey,
     PersonKey,
+    chain_of,
     check_p12,
     list_keys,
     store_key,
     store_new_key,
     stored_sources,
 )
-from pki.person_signers import ConsentedSigner, PersonSigners, signer_for
+from pki.person_removal import Removal, plan_removal, remove_key
+from pki.person_signers import ConsentedSigner, PersonSigners
 
 __all__ = [
     "CheckedKey",
@@ -32,8 +35,12 @@ __all__ = [
     "Kek",
     "KekRing",
     "KeyEncryptionKey",
+    "MaySign",
     "PersonKey",
     "PersonSigners",
+    "Removal",
+    "Unfit",
+    "chain_of",
     "check_p12",
     "consents_of",
     "create_kek",
@@ -41,9 +48,10 @@ __all__ = [
     "list_consents",
     "list_keys",
     "load_kek",
+    "plan_removal",
     "prove",
+    "remove_key",
     "set_entry",
-    "signer_for",
     "store_key",
     "store_new_key",
     "stored_sources",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from gateway.check.finding import Finding, error, good, warning
+from gateway.check.finding import Finding, error, good, unknown, warning
 from gateway.keks import place_of
+from gateway.signing_watch import People, look_at_all
 from gateway.wiring import Wiring
 from pki.errors import KekTrouble
 from pki.kek import Kek, prove
@@ -54,14 +55,51 @@ def findings(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             advice="the seal signs for them; import a new key and record a consent for it, or "
             "withdraw",
         )
-    elif ended:
+    people = look_at_all(wiring.database.read, wiring.trust.current(), moment)
+    yield from _may_sign(people)
+    if ended and not lacking:
         yield good(
             "persons",
             "{count} certificates have ended; each of these people has a newer one: {names}",
             **_named(ended, [address for address, _ in first_ended]),
         )
-    if counts and not soon and not lacking:
+    if counts and not (soon or lacking or people.unfit or people.cannot_tell):
         yield good("persons", "{count} keys are stored", count=str(sum(counts.values())))
+
+
+def _may_sign(people: People) -> Iterator[Finding]:
+    """Path and revocation of those whose certificates are still valid."""
+    refused = {
+        address: reason.code
+        for address, reason in people.refused.items()
+        if reason.code != "path.expired"  # told above
+    }
+    if refused:
+        yield error(
+            "persons",
+            "persons.refused",
+            "people agreed to be signed for, and their certificates must not sign: {names}",
+            names=_reasons(refused),
+            meaning="the seal signs for them where a rule says person; where it says person-only "
+            "the mail is held",
+            advice="sceau pki key show ADDRESS says why; import a new key, or withdraw",
+        )
+    if people.cannot_tell:
+        unknown_ = {address: reason.code for address, reason in people.unknown.items()}
+        yield unknown(
+            "persons",
+            "persons.cannot-tell",
+            "whether the certificates of {count} people are revoked cannot be told: {names}",
+            count=str(people.cannot_tell),
+            names=_reasons(unknown_),
+            meaning="mail that they are to sign waits",
+            advice="sceau pki crl list, sceau pki crl refresh",
+        )
+
+
+def _reasons(people: dict[str, str]) -> str:
+    first = [f"{address} ({code})" for address, code in list(people.items())[:_NAMED]]
+    return ", ".join(first) + (", …" if len(people) > _NAMED else "")
 
 
 def _proved(kek: Kek, place: str) -> Finding:

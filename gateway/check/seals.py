@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from gateway.check.expiry import validity
-from gateway.check.finding import Finding, error, warning
+from gateway.check.finding import Finding, error, unknown, warning
 from gateway.known import parsed
+from gateway.seal_check import blocks
 from gateway.wiring import Wiring
 from pki.addresses import certificate_addresses, in_domain
+from pki.may_sign import MaySign, Unfit
 from pki.models import Signer
 
 
@@ -28,7 +30,48 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             )
             continue
         yield validity(subject, signer.certificate, moment)
+        certificate = parsed(signer.certificate)
+        yield from _may_sign(
+            subject,
+            domain,
+            wiring.signers.may_seal(signer, domain, moment),
+            self_made=certificate.issuer == certificate.subject,
+        )
         yield from _fits(subject, domain, signer)
+
+
+def _may_sign(
+    subject: str, domain: str, answer: MaySign | Unfit, *, self_made: bool
+) -> Iterator[Finding]:
+    if isinstance(answer, MaySign):
+        return
+    problem = answer.problem
+    if not answer.certain:
+        yield unknown(
+            subject,
+            problem.code,
+            problem.template,
+            meaning="mail that this seal is to sign waits",
+            advice="name the source of the CRL under [[pki.crls]], then sceau pki crl refresh",
+            **problem.facts,
+        )
+    elif blocks(answer):
+        yield error(
+            subject,
+            problem.code,
+            problem.template,
+            meaning="mail that this seal is to sign waits",
+            advice="put another certificate in its place ([[seals]]), then sceau reload",
+            **problem.facts,
+        )
+    elif not self_made:
+        yield warning(
+            subject,
+            "seal.no-path",
+            "no anchor of ours vouches for the seal of {domain}: a revocation would not be seen",
+            advice="add its CA to [[pki.anchors]] with the purpose sign, and its CRL",
+            domain=domain,
+        )
 
 
 def _fits(subject: str, domain: str, signer: Signer) -> Iterator[Finding]:

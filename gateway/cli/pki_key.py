@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from gateway.cli.pki_key_consent import add_consent, add_withdraw
 from gateway.cli.pki_key_import import add_import
 from gateway.cli.pki_key_list import add_list, add_show
+from gateway.cli.pki_key_remove import add_remove
 
 
 def add_key(parser: ArgumentParser) -> None:
@@ -16,4 +17,5 @@ def add_key(parser: ArgumentParser) -> None:
     add_list(verbs.add_parser("list", help="keys that are stored, and who agreed to their use"))
     add_show(verbs.add_parser("show", help="one person's certificates, keys and consents"))
     add_consent(verbs.add_parser("consent", help="record that a person agrees to be signed for"))
+    add_remove(verbs.add_parser("remove", help="take a person's key away, and say what follows"))
     add_withdraw(verbs.add_parser("withdraw", help="end the consents of an address, at once"))

@@ -92,7 +92,7 @@ def _consent(args: Namespace, installation: Installation) -> int:
     config, now = installation.config, clock.now()
     with installation.database.write() as conn:
         keys = list_keys(conn, args.address, certificate_sha256=wanted)
-        key = _the_one(keys, args.address, wanted)
+        key = the_one(keys, args.address, wanted)
         live = live_consent(list_consents(conn, key.address), key.certificate_sha256)
         if live is None:
             given, draft = consents.give(
@@ -194,7 +194,7 @@ def consent_json(consent: Consent) -> dict[str, object]:
     }
 
 
-def _the_one(keys: list[PersonKey], address: str, wanted: str) -> PersonKey:
+def the_one(keys: list[PersonKey], address: str, wanted: str) -> PersonKey:
     """The key that is meant. Raises NotFound, UsageError where it is not said which."""
     if not keys and wanted:
         raise NotFound(

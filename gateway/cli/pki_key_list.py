@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gateway.cli.exits import DONE
-from gateway.cli.opening import on_installation
+from gateway.cli.opening import on_installation, on_wiring
 from gateway.cli.options import add_config, add_json, count
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.pki_key_consent import consent_json, live_consent
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.installation import Installation
+    from gateway.wiring import Wiring
+    from pki.may_sign import MaySign, Unfit
     from pki.person_list import Listed
     from pki.persons import Consent, Ground
 
@@ -46,7 +48,7 @@ def add_list(verb: ArgumentParser) -> None:
 def add_show(verb: ArgumentParser) -> None:
     """Options of `sceau pki key show`."""
     verb.add_argument("address", metavar="ADDRESS", help="the person's mail address")
-    verb.set_defaults(run=on_installation(_show))
+    verb.set_defaults(run=on_wiring(_show))
     add_config(verb)
     add_json(verb)
 
@@ -77,27 +79,34 @@ def _list(args: Namespace, installation: Installation) -> int:
     return DONE
 
 
-def _show(args: Namespace, installation: Installation) -> int:
+def _show(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock
     from pki.addresses import canonical
+    from pki.certificate import ParsedCertificate
+    from pki.may_sign import judge_signer
     from pki.person_list import Wanted, each_key
+    from pki.persons import chain_of
 
     output = output_of(args)
     address = canonical(args.address)
     now = clock.now()
-    with installation.database.read() as conn:
+    trust = wiring.trust.current()
+    with wiring.database.read() as conn:
         found = list(each_key(conn, Wanted(address=address)))
+        chains = [chain_of(conn, one.key) for one in found]
     if not found:
         raise NotFound("no key of {address} is stored", facts={"address": address})
-    for one in found:
+    for one, chain in zip(found, chains, strict=True):
+        cert = ParsedCertificate(one.key.certificate)
+        answer = judge_signer(cert, chain, address=address, moment=now, trust=trust).answer
         if output.as_json:
-            output.record(_as_json(one))
+            output.record({**_as_json(one), **_answer_json(answer)})
         else:
-            _print(one, now, output)
+            _print(one, answer, now, output)
     return DONE
 
 
-def _print(one: Listed, now: datetime, output: Output) -> None:
+def _print(one: Listed, answer: MaySign | Unfit, now: datetime, output: Output) -> None:
     from pki.certificate import ParsedCertificate
 
     key = one.key
@@ -112,6 +121,7 @@ def _print(one: Listed, now: datetime, output: Output) -> None:
             output.text("{time} by {who}", time=time_text(key.added_at), who=key.added_by),
         ),
         ("wrapped by", key.kek),
+        ("certificate", _answer(answer, output)),
         ("consent", _standing(one, output)),
     ]
     width = max(len(output.text(name)) for name, _ in rows)
@@ -167,6 +177,27 @@ def _standing(one: Listed, output: Output) -> str:
     if live is not None:
         return output.text("of {person}", person=live.person)
     return output.text("withdrawn: it signs nothing")
+
+
+def _answer(answer: MaySign | Unfit, output: Output) -> str:
+    """Whether it may sign now, as far as path and revocation go."""
+    from pki.may_sign import MaySign
+
+    if isinstance(answer, MaySign):
+        return output.text("may sign; trusted by {anchor}", anchor=answer.anchor)
+    reason = output.problem(answer.problem)
+    if answer.certain:
+        return output.text("must not sign: {reason}", reason=reason)
+    return output.text("cannot be told: {reason}", reason=reason)
+
+
+def _answer_json(answer: MaySign | Unfit) -> dict[str, object]:
+    from pki.may_sign import MaySign
+
+    if isinstance(answer, MaySign):
+        return {"may_sign": True, "problem": None}
+    problem = {"code": answer.problem.code, "text": answer.problem.text}
+    return {"may_sign": False if answer.certain else None, "problem": problem}
 
 
 def _as_json(one: Listed) -> dict[str, object]:

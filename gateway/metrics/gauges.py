@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,8 @@ from gateway.known import KnownCertificate
 from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
+from gateway.signing_watch import People, SigningWatch
+from pki.errors import Problem
 from pki.store import list_crls
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
@@ -45,6 +47,7 @@ class Standing:
 
     refusing: folders in which nothing can be written, and why, where that was tried
         (`gateway.diskprobe`). absent: neighbours that do not answer.
+    people: who may sign. refused_seals: by domain, why a seal signs nothing now.
     """
 
     moment: datetime
@@ -56,6 +59,8 @@ class Standing:
     status: Status | None
     refusing: tuple[tuple[Path, str], ...] = ()
     absent: tuple[Absence, ...] = ()
+    people: People = field(default_factory=People)
+    refused_seals: Mapping[str, Problem] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Gauges:
     folders: Sequence[Path]
     run_folder: Path
     now: Callable[[], datetime]
+    signing: SigningWatch | None = None
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -103,6 +109,8 @@ class Gauges:
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
             absent=tuple(absent(self.run_folder)),
+            people=People() if self.signing is None else self.signing.people,
+            refused_seals={} if self.signing is None else self.signing.refused_seals,
         )
 
 

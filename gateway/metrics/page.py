@@ -159,6 +159,26 @@ def _trust(standing: Standing) -> Iterator[Metric]:
     for key, at in ends.items():
         expiry.add_metric(key, at)
     yield expiry
+    people = GaugeMetricFamily(
+        "sceau_persons",
+        "People who agreed to be signed for, by whether their certificates may sign now "
+        "(ending: may, but for 7 days at most)",
+        labels=["state"],
+    )
+    of = standing.people
+    people.add_metric(["fit"], of.fit - of.ending)
+    people.add_metric(["ending"], of.ending)
+    people.add_metric(["refused"], of.unfit)
+    people.add_metric(["cannot-tell"], of.cannot_tell)
+    yield people
+    seals = GaugeMetricFamily(
+        "sceau_seal_refused",
+        "Seals that must not sign now: their mail waits (1)",
+        labels=["domain"],
+    )
+    for domain in standing.refused_seals:
+        seals.add_metric([domain], 1)
+    yield seals
 
 
 def _machine(standing: Standing) -> Iterator[Metric]:

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.pki import Keys
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
+from tests.flows.stages import stage
 from tests.flows.test_blobs import large
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail, until
 from tests.soak.lost_writes import Machine, machine_on

@@ -21,9 +21,10 @@ from gateway.demo.mails import samples
 from gateway.demo.postgres import Postgres
 from gateway.demo.run import SENDER, archive_id_of
 from gateway.demo.sink import Rules, read_ledger, write_rules
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
 from gateway.failpoints import POINTS
 from gateway.queue.states import State
+from tests.flows.stages import stage
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 

@@ -16,8 +16,9 @@ import pytest
 
 from gateway.demo.pki import Keys
 from gateway.demo.process import NotStartedError
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
 from tests.disk.replay import Loss
+from tests.flows.stages import stage
 from tests.soak.lost_writes import machine_on
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]

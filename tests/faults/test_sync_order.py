@@ -13,7 +13,8 @@ from gateway.demo.client import Letter, send
 from gateway.demo.house import House
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]

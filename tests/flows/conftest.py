@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
-from gateway.demo.stage import stage
-from tests.flows.explained import explained_otherwise
+from tests.flows import stages
 from tests.flows.senders_scene import senders as senders
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import Scene
 from tests.services.seaweed import Seaweed, seaweed
+
+_EXPLAINED: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 
 RULES = """
 [[policy.rules]]                # a person looks at it before it goes
@@ -95,7 +98,6 @@ def ministry(
         house.start()
         scene = Scene(made, house)
         yield scene
-        assert explained_otherwise(scene, tmp_path_factory.mktemp("explained")) == []
         assert house.stop() == 0
         assert scene.faults() == []
 
@@ -105,3 +107,31 @@ def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed
     """An S3 server with a bucket. Whoever uses it leaves it running."""
     with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What `policy explain` was asked, from this process to the one that prints."""
+    told = {
+        name: (tally.asked, dict(tally.not_asked), len(tally.otherwise), seconds)
+        for name, (tally, seconds) in stages.TOLD.items()
+    }
+    output = getattr(session.config, "workeroutput", None)
+    (session.config.stash.setdefault(_EXPLAINED, {}) if output is None else output).update(
+        {"explained": told}
+    )
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """The same, of a worker process (xdist)."""
+    found = getattr(node, "workeroutput", {}).get("explained", {})
+    node.config.stash.setdefault(_EXPLAINED, {}).setdefault("explained", {}).update(found)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """A line a flow: about how many recipients `explain` was asked, and why not about others."""
+    told = config.stash.get(_EXPLAINED, {}).get("explained", {})
+    for name, (asked, not_asked, otherwise, seconds) in sorted(told.items()):
+        why = "".join(f"; {number} not: {reason}" for reason, number in sorted(not_asked.items()))
+        terminalreporter.write_line(
+            f"explain, {name}: {asked} asked, {otherwise} disagree, {seconds:.1f} s{why}"
+        )

@@ -18,11 +18,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.demo.pki import Keys
-from gateway.demo.stage import stage
 from gateway.senders import users
 from gateway.senders.passwords import Cost, Passwords
 from gateway.senders.users import User
 from tests.flows.slapd import BASE, Slapd
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import HUGO, JEANNE, REGISTRY, Scene
 from tests.pki_maker import Authority, Issued, root
 

@@ -15,8 +15,9 @@ import pytest
 
 from archive.blob_s3 import S3Store
 from gateway.demo.pki import Keys
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
 from tests.corpora import ROOT
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, Scene, mail, until
 from tests.services.seaweed import Seaweed
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.demo.house import House
 from gateway.demo.pki import Fault
 from gateway.demo.process import free_port
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 
 pytestmark = pytest.mark.flow
 

@@ -22,7 +22,7 @@ from gateway.demo.pki import Keys
 from gateway.demo.process import free_port
 from gateway.demo.run import archive_id_of
 from gateway.demo.sink import read_ledger
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, NOBODY, Scene, mail, until
 
 pytestmark = pytest.mark.flow

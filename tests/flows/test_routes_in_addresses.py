@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.demo.pki import Keys
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, NOBODY, REGISTRY, Scene, mail
 from tests.services.postfix import Postfix
 

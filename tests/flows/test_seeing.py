@@ -26,8 +26,8 @@ from gateway.demo.client import Letter, send
 from gateway.demo.house import children_of
 from gateway.demo.pki import P12_PASSWORD, Keys
 from gateway.demo.process import free_port
-from gateway.demo.stage import stage
 from gateway.queue.models import messages
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, NOBODY, Scene, mail, until
 
 pytestmark = pytest.mark.flow

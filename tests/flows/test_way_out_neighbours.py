@@ -22,7 +22,8 @@ from gateway.demo.judge import expected_entity
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.sink import Rules, write_rules
-from gateway.demo.stage import SinkProcess, stage
+from gateway.demo.stage import SinkProcess
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, Scene, mail
 
 pytestmark = pytest.mark.flow

@@ -14,7 +14,7 @@ from gateway.demo.judge import expected_entity
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import free_port
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
 from tests.services.postfix import Postfix
 

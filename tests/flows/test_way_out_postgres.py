@@ -21,7 +21,8 @@ from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.run import archive_id_of
 from gateway.demo.sink import read_ledger
-from gateway.demo.stage import Stage, stage
+from gateway.demo.stage import Stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail, until
 from tests.postgres_acts import setting
 

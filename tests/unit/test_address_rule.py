@@ -26,6 +26,7 @@ from gateway.policy.mails import Mail
 from gateway.senders.rights import Relay, Rights
 from gateway.signers import Signers
 from pki.models import Signer
+from tests.unit.signing import FIT, any_seal
 
 A = "anna@a.example"
 IDN = "anna@xn--bcher-kva.example"
@@ -136,7 +137,7 @@ class Persons:
 
     def signer_for(self, address: str, _moment: datetime) -> Signer | None:
         self.asked.append(address)
-        return cast("Signer", SimpleNamespace(certificate=b"certificate", consent=""))
+        return cast("Signer", SimpleNamespace(certificate=b"certificate", consent="", checked=FIT))
 
 
 def mail(header: bytes, *more: bytes) -> bytes:
@@ -168,7 +169,7 @@ def test_all_four_give_the_same_answer(name: str, header: bytes, expected: str |
     assert (decision.rule, decision.sender) == ("r", expected)
     # signing
     persons = Persons()
-    Signers({}, persons).choose(expected, Sign.PERSON, datetime(2026, 6, 1, tzinfo=UTC))
+    Signers({}, persons, any_seal).choose(expected, Sign.PERSON, datetime(2026, 6, 1, tzinfo=UTC))
     assert persons.asked == [expected]
 
 

@@ -22,6 +22,8 @@ from gateway.metrics.gauges import Disk, Standing
 from gateway.neighbours import Absence
 from gateway.queue.backlog import Backlog
 from gateway.running import Status
+from gateway.signing_watch import People
+from pki.errors import Problem
 from tests.pki_maker import root
 from tests.unit.test_metrics import NOW
 
@@ -42,6 +44,7 @@ def _away(seconds: int) -> Absence:
     return Absence("database", "db/x", rfc3339(NOW - timedelta(seconds=seconds)), "refused")
 
 
+REVOKED = Problem("revocation.revoked", "revoked")
 CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, {}),
     ("crl-stale", {"crls": {"CN=ca": NOW - timedelta(seconds=1)}}),
@@ -64,6 +67,10 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, {"backlog": Backlog(oldest=NOW - timedelta(hours=3))}),
     ("neighbour-away", {"absent": (_away(31),)}),
     (None, {"absent": (_away(29),)}),
+    ("signer-refused", {"refused_seals": {"interior.example": REVOKED}}),
+    ("signer-refused", {"people": People(unfit=1, refused={"a@b.example": REVOKED})}),
+    (None, {"people": People(fit=9, cannot_tell=1, unknown={"a@b.example": REVOKED})}),
+    ("certificate-expiring", {"people": People(fit=9, ending=1, ends={"a@b.example": NOW})}),
 ]
 
 

@@ -9,12 +9,14 @@ import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.wiring import Wiring
+from pki.persons import ConsentedSigner
 from tests.pki_maker import DAY
-from tests.unit.cli_pki_house import PASSWORD, House, Ran
+from tests.unit.cli_pki_house import PASSWORD, House, Ran, sceau
 
 MARIE = "marie@interior.example"
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -22,7 +24,9 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+    made = House(tmp_path)
+    assert made.run("crl", "refresh").code == 0
+    return made
 
 
 def signs(house: House, address: str) -> str | None:
@@ -30,7 +34,11 @@ def signs(house: House, address: str) -> str | None:
     wiring = Wiring.from_file(house.config)
     signer = wiring.signers.persons.signer_for(address, datetime.now(UTC))
     wiring.close()
-    return None if signer is None else hashlib.sha256(signer.certificate).hexdigest()
+    return (
+        None
+        if not isinstance(signer, ConsentedSigner)
+        else hashlib.sha256(signer.certificate).hexdigest()
+    )
 
 
 def bring(house: House, file: Path, address: str = MARIE, *more: str | Path) -> Ran:
@@ -251,3 +259,113 @@ def test_the_key_is_not_in_the_database_in_clear(house: House) -> None:
     kept = b"".join(path.read_bytes() for path in (house.base / "data").glob("sceau.db*"))
     assert issued.der in kept
     assert secret not in kept
+
+
+# -- removal -------------------------------------------------------------------------------------
+
+
+def test_removing_says_what_follows_and_waits_for_yes(house: House) -> None:
+    file, issued = house.p12("Marie", MARIE)
+    bring(house, file, MARIE, "--consent-of", "Marie Curie")
+
+    asked = house.run("key", "remove", MARIE)
+
+    assert asked.code == 1
+    first, *follows = asked.out.splitlines()
+    assert first.startswith(f"The key of {MARIE} for the certificate {issued.sha256} (CN=Marie")
+    assert [line[:27] for line in follows] == [
+        "- It signs nothing more. Si",
+        f"- No other key of {MARIE}"[:27],
+        "- The certificate is for en",
+    ]
+    assert asked.err == "Nothing was changed. With --yes the key is removed.\n"
+    assert signs(house, MARIE) == issued.sha256
+
+
+def test_a_removed_key_signs_nothing_and_the_log_says_who_and_why(house: House) -> None:
+    file, issued = house.p12("Marie", MARIE)
+    bring(house, file, MARIE, "--consent-of", "Marie Curie")
+    wiring = Wiring.from_file(house.config)  # a worker that has her key in its memory
+    persons = wiring.signers.persons
+    assert isinstance(persons.signer_for(MARIE, datetime.now(UTC)), ConsentedSigner)
+
+    done = house.run("key", "remove", MARIE, "--yes", "--basis", "left the ministry", "--json")
+
+    assert persons.signer_for(MARIE, datetime.now(UTC)) is None
+    wiring.close()
+    (record,) = done.json
+    assert done.code == 0
+    assert (record["removed"], record["certificate_sha256"]) == (True, issued.sha256)
+    assert (record["signs_instead"], record["stays_for"], record["unsigned_mail"]) == (None, [], 0)
+    (consent,) = record["consents"]
+    assert consent["withdrawn_basis"] == "left the ministry"
+    assert house.run("key", "list", "--json").json == []
+    assert house.run("key", "show", MARIE).code == 1
+    (entry,) = _history(house, record["id"])
+    entry["fields"].pop("names")
+    assert (entry["kind"], entry["fields"]) == (
+        "key-removed",
+        {
+            "address": MARIE,
+            "certificate.sha256": issued.sha256,
+            "removed.by": ME,
+            "basis": "left the ministry",
+        },
+    )
+    given, ended = _history(house, consent["id"])
+    assert (given["kind"], ended["kind"]) == ("consent", "consent-withdrawn")
+
+
+def test_a_key_that_comes_back_needs_a_new_consent(house: House) -> None:
+    file, issued = house.p12("Marie", MARIE)
+    bring(house, file, MARIE, "--consent-of", "Marie Curie")
+    house.run("key", "remove", MARIE, "--yes")
+
+    assert bring(house, file).code == 0
+
+    assert signs(house, MARIE) is None
+    assert house.run("key", "consent", MARIE, "--person", "Marie Curie").code == 0
+    assert signs(house, MARIE) == issued.sha256
+
+
+def test_with_two_keys_the_other_signs(house: House) -> None:
+    first, old = house.p12("Marie", MARIE)
+    second, new = house.p12("Marie renewed", MARIE)
+    bring(house, first, MARIE, "--consent-of", "Marie Curie")
+    bring(house, second, MARIE, "--consent-of", "Marie Curie")
+
+    assert house.run("key", "remove", MARIE, "--yes").code == 2  # which one?
+    done = house.run("key", "remove", MARIE, "--certificate", new.sha256, "--yes")
+
+    assert done.code == 0
+    assert f"Another key of {MARIE} has a consent and signs from now on: {old.sha256}" in done.out
+    assert signs(house, MARIE) == old.sha256
+    gone = house.run("key", "remove", MARIE, "--certificate", new.sha256, "--yes")
+    assert gone.code == 1
+    assert new.sha256 in gone.err
+
+
+def test_removing_what_is_not_there(house: House) -> None:
+    done = house.run("key", "remove", MARIE, "--yes")
+
+    assert (done.code, done.err) == (1, f"sceau pki: no key of {MARIE} is stored\n")
+
+
+def test_show_says_whether_the_certificate_may_sign(house: House) -> None:
+    file, issued = house.p12("Marie", MARIE)
+    bring(house, file, MARIE, "--consent-of", "Marie Curie")
+    assert "may sign; trusted by house" in house.run("key", "show", MARIE).out
+
+    house.ca.revoke(issued, when=house.now)
+    house.publish(2)
+    assert house.run("crl", "refresh").code == 0
+
+    shown = house.run("key", "show", MARIE)
+    assert "must not sign: the certificate" in shown.out
+    (record,) = house.run("key", "show", MARIE, "--json").json
+    assert (record["may_sign"], record["problem"]["code"]) == (False, "revocation.revoked")
+    assert signs(house, MARIE) is None
+
+
+def _history(house: House, entry_id: str) -> list[dict[str, Any]]:
+    return sceau("archive", "history", entry_id, "--json", "--config", house.config).json

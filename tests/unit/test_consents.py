@@ -29,7 +29,9 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+    made = House(tmp_path)
+    assert made.run("crl", "refresh").code == 0
+    return made
 
 
 def bring(house: House, *more: str | Path) -> Issued:
@@ -115,6 +117,7 @@ def test_a_decision_names_the_consent_it_rests_on(house: House) -> None:
     decision = Policy((), ()).decide(Mail(MARIE), "paul@justice.example")
     record = json.loads(decision_record(decision, "signed", signer=found.record))
 
+    assert len(record["signer"].pop("crls-sha256")) == 2  # of the root and of the issuing CA
     assert record["signer"] == {
         "role": "person",
         "certificate-sha256": issued.sha256,
@@ -125,6 +128,7 @@ def test_a_decision_names_the_consent_it_rests_on(house: House) -> None:
     assert seal.role == "domain"
     record = json.loads(decision_record(decision, "signed", signer=seal.record))
     assert "consent" not in record["signer"]
+    assert record["signer"]["instead-of-person"]["code"] == "identity.no-consent"
 
 
 def test_no_clock_revives_a_withdrawn_consent(house: House) -> None:

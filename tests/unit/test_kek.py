@@ -13,12 +13,11 @@ import sqlalchemy as sa
 from gateway.check import Level
 from gateway.check.persons import findings
 from gateway.cli import pki_kek
-from gateway.database import Database
 from gateway.wiring import Wiring
 from pki import rewrap
 from pki.errors import KekTrouble
 from pki.kek import KekRing, create_kek, load_kek, prove
-from pki.person_signers import PersonSigners
+from pki.person_signers import ConsentedSigner, PersonSigners
 from pki.tables import person_keys
 from tests.pki_maker import DAY
 from tests.unit.cli_pki_house import House
@@ -27,7 +26,9 @@ from tests.unit.p12_folder import P12Folder
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+    made = House(tmp_path)
+    assert made.run("crl", "refresh").code == 0
+    return made
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def signing(house: House, count: int) -> int:
         for n in range(count)
     ]
     wiring.close()
-    return sum(one is not None for one in found)
+    return sum(isinstance(one, ConsentedSigner) for one in found)
 
 
 def told(house: House, moment: datetime | None = None) -> dict[str, Level]:
@@ -203,22 +204,28 @@ class Counting:
 
 
 @pytest.fixture
-def stored(folder: P12Folder) -> Iterator[tuple[Database, Counting]]:
+def stored(folder: P12Folder) -> Iterator[tuple[Wiring, Counting]]:
     bring(folder, 3)
     wiring = Wiring.from_file(folder.house.config)
-    yield wiring.database, Counting(folder.house.base / "keys" / "kek")
+    yield wiring, Counting(folder.house.base / "keys" / "kek")
     wiring.close()
 
 
-def test_an_unwrapped_key_is_kept_for_a_while(stored: tuple[Database, Counting]) -> None:
-    database, kek = stored
+def test_an_unwrapped_key_is_kept_for_a_while(stored: tuple[Wiring, Counting]) -> None:
+    wiring, kek = stored
     clock = [0.0]
     signers = PersonSigners(
-        database.read, KekRing(kek), keep=2, ttl=timedelta(hours=1), seconds=lambda: clock[0]
+        wiring.database.read,
+        KekRing(kek),
+        wiring.trust.current,
+        keep=2,
+        ttl=timedelta(hours=1),
+        seconds=lambda: clock[0],
     )
 
     def sign(number: int) -> int:
-        assert signers.signer_for(f"p{number:02}@interior.example", datetime.now(UTC)) is not None
+        found = signers.signer_for(f"p{number:02}@interior.example", datetime.now(UTC))
+        assert isinstance(found, ConsentedSigner)
         return kek.unwraps
 
     assert [sign(0), sign(0), sign(1), sign(0)] == [1, 1, 2, 2]
@@ -230,16 +237,17 @@ def test_an_unwrapped_key_is_kept_for_a_while(stored: tuple[Database, Counting])
     assert len(signers._kept) == 1  # those that were too old are gone, used or not
 
 
-def test_nothing_is_kept_where_nothing_may_be(stored: tuple[Database, Counting]) -> None:
-    database, kek = stored
-    signers = PersonSigners(database.read, KekRing(kek), keep=0)
+def test_nothing_is_kept_where_nothing_may_be(stored: tuple[Wiring, Counting]) -> None:
+    wiring, kek = stored
+    signers = PersonSigners(wiring.database.read, KekRing(kek), wiring.trust.current, keep=0)
     for _ in range(3):
-        assert signers.signer_for("p00@interior.example", datetime.now(UTC)) is not None
+        found = signers.signer_for("p00@interior.example", datetime.now(UTC))
+        assert isinstance(found, ConsentedSigner)
     assert kek.unwraps == 3
     assert not signers._kept
 
 
-def test_a_key_that_lies_is_found_out(stored: tuple[Database, Counting]) -> None:
+def test_a_key_that_lies_is_found_out(stored: tuple[Wiring, Counting]) -> None:
     _, kek = stored
     kek.unwrap = lambda *_: b"something else"  # type: ignore[method-assign]
     with pytest.raises(KekTrouble, match="does not give back what it wrapped"):

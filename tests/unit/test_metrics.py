@@ -29,6 +29,8 @@ from gateway.metrics.tally import Tally, all_sums, saved, tally_file, timed
 from gateway.neighbours import Absence
 from gateway.queue.backlog import Backlog
 from gateway.running import Process, Status
+from gateway.signing_watch import People
+from pki.errors import Problem
 from tests.corpora import ROOT
 from tests.pki_maker import root
 
@@ -54,6 +56,8 @@ def standing() -> Standing:
         certificates=(KnownCertificate("seal", "interior.example", certificate),),
         disks=(Disk(Path("/data"), 10_000_000_000, 20_000_000_000),),
         status=Status(processes=[Process("worker", "worker-1", 7, ready=True, retiring=False)]),
+        people=People(fit=5, ending=2, unfit=1, cannot_tell=3),
+        refused_seals={"interior.example": Problem("revocation.revoked", "revoked")},
     )
 
 
@@ -92,6 +96,12 @@ def test_prometheus_reads_what_was_counted_and_what_is() -> None:
     assert found["sceau_crl_next_update_seconds", crl] == (NOW + timedelta(hours=3)).timestamp()
     assert found["sceau_process_up", (("role", "worker"),)] == 1
     assert found["sceau_process_up", (("role", "intake"),)] == 0
+    persons = {
+        state: found["sceau_persons", (("state", state),)]
+        for state in ("fit", "ending", "refused", "cannot-tell")
+    }
+    assert persons == {"fit": 3, "ending": 2, "refused": 1, "cannot-tell": 3}
+    assert found["sceau_seal_refused", (("domain", "interior.example"),)] == 1
     assert found["sceau_alarm", (("code", "crl-stale"),)] == 1
     assert found["sceau_alarm", (("code", "poison-held"),)] == 0
 

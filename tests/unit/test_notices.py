@@ -36,6 +36,7 @@ from gateway.steady import SteadyClock
 from pki.errors import Problem
 from pki.models import Finding, NoCertificate
 from tests.conftest import ORIGIN
+from tests.unit.signing import any_seal
 from tests.unit.test_worker import ANNA, BOB, CARL, ROUTES, House, Nobody
 
 HOLD = Rule(
@@ -113,7 +114,7 @@ class Office(House):
             deliverer=hop,
             finder=nobody,
             outbound=Outbound(
-                "gw.interieur.example", Policy([HOLD, CLEAR]), ROUTES, Signers({}, nobody)
+                "gw.interieur.example", Policy([HOLD, CLEAR]), ROUTES, Signers({}, nobody, any_seal)
             ),
             now=lambda: self.now,
         )

@@ -27,6 +27,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from pki.errors import Problem
 from pki.models import CannotTell, Certified, Finding, NoCertificate
 from pki.person_signers import ConsentedSigner
+from tests.unit.signing import FIT, any_seal
 from tests.unit.smime_world import NOW, Identity, openssl_decrypt, openssl_verify, world
 
 AUTHOR = "alice@example.org"
@@ -60,7 +61,9 @@ def outbound(*, seal: Identity | None) -> Outbound:
         hostname="sceau.example.org",
         policy=Policy(RULES, [Partner(("modern.example",), Crypto.MODERN)]),
         routes=Routes([Route("all", hop, (), default=True)]),
-        signers=Signers({} if seal is None else {"example.org": seal.signer}, NoPersons()),
+        signers=Signers(
+            {} if seal is None else {"example.org": seal.signer}, NoPersons(), any_seal
+        ),
     )
 
 
@@ -251,11 +254,11 @@ def test_a_person_signs_and_the_log_says_by_which_consent() -> None:
 
     class Persons:
         def signer_for(self, _address: str, _moment: datetime) -> ConsentedSigner:
-            return ConsentedSigner(alice.signer, "c" * 32)
+            return ConsentedSigner(alice.signer, "c" * 32, FIT)
 
     by_person = replace(
         outbound(seal=None),
-        signers=Signers({}, Persons()),
+        signers=Signers({}, Persons(), any_seal),
         policy=Policy(
             [rule("me", "*", Encryption.IF_POSSIBLE, Without.SEND_SIGNED, Sign.PERSON)], ()
         ),

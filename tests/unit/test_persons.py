@@ -14,26 +14,29 @@ from pki.errors import CertificateRefused, PrivateKeyError
 from pki.models import SignatureScheme
 from pki.persons import (
     CheckedKey,
+    ConsentedSigner,
     KekRing,
     KeyEncryptionKey,
     PersonSigners,
+    Unfit,
     check_p12,
     create_kek,
     give_consent,
     list_consents,
     list_keys,
     load_kek,
-    signer_for,
     store_new_key,
     withdraw_consent,
 )
 from pki.tables import person_keys
 from tests.pki_maker import DAY, NOW, Issued, root, usage
+from tests.unit.signing import trusting
 
 MARIE = "marie@a.example"
 CA = root()
 ENTRY = "0123456789abcdef" * 2
 KEK = KekRing(KeyEncryptionKey(os.urandom(32)))
+TRUST = trusting(CA)
 
 
 def person(address: str = MARIE, **options: object) -> Issued:
@@ -69,11 +72,11 @@ def consent(database: Database, issued: Issued, address: str = MARIE) -> None:
 def test_only_with_live_consent(pki_database: Database) -> None:
     marie = person()
     store(pki_database, marie)
-    signers = PersonSigners(pki_database.read, KEK)
+    signers = PersonSigners(pki_database.read, KEK, TRUST)
     assert signers.signer_for(MARIE, NOW) is None
     consent(pki_database, marie)
     signer = signers.signer_for("Marie@A.example", NOW)
-    assert signer is not None
+    assert isinstance(signer, ConsentedSigner)
     assert signer.certificate == marie.der
     assert signer.sign(b"x", SignatureScheme.RSA_PKCS1, "sha256")
     assert signer.consent == ENTRY
@@ -81,12 +84,11 @@ def test_only_with_live_consent(pki_database: Database) -> None:
     assert signers.signer_for("paul@a.example", NOW) is None
     with pki_database.write() as conn:
         (ended,) = withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY)
-        assert signer_for(conn, MARIE, NOW + DAY, KEK) is None
-        assert signer_for(conn, MARIE, NOW, KEK) is None  # a clock put back revives nothing
         (record,) = list_consents(conn)
         assert record == ended
         assert withdraw_consent(conn, address=MARIE, by="marie", moment=NOW + DAY) == []
     assert signers.signer_for(MARIE, NOW + DAY) is None
+    assert signers.signer_for(MARIE, NOW) is None  # a clock put back revives nothing
     assert (record.person, record.given_by, record.withdrawn_by) == ("Marie Curie", "anne", "marie")
 
 
@@ -94,9 +96,11 @@ def test_only_while_the_certificate_holds(pki_database: Database) -> None:
     marie = person(end=NOW + DAY)
     store(pki_database, marie)
     consent(pki_database, marie)
-    with pki_database.read() as conn:
-        assert signer_for(conn, MARIE, NOW, KEK) is not None
-        assert signer_for(conn, MARIE, NOW + 2 * DAY, KEK) is None
+    signers = PersonSigners(pki_database.read, KEK, TRUST)
+    assert isinstance(signers.signer_for(MARIE, NOW), ConsentedSigner)
+    ended = signers.signer_for(MARIE, NOW + 2 * DAY)
+    assert isinstance(ended, Unfit)
+    assert (ended.problem.code, ended.certain) == ("path.expired", True)
 
 
 def test_import_refuses(pki_database: Database) -> None:
@@ -127,15 +131,14 @@ def test_a_row_cannot_be_moved_or_opened_by_another_key(pki_database: Database) 
     both = CA.issue("Both", emails=(MARIE, "paul@a.example"))
     store(pki_database, both)
     consent(pki_database, both)
-    with pki_database.read() as conn:
-        other = KekRing(KeyEncryptionKey(os.urandom(32)))
-        with pytest.raises(PrivateKeyError, match="another key-encryption key"):
-            signer_for(conn, MARIE, NOW, other)
+    other = KekRing(KeyEncryptionKey(os.urandom(32)))
+    with pytest.raises(PrivateKeyError, match="another key-encryption key"):
+        PersonSigners(pki_database.read, other, TRUST).signer_for(MARIE, NOW)
     with pki_database.write() as conn:
         conn.execute(sa.update(person_keys).values(address="paul@a.example"))
     consent(pki_database, both, "paul@a.example")
-    with pki_database.read() as conn, pytest.raises(PrivateKeyError, match="was changed"):
-        signer_for(conn, "paul@a.example", NOW, KEK)
+    with pytest.raises(PrivateKeyError, match="was changed"):
+        PersonSigners(pki_database.read, KEK, TRUST).signer_for("paul@a.example", NOW)
 
 
 def test_the_database_holds_no_key_in_clear(pki_database: Database) -> None:

@@ -19,6 +19,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from pki.errors import CannotTellGroups, Problem
 from pki.groups import GroupSource
 from pki.models import Finding
+from tests.unit.signing import any_seal
 from tests.unit.smime_world import NOW, Identity, openssl_decrypt, openssl_verify, world
 from tests.unit.test_outbound import NONE, NoPersons, found, job
 
@@ -53,7 +54,7 @@ def outbound(policy: Policy | str, tmp_path: Path, groups: GroupSource | None = 
         routes=Routes(
             [Route("all", hop, (), default=True), Route("bare", bare, (), default=False)]
         ),
-        signers=Signers({"example.org": world().alice.signer}, NoPersons()),
+        signers=Signers({"example.org": world().alice.signer}, NoPersons(), any_seal),
         groups=groups,
     )
 

@@ -39,6 +39,7 @@ from pki.errors import Problem
 from pki.evidence import Evidence
 from pki.models import Finding, NoCertificate
 from tests.conftest import ORIGIN
+from tests.unit.signing import any_seal
 from tests.unit.smime_world import world
 
 ANNA = "anna@interieur.example"
@@ -138,7 +139,9 @@ class House:
             appender=self.appender,
             unwrapper=WorkingUnwrapper(keys),
             finder=nobody,
-            outbound=HalfMade("gw.interieur.example", Policy([CLEAR]), ROUTES, Signers({}, nobody)),
+            outbound=HalfMade(
+                "gw.interieur.example", Policy([CLEAR]), ROUTES, Signers({}, nobody, any_seal)
+            ),
             routes=ROUTES,
             deliverer=sink,
             notices=notices,
@@ -263,7 +266,7 @@ def test_a_slow_directory_holds_up_its_own_mail_only(
     nobody: Any = Nobody()
     seals = {"interieur.example": world().alice.signer}
     object.__setattr__(house.worker.outbound, "policy", Policy([signed]))
-    object.__setattr__(house.worker.outbound, "signers", Signers(seals, nobody))
+    object.__setattr__(house.worker.outbound, "signers", Signers(seals, nobody, any_seal))
 
     async def run() -> None:
         await house.take("to the slow one", BOB)
