@@ -9,7 +9,7 @@ added.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ import tantivy
 from archive import reading
 from archive.blobs import Blobs, filled
 from archive.chain import Tip
-from archive.drafts import CONTENT_KIND
+from archive.drafts import CONTENT_KIND, CONTENT_SIZE
 from archive.entry import decode
 from archive.errors import BlobTrouble, Damaged, EntryMalformed
 from archive.fulltext import POSITION_ID, open_index, unusable
@@ -29,6 +29,7 @@ from archive.seal import Unwrapper, open_content
 from archive.store import Record
 
 _HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
+_LARGE = 1 << 20  # contents above are read one by one: several of 50 MB would fill the memory
 _PARTS = re.compile(r"[^\W_]+")
 # What tantivy can hold is narrower than what a Date field can say.
 _DATE_FLOOR, _DATE_CEILING = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -125,6 +126,9 @@ class Indexer:
             self._writer = self._index.writer(heap_size=_HEAP, num_threads=1)
         except ValueError as error:
             raise unusable(index_dir, "another process is writing to it") from error
+        # What a process that was killed in the middle of a commit has left: the next commit would
+        # find its own file names taken, again and again.
+        self._writer.garbage_collect_files()
         self._position = position(self._index)
 
     def step(self) -> int:
@@ -171,7 +175,7 @@ class Indexer:
         records = {one.entry.id: one for one in sealed}
         wraps = reading.read_wraps(conn, list(records))
         missing = dict(records)
-        for archive_id, content, fields, blob in reading.read_contents(conn, list(records)):
+        for archive_id, content, fields, blob in _contents(conn, records):
             record = missing.pop(archive_id)
             extracted: Extracted | None
             try:
@@ -225,6 +229,21 @@ def _bringing_content(
             if entry.kind == CONTENT_KIND:
                 bringing.append(row)
     return bringing, unclear
+
+
+def _contents(
+    conn: sa.Connection, records: dict[str, Record]
+) -> Iterator[tuple[str, bytes, bytes, str | None]]:
+    """As `reading.read_contents`: small ones together, each large one alone."""
+    large = [key for key, one in records.items() if _size(one) > _LARGE]
+    yield from reading.read_contents(conn, [key for key in records if key not in set(large)])
+    for key in large:
+        yield from reading.read_contents(conn, [key])
+
+
+def _size(record: Record) -> int:
+    size = record.value(CONTENT_SIZE) or b"0"
+    return int(size) if size.isdigit() and len(size) < 16 else _LARGE + 1
 
 
 def _fill(document: tantivy.Document, found: Extracted) -> None:

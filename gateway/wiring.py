@@ -50,6 +50,7 @@ from gateway.outside import Outside
 from gateway.passwords import secret
 from gateway.policy import Policy
 from gateway.policylog import record_policy
+from gateway.queue.crowded import Backlog
 from gateway.queue.licence import Licence
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
@@ -381,7 +382,13 @@ class Wiring(Installation):
             data_folder=self.data_folder,
             max_size=self.config.listen.max_size,
             outside=None if self.blobs is None else Outside(self.blobs),
+            backlog=self.backlog,
         )
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """How much mail may wait."""
+        return Backlog(self.database.read, self.config.queue.max_messages)
 
     # -- who may send as whom --------------------------------------------------------------------
 
@@ -498,7 +505,11 @@ class Wiring(Installation):
             max_line=listen.max_line,
             max_recipients=listen.max_recipients,
             max_connections=listen.max_connections,
+            max_connections_per_address=listen.max_connections_per_address,
+            max_idle_commands=listen.max_idle_commands,
+            max_errors=listen.max_errors,
             timeout=listen.timeout.total_seconds(),
+            transaction_timeout=listen.transaction_timeout.total_seconds(),
         )
 
     def _server_tls(self) -> ssl.SSLContext | None:

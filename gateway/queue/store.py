@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from archive.models import log_entries, log_working_wraps
+from archive.store import LARGE, LARGE_FROM
 from gateway.errors import SceauError
 from gateway.mail import NOTHING_ASKED
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
@@ -24,6 +25,7 @@ from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
 MICROSECOND = timedelta(microseconds=1)
+NO_LIMIT = 1 << 62  # octets
 
 # A mail on which workers died this often is taken out of the queue and shown (held).
 POISON_AFTER = 3
@@ -107,18 +109,24 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
 
 _DUE = (
     sa.select(messages)
-    .where(messages.c.claimed_by.is_(None), messages.c.due_at <= sa.bindparam("now"))
+    .where(
+        messages.c.claimed_by.is_(None),
+        messages.c.due_at <= sa.bindparam("now"),
+        messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
+    )
     .order_by(messages.c.due_at)
     .limit(sa.bindparam("limit"))
     .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
 )
 
 
-def something_due(conn: sa.Connection, now: int) -> bool:
+def something_due(conn: sa.Connection, now: int, largest: int = NO_LIMIT) -> bool:
     """Whether a claim would find work; reads only, so that idle workers take no write lock."""
     row = conn.execute(
         sa.select(messages.c.archive_id)
-        .where(messages.c.claimed_by.is_(None), messages.c.due_at <= now)
+        .where(
+            messages.c.claimed_by.is_(None), messages.c.due_at <= now, messages.c.size <= largest
+        )
         .limit(1)
     ).first()
     return row is not None
@@ -131,6 +139,7 @@ def claim(
     now: int,
     limit: int,
     max_bytes: int,
+    largest: int = NO_LIMIT,
     waits: Sequence[timedelta],
     warn: timedelta | None = None,
 ) -> list[Job]:
@@ -138,10 +147,11 @@ def claim(
 
     warn: when the sender is told of a delay: an attempt is made then, so that what he reads is new.
 
-    At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on
-    which a worker died before is handed out alone: if it kills again, it takes nobody with it.
+    At most `limit` messages, none over `largest` octets, and of `max_bytes` together unless the
+    first is larger. A message on which a worker died before is handed out alone: if it kills
+    again, it takes nobody with it.
     """
-    rows = conn.execute(_DUE, {"now": now, "limit": limit}).all()
+    rows = conn.execute(_DUE, {"now": now, "limit": limit, "largest": largest}).all()
     suspect = next((n for n, row in enumerate(rows) if row.crashes), None)
     if suspect is not None:
         rows = rows[: max(suspect, 1)]
@@ -204,6 +214,8 @@ def take(conn: sa.Connection, archive_id: str) -> Job:
 def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
     """Store what will leave. Commit this before the first connection (design step 6)."""
     if sealed:
+        if any(g.size > LARGE_FROM for g in sealed):
+            conn.info[LARGE] = True
         conn.execute(
             _INSERT_GROUPS,
             [
@@ -220,6 +232,21 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
                 for g in sealed
             ],
         )
+
+
+def beyond(conn: sa.Connection, ids: Iterable[str], octets: int) -> set[str]:
+    """Those of these groups that are beyond so many octets together; never the first."""
+    rows = conn.execute(
+        sa.select(groups.c.id, groups.c.size)
+        .where(groups.c.id.in_(list(ids)))
+        .order_by(groups.c.id)
+    )
+    total, left = 0, set()
+    for row in rows:
+        if total > octets:
+            left.add(row.id)
+        total += row.size
+    return left
 
 
 def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGroup]:

@@ -31,9 +31,10 @@ from gateway.database import Database
 from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
 from gateway.notices import Notice, Notices
-from gateway.outbound import Outbound, Work, note_fault
+from gateway.outbound import AT_ONCE, Outbound, Work, note_fault, put_off
 from gateway.queue import store
 from gateway.queue.batches import Batches
+from gateway.queue.hand import LARGE, Hand
 from gateway.queue.jobs import Job, SealedGroup
 from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
@@ -49,7 +50,7 @@ log = structlog.get_logger()
 
 # How many messages, and octets of them, one claim takes; their commits are shared.
 _CLAIM = 32
-_CLAIM_BYTES = 8_000_000
+_CLAIM_BYTES = LARGE
 # Messages on their way at the same time: a next hop that stalls holds up this many, no more.
 _IN_FLIGHT = 128
 # Claims that are looked up and sealed side by side.
@@ -84,6 +85,7 @@ class Worker:
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
     _outcomes: Batches[Finished] = field(init=False)
+    _hand: Hand = field(default_factory=Hand, init=False)
 
     def __post_init__(self) -> None:
         self._outcomes = outcomes(self.appender, self.now)
@@ -103,7 +105,7 @@ class Worker:
             while not stop.is_set():
                 rounds.raise_fault()
                 deliveries.raise_fault()
-                if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT:
+                if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT or self._hand.full:
                     await _first_of(rounds, deliveries)
                     continue
                 jobs = await self._claim()
@@ -160,7 +162,7 @@ class Worker:
     async def _claim(self) -> list[Job]:
         now = to_micros(self.now())
         with self.read() as conn:
-            if not store.something_due(conn, now):
+            if not store.something_due(conn, now, self._hand.largest):
                 return []
         jobs = await asyncio.wrap_future(
             self.appender.submit(
@@ -171,11 +173,13 @@ class Worker:
                     now=now,
                     limit=_CLAIM,
                     max_bytes=_CLAIM_BYTES,
+                    largest=self._hand.largest,
                     waits=self.waits,
                     warn=self.notices.warn,
                 ),
             )
         )
+        self._hand.take(jobs)
         self._mind_the_clock(jobs)
         return jobs
 
@@ -290,16 +294,27 @@ class Worker:
             log_notice(notice)
 
     async def _deliver(self, work: Work) -> None:
+        try:
+            await self._deliver_groups(work)
+        finally:
+            self._hand.put(work.job)
+
+    async def _deliver_groups(self, work: Work) -> None:
         job = work.job
         groups: dict[str, SealedGroup] = {group.id: group for group in work.groups}
         missing = {r.group_id for r in job.due if r.group_id is not None} - groups.keys()
         if missing:
+            later: set[str] = set()
             with self.read() as conn:
-                groups |= store.load_groups(conn, missing)
+                if len(missing) > 1:
+                    later = store.beyond(conn, missing, AT_ONCE)
+                groups |= store.load_groups(conn, missing - later)
+            put_off([r for r in job.due if r.group_id in later], self.now())
             # A route that is no longer configured: the mail goes where the policy says today.
             groups = {key: one for key, one in groups.items() if self.routes.get(one.route)}
             for recipient in job.due:
-                if recipient.group_id is not None and recipient.group_id not in groups:
+                known = recipient.group_id in groups or recipient.group_id in later
+                if recipient.group_id is not None and not known:
                     # Nothing can leave for him from there: he is sealed anew at his next attempt.
                     log.error("sealed_octets_unusable", id=job.archive_id, group=recipient.group_id)
                     recipient.group_id = None

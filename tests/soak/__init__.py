@@ -1,0 +1,1 @@
+"""Long runs: what a minute of tests cannot show."""
