@@ -19,6 +19,7 @@ import sqlalchemy as sa
 import tantivy
 
 from archive import reading
+from archive.attempts import Attempts
 from archive.blobs import Blobs, filled
 from archive.chain import Tip
 from archive.drafts import CONTENT_KIND, CONTENT_SIZE
@@ -107,12 +108,14 @@ class Indexer:
         *,
         batch: int = 1024,
         blobs: Blobs | None = None,
+        skipped: Callable[[str], None] = lambda _id: None,
     ) -> None:
         """Open or make the index. Raises IndexUnusable (also when another process writes to it).
 
         extract: raw mail → what to index; whatever it raises counts the mail as unreadable.
         read: a read transaction. keys: opens mail in flight (`WorkingUnwrapper`).
         batch: log entries in one commit. blobs: where large content lies.
+        skipped: told of mail that has killed the indexer often enough and is indexed by its id.
         """
         self._blobs = blobs
         self._dir = index_dir
@@ -130,6 +133,8 @@ class Indexer:
         # find its own file names taken, again and again.
         self._writer.garbage_collect_files()
         self._position = position(self._index)
+        self._attempts = Attempts(index_dir)
+        self._skipped = skipped
 
     def step(self) -> int:
         """Index the next entries of the log and commit; how many entries, 0 if there are none.
@@ -143,6 +148,7 @@ class Indexer:
             rows = list(reading.read_raw(conn, at, limit=self.batch))
             if not rows:
                 return 0
+            self._attempts.begin()
             bringing, unclear = _bringing_content(rows)
             found = reading.records(conn, [raw for _, _, raw in bringing])
             sealed: list[Record] = []
@@ -178,6 +184,10 @@ class Indexer:
         for archive_id, content, fields, blob in _contents(conn, records):
             record = missing.pop(archive_id)
             extracted: Extracted | None
+            if not self._attempts.touch(archive_id):
+                self._skipped(archive_id)
+                self._add(archive_id, record.entry.time, None)
+                continue
             try:
                 one = reading.assemble(record, content, fields, *wraps[archive_id], blob=blob)
                 extracted = self._extract(open_content(filled(one, self._blobs), self._keys))
@@ -213,6 +223,7 @@ class Indexer:
         self._writer.commit()
         self._index.reload()
         self._position = reached
+        self._attempts.done()
 
 
 def _bringing_content(

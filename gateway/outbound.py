@@ -184,6 +184,8 @@ class Outbound:
             before = [replace(member.recipient) for member in members]
             try:
                 self._seal_group(work, message, members, signed)
+            except (MemoryError, RecursionError):
+                raise  # the mail itself is to blame
             except Exception:  # noqa: BLE001 - one group's fault is not that of the others
                 for member, old in zip(members, before, strict=True):
                     member.recipient.group_id = old.group_id

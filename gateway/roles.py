@@ -29,6 +29,7 @@ from gateway.config import LogFormat, load
 from gateway.errors import SceauError
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
+from gateway.overrun import limit_memory
 from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
 from gateway.wiring import Wiring
@@ -144,6 +145,7 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     os.nice(_NICE_WORKER)
+    limit_memory()
 
     async def serve() -> None:
         wiring.work_as(args.name, args.role)
@@ -177,6 +179,7 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     reported = time.monotonic()
     _ready()
     os.nice(_NICE_INDEX)
+    limit_memory()
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
         try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import sqlalchemy as sa
+import structlog
 
 from archive.appender import Appender
 from archive.index import Extracted, Indexer
@@ -41,17 +44,20 @@ from gateway.keeper import Keeper
 from gateway.keks import open_keks
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
-from gateway.metrics.tally import Tally, all_sums, timed
+from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
 from gateway.mime.text import extract
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.outside import Outside
+from gateway.overrun import limited
 from gateway.passwords import secret
 from gateway.policy import Policy
 from gateway.policylog import record_policy
 from gateway.queue.crowded import Backlog
+from gateway.queue.jobs import Job
 from gateway.queue.licence import Licence
+from gateway.queue.note import Note
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
@@ -98,6 +104,7 @@ class Wiring(Installation):
     tally: Tally | None = None
 
     licence: Licence | None = None
+    _note: Note | None = None
 
     def close(self) -> None:
         """Give back connections and threads of the parts that were made: for commands."""
@@ -152,6 +159,8 @@ class Wiring(Installation):
         """Nothing is claimed any more: give back what `work_as` took."""
         if self.licence is not None:
             self.licence.close()
+        if self._note is not None:
+            self._note.close()
 
     def report_index(self) -> None:
         """Tell the keepers of other machines how far the full-text index of this one is."""
@@ -185,6 +194,7 @@ class Wiring(Installation):
             read=self.database.read,
             keys=self.unwrapper,
             blobs=self.blobs,
+            skipped=_index_skipped,
         )
 
     def try_out(self) -> None:
@@ -602,7 +612,19 @@ class Wiring(Installation):
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
+            watched=self._watched(name),
         )
+
+    def _watched(self, name: str) -> Callable[[Job], AbstractContextManager[None]]:
+        """What a worker has in hand is noted, and may take so long."""
+        note = self._note = Note(make_run_folder(self.run_folder), name)
+
+        @contextmanager
+        def watched(job: Job) -> Iterator[None]:
+            with note.of(job.archive_id), limited(job.size, len(job.recipients)):
+                yield
+
+        return watched
 
     @cached_property
     def keeper(self) -> Keeper:
@@ -704,8 +726,13 @@ _TLS = {
 }
 
 
+def _index_skipped(archive_id: str) -> None:
+    structlog.get_logger().error("index_skipped", id=archive_id, code="limits.poison")
+
+
 def _extract(raw: bytes) -> Extracted:
-    found = extract(raw)
+    with limited(len(raw)):
+        found = extract(raw)
     return Extracted(
         subject=found.subject,
         senders=found.senders,

@@ -26,7 +26,7 @@ _SHELLS = 4
 _PUT_TOGETHER = ("message/partial", "message/external-body")
 _WHOLE_MAILS = ("message/rfc822", "message/global", "message/news")
 
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)", re.DOTALL)  # an innermost one
+_COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,33 @@ def _outermost(message: Message) -> str:
     """The media type of the mail as the most generous reader takes it; "" for an ordinary one."""
     for field in message.fields:
         if field.name == "content-type":
-            value = field.value
-            while (shorter := _COMMENT.sub(b"", value)) != value:  # inner ones first
-                value = shorter
+            value = _without_comments(field.value)
             kind = b"".join(value.partition(b";")[0].split()).lower().decode("ascii", "replace")
             if kind in _PUT_TOGETHER or kind in _WHOLE_MAILS:
                 return kind
     return ""
+
+
+def _without_comments(value: bytes) -> bytes:
+    """Without all that stands between matching parentheses. In one pass: 50,000 nested comments
+    taken out one by one would hold up the port for minutes.
+    """
+    opened: list[int] = []
+    spans: list[tuple[int, int]] = []
+    for mark in _COMMENT_MARK.finditer(value):
+        octets = mark[0]
+        if octets == b"(" or (not opened and octets == b"\\("):  # outside, \ means nothing
+            opened.append(mark.end() - 1)
+        elif octets == b")" and opened:
+            start = opened.pop()
+            while spans and spans[-1][0] > start:
+                spans.pop()
+            spans.append((start, mark.end()))
+    kept, at = [], 0
+    for start, end in spans:
+        kept.append(value[at:start])
+        at = end
+    return b"".join((*kept, value[at:]))
 
 
 def _inside(message: Message) -> bytes:

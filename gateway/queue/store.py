@@ -29,6 +29,9 @@ NO_LIMIT = 1 << 62  # octets
 
 # A mail on which workers died this often is taken out of the queue and shown (held).
 POISON_AFTER = 3
+# Microseconds until it is tried again, so that it does not take one worker after the other before
+# the first is back.
+SUSPECT_PAUSE = 3_000_000
 POISON = Problem(
     "limits.poison",
     "the process that worked on this message died {times} times; it is held for a person",
@@ -341,7 +344,7 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
             {
                 "id": job.archive_id,
                 "claimed_by": None,
-                "crashes": 0,
+                "crashes": job.crashes if job.harmed else 0,
                 "due_at": job.next_due,
                 "settled_at": now if job.settled else None,
             }
@@ -358,36 +361,50 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
 
 
 def release_claims(
-    conn: sa.Connection, *, worker: str | None, now: int, blame: bool = True
+    conn: sa.Connection,
+    *,
+    worker: str | None,
+    now: int,
+    blame: bool = True,
+    in_hand: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Free the messages of a worker that died (None: of all): (ids freed, ids held).
 
-    They are due at once; the attempt that died stays counted. After `POISON_AFTER` deaths a
+    They are due at once, but for one that is known to have been in hand; the attempt that died
+    stays counted. After `POISON_AFTER` deaths a
     message is held for a person: the caller writes that into the log.
 
     blame: whether a message may have been the reason; False where the death is known to have
         another, such as a full disk or our own signal.
+    in_hand: those that were being sealed when the worker died: of its messages they alone are
+        blamed. Without any all are, for nobody knows which it was.
     """
     whose = (
         messages.c.claimed_by.is_not(None) if worker is None else messages.c.claimed_by == worker
     )
     rows = conn.execute(sa.select(messages.c.archive_id, messages.c.crashes).where(whose)).all()
-    death = int(blame)
-    poisoned = [row.archive_id for row in rows if row.crashes + death >= POISON_AFTER]
-    freed = [row.archive_id for row in rows if row.crashes + death < POISON_AFTER]
+    held = {row.archive_id for row in rows}
+    known = held.intersection(in_hand) if blame else set()
+    blamed = (known or held) if blame else set()
+    when = {one: now + (SUSPECT_PAUSE if one in known else 0) for one in held}
+    deaths = {row.archive_id: row.crashes + (row.archive_id in blamed) for row in rows}
+    poisoned = [one for one, number in deaths.items() if number >= POISON_AFTER]
+    freed = [one for one in deaths if deaths[one] < POISON_AFTER]
     update = messages.update().where(messages.c.archive_id == sa.bindparam("id"))
     if freed:
         conn.execute(
-            update.values(claimed_by=None, crashes=messages.c.crashes + death, due_at=now),
-            [{"id": archive_id} for archive_id in freed],
+            update.values(
+                claimed_by=None, crashes=sa.bindparam("deaths"), due_at=sa.bindparam("due")
+            ),
+            [{"id": one, "deaths": deaths[one], "due": when[one]} for one in freed],
         )
         conn.execute(
             recipients.update()
             .where(
                 recipients.c.archive_id == sa.bindparam("id"), recipients.c.state == State.QUEUED
             )
-            .values(next_attempt_at=now),
-            [{"id": archive_id} for archive_id in freed],
+            .values(next_attempt_at=sa.bindparam("due")),
+            [{"id": one, "due": when[one]} for one in freed],
         )
     if poisoned:
         conn.execute(
@@ -485,6 +502,7 @@ def _job(row: sa.Row[Any]) -> Job:
         size=row.size,
         accepted_at=row.accepted_at,
         suspect=row.crashes > 0,
+        crashes=row.crashes,
         recipients=[],
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,6 +38,7 @@ from gateway.queue.hand import LARGE, Hand
 from gateway.queue.jobs import Job, SealedGroup
 from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
+from gateway.queue.poison import FATAL, note_fatal
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer
@@ -57,8 +58,9 @@ _IN_FLIGHT = 128
 _ROUNDS = 4
 # Octets that sealing adds to a mail that cannot be compressed, and some.
 _SEAL = 32
-# Seconds to wait for other mail before one that killed a worker is tried again.
-_ALONE = 60.0
+# Seconds to wait for other mail before one that killed a worker is tried again. Not longer: a next
+# hop that stalls would keep the rest waiting; what is not done by then may come twice at worst.
+_ALONE = 1.0
 
 
 # Sealed content with its ciphertext in memory, or why it is not there.
@@ -67,7 +69,10 @@ Fetched = Sealed | BlobTrouble | Damaged
 
 @dataclass(slots=True)
 class Worker:
-    """Everything a worker needs; `run` is its life."""
+    """Everything a worker needs; `run` is its life.
+
+    watched: around the opening and sealing of a mail, which may break the process.
+    """
 
     name: str
     read: Callable[[], AbstractContextManager[sa.Connection]]
@@ -84,6 +89,7 @@ class Worker:
     database: Database | None = None  # that can tell of new mail
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
+    watched: Callable[[Job], AbstractContextManager[None]] = lambda _job: nullcontext()
     _outcomes: Batches[Finished] = field(init=False)
     _hand: Hand = field(default_factory=Hand, init=False)
 
@@ -212,14 +218,20 @@ class Worker:
         for job in jobs:
             before = [replace(recipient) for recipient in job.recipients]
             try:
-                raw = b""
-                if any(r.group_id is None for r in job.due):
-                    raw = self._opened(contents.pop(job.archive_id))
-                works.append(self.outbound.seal(job, raw, findings, moment=moment))
+                with self.watched(job):
+                    raw = b""
+                    if any(r.group_id is None for r in job.due):
+                        raw = self._opened(contents.pop(job.archive_id))
+                    works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except (BlobTrouble, Damaged) as error:
                 job.recipients = before
                 work = Work(job)
                 note_unreadable(work, job.due, error, moment)
+                works.append(work)
+            except FATAL as error:
+                job.recipients = before
+                work = Work(job)
+                note_fatal(work, error, moment)
                 works.append(work)
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 # What was half made is not kept: a group whose octets are lost with the fault, a
