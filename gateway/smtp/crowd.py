@@ -13,8 +13,10 @@ from typing import Generic, Protocol, TypeVar
 from gateway.smtp import replies
 
 # Seconds without a whole command, or without some kB of mail, after which anybody may have to make
-# room; one of an address with more connections than the newcomer's sooner.
+# room; sooner one that has never said a whole command, and one of an address with more connections
+# than the newcomer's. (Postfix, too, waits ten seconds in place of five minutes when it is full.)
 _LAZY = 10.0
+_LAZY_AND_MUTE = 2.0
 _LAZY_OF_MANY = 1.0
 
 
@@ -22,6 +24,7 @@ class Guest(Protocol):
     """A session, as seen from here."""
 
     accepting: bool
+    mute: bool  # it has not said a whole command yet
 
     @property
     def ip(self) -> str:
@@ -92,7 +95,10 @@ class Crowd(Generic[G]):
             if guest.accepting:  # it waits for us, not we for it
                 continue
             idle, number = guest.idle(now), self._of[address]
-            if idle >= _LAZY or (idle >= _LAZY_OF_MANY and (number > few or guest.unwelcome)):
+            patience = _LAZY_AND_MUTE if guest.mute else _LAZY
+            if number > few or guest.unwelcome:
+                patience = _LAZY_OF_MANY
+            if idle >= patience:
                 rank = (guest.unwelcome, number, idle)
                 if worst is None or rank > worst:
                     found, worst = guest, rank

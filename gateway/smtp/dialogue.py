@@ -64,6 +64,7 @@ class Dialogue(SMTP):
         self._errors = 0
         self._fruitless = 0  # commands since the last mail that was taken
         self.unwelcome = False
+        self.mute = True
         self._heard = self._begun = self._moved = loop.time()
         self._since_moved = 0
 
@@ -275,7 +276,7 @@ class Dialogue(SMTP):
     async def _converse(self) -> None:
         while not self.ending:
             line = await self._read_line()
-            self._moved = self._heard
+            self._moved, self.mute = self._heard, False
             try:
                 await self._understand(line)
             except Refusal as refusal:

@@ -41,7 +41,7 @@ class Listener:
         self.intake = intake
         self.proofs = proofs
         self.stopping = False
-        self.room = Room(settings.max_size * 3 // 2, settings.max_size)
+        self.room = Room(settings.max_size * 2)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._port = settings.port
         self._servers: list[asyncio.Server] = []

@@ -65,7 +65,9 @@ class Session(Proving):
         }
         self._extended = False
         self._share = Share(
-            lambda: self.hang_up(replies.TOO_SLOW), lambda: self.inbox.ended is not None
+            lambda: self.hang_up(replies.TOO_SLOW),
+            lambda: self.inbox.ended is not None,
+            lambda: len(self.inbox.buffer),
         )
         self._sender: MailCommand | None = None
         self._recipients: dict[str, RcptOptions] = {}  # in order, each once
@@ -199,9 +201,13 @@ class Session(Proving):
             ask()
         except Exception as error:  # noqa: BLE001  # a Refusal, or a fault of ours
             self.say(self.answer(error, **about))
-            self._fruitless += 1
+            self._refused(error)
             return False
         return True
+
+    def _refused(self, error: Exception) -> None:
+        """What is the client's doing brings it nearer to its end; that we are full does not."""
+        self._fruitless += isinstance(error, Refusal) and error.code >= 500
 
     async def _data(self, argument: str) -> None:
         mail, peer = self._sender, self._peer
@@ -221,7 +227,7 @@ class Session(Proving):
                 await self._take(Submission(raw, mail.address, to, peer, now, mail.kept, asked))
             except Refusal as refusal:
                 self.say(self.answer(refusal, sender=mail.address))
-                self._fruitless += 1
+                self._refused(refusal)
             finally:
                 # Taken or refused, the transaction is over (RFC 5321 §4.1.1.4).
                 self._forget()
@@ -232,13 +238,20 @@ class Session(Proving):
         scanner = DataScanner(self.settings.max_size, self.settings.max_line)
         buffer = self.inbox.buffer
         while not scanner.scan(buffer):
-            if len(buffer) > HIGH_WATER:
+            if len(buffer) > max(HIGH_WATER, self._share.room):
                 try:
-                    await self.house.room.grow(self._share, len(buffer))
+                    await self.house.room.enter(self._share, self._expected(len(buffer)))
                 except NoRoom:
                     self.hang_up(replies.NO_ROOM)
             await self.inbox.more()
         return scanner.content()
+
+    def _expected(self, size: int) -> int:
+        """Octets that the mail may come to: as announced (RFC 1870), if that still holds."""
+        said = None if self._sender is None else self._sender.size
+        # Doubled dots and the end are not in what was said.
+        room = self.settings.max_size if said is None else said + said // 32 + HIGH_WATER
+        return max(size, room if size <= room else self.settings.max_size * 4 // 3)
 
     async def _take(self, submission: Submission) -> None:
         """Hand the mail over and say how it went."""

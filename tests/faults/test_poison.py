@@ -47,7 +47,7 @@ def test_a_mail_that_breaks_workers_is_held_and_other_mail_goes_on(scene: Scene)
             time.sleep(0.1)
     for archive_id, sent in others.items():
         ((delivery, _),) = scene.wait_arrived(archive_id)
-        assert delivery.at - sent < LATE, (delivery.at - sent, _lines(scene))
+        assert delivery.at - sent < LATE, "\n".join([f"{delivery.at - sent}", *_lines(scene)])
 
     for how, archive_id in poison.items():
         line = scene.queue(archive_id)[AMELIE]
@@ -70,10 +70,11 @@ def test_a_mail_that_breaks_workers_is_held_and_other_mail_goes_on(scene: Scene)
     )
 
 
-def _lines(scene: Scene) -> list[object]:
-    wanted = ("process_died", "claims_freed", "seal_fatal", "quarantined")
+def _lines(scene: Scene) -> list[str]:
+    wanted = ("ready", "process_died", "claims_freed", "seal_fatal", "quarantined")
+    keys = ("name", "exit", "messages", "id")
     return [
-        {k: e.get(k) for k in ("timestamp", "event", "name", "exit", "messages", "id")}
+        " ".join(str(e[k]) for k in ("timestamp", "event", *keys) if k in e)
         for e in scene.house.events()
         if e["event"] in wanted
     ]
