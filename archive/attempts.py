@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 _FILE = "sceau-attempt.json"
+_SKIPPED = "sceau-skipped.jsonl"
 _AFTER = 3  # deaths, the one in which nobody knew yet who it was included
 
 
@@ -56,3 +58,21 @@ class Attempts:
         # is to blame.
         text = json.dumps({"deaths": self.deaths, "id": current})
         (self.folder / _FILE).write_text(text, "utf-8")
+
+
+def note_skipped(folder: Path, archive_id: str, moment: datetime) -> None:
+    """Remember that this mail was left out. A full disk is no reason for a fault."""
+    with suppress(OSError), (folder / _SKIPPED).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": archive_id, "at": moment.isoformat()}) + "\n")
+
+
+def skipped_since(folder: Path, moment: datetime) -> list[str]:
+    """Archive ids of mails that were left out since then."""
+    found = []
+    with suppress(OSError):
+        for line in (folder / _SKIPPED).read_text("utf-8").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                left_out = json.loads(line)
+                if datetime.fromisoformat(left_out["at"]) >= moment:
+                    found.append(str(left_out["id"]))
+    return found

@@ -26,10 +26,11 @@ CRL_STALE = "crl-stale"
 CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
 INDEX = "index-behind"
+SKIPPED = "index-skipped"
 PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
-CODES = (CRL_STALE, CERTIFICATE, DISK, INDEX, PROCESS, POISON, QUEUE)
+CODES = (CRL_STALE, CERTIFICATE, DISK, INDEX, SKIPPED, PROCESS, POISON, QUEUE)
 
 _CERTIFICATE_ENDS = timedelta(days=7)
 _INDEX_BEHIND = timedelta(minutes=15)
@@ -92,6 +93,13 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
                 "minutes": str(int(standing.index.seconds // 60)),
                 "entries": str(standing.index.entries),
             },
+        )
+    if standing.skipped:
+        yield Alarm(
+            SKIPPED,
+            str(standing.skipped),
+            message("the index died on mails and has them by their ids only, today: {number}"),
+            {"number": str(standing.skipped)},
         )
     yield from _dying(standing)
     if poisoned := standing.backlog.reasons.get(POISON_CODE, 0):

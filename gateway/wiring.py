@@ -19,6 +19,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.appender import Appender
+from archive.attempts import note_skipped
 from archive.index import Extracted, Indexer
 from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
@@ -194,8 +195,12 @@ class Wiring(Installation):
             read=self.database.read,
             keys=self.unwrapper,
             blobs=self.blobs,
-            skipped=_index_skipped,
+            skipped=self._index_skipped,
         )
+
+    def _index_skipped(self, archive_id: str) -> None:
+        structlog.get_logger().error("index_skipped", id=archive_id, code="limits.poison")
+        note_skipped(self.config.archive.index, archive_id, clock.now())
 
     def try_out(self) -> None:
         """Make every part that a wrong file or value could keep from working, before any mail.
@@ -724,10 +729,6 @@ _TLS = {
     Tls.OPPORTUNISTIC: TlsDemand.OPPORTUNISTIC,
     Tls.VERIFIED: TlsDemand.VERIFIED,
 }
-
-
-def _index_skipped(archive_id: str) -> None:
-    structlog.get_logger().error("index_skipped", id=archive_id, code="limits.poison")
 
 
 def _extract(raw: bytes) -> Extracted:

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from archive.attempts import skipped_since
 from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
@@ -27,6 +28,7 @@ from pki.store import list_crls
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
 _SHARE = 10
+_SKIPPED_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable."""
+    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable.
+
+    skipped: mails that the index has left out within the last day.
+    """
 
     moment: datetime
     backlog: Backlog
@@ -49,6 +54,7 @@ class Standing:
     certificates: tuple[KnownCertificate, ...]
     disks: tuple[Disk, ...]
     status: Status | None
+    skipped: int = 0
 
 
 @dataclass
@@ -95,6 +101,7 @@ class Gauges:
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
+            skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
         )
 
 
