@@ -120,6 +120,7 @@ class Appender:
         try:
             while batch := self._take():
                 self._commit_batch(batch)
+                batch = []  # its mails may be large: not kept until the next batch comes
         except _CommitFailedError as failed:
             self._break(batch, failed.__cause__ or failed)
         except BaseException as error:  # noqa: BLE001 - whatever it is, callers wait for an answer

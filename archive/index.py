@@ -9,7 +9,7 @@ added.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +19,10 @@ import sqlalchemy as sa
 import tantivy
 
 from archive import reading
+from archive.attempts import Attempts
 from archive.blobs import Blobs, filled
 from archive.chain import Tip
-from archive.drafts import CONTENT_KIND
+from archive.drafts import CONTENT_KIND, CONTENT_SIZE
 from archive.entry import decode
 from archive.errors import BlobTrouble, Damaged, EntryMalformed, IndexTrouble, Problem
 from archive.fulltext import POSITION_ID, open_index, unusable
@@ -29,6 +30,7 @@ from archive.seal import Unwrapper, open_content
 from archive.store import Record
 
 _HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
+_LARGE = 1 << 20  # contents above are read one by one: several of 50 MB would fill the memory
 _PARTS = re.compile(r"[^\W_]+")
 # What tantivy can hold is narrower than what a Date field can say.
 _DATE_FLOOR, _DATE_CEILING = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -106,12 +108,14 @@ class Indexer:
         *,
         batch: int = 1024,
         blobs: Blobs | None = None,
+        skipped: Callable[[str], None] = lambda _id: None,
     ) -> None:
         """Open or make the index. Raises IndexUnusable (also when another process writes to it).
 
         extract: raw mail → what to index; whatever it raises counts the mail as unreadable.
         read: a read transaction. keys: opens mail in flight (`WorkingUnwrapper`).
         batch: log entries in one commit. blobs: where large content lies.
+        skipped: told of mail that has killed the indexer often enough and is indexed by its id.
         """
         self._blobs = blobs
         self._dir = index_dir
@@ -126,7 +130,12 @@ class Indexer:
             self._writer = self._index.writer(heap_size=_HEAP, num_threads=1)
         except ValueError as error:
             raise unusable(index_dir, "another process is writing to it") from error
+        # What a process that was killed in the middle of a commit has left: the next commit would
+        # find its own file names taken, again and again.
+        self._writer.garbage_collect_files()
         self._position = position(self._index)
+        self._attempts = Attempts(index_dir)
+        self._skipped = skipped
 
     def step(self) -> int:
         """Index the next entries of the log and commit; how many entries, 0 if there are none.
@@ -147,6 +156,7 @@ class Indexer:
             rows = list(reading.read_raw(conn, at, limit=self.batch))
             if not rows:
                 return 0
+            self._attempts.begin()
             bringing, unclear = _bringing_content(rows)
             found = reading.records(conn, [raw for _, _, raw in bringing])
             sealed: list[Record] = []
@@ -179,9 +189,13 @@ class Indexer:
         records = {one.entry.id: one for one in sealed}
         wraps = reading.read_wraps(conn, list(records))
         missing = dict(records)
-        for archive_id, content, fields, blob in reading.read_contents(conn, list(records)):
+        for archive_id, content, fields, blob in _contents(conn, records):
             record = missing.pop(archive_id)
             extracted: Extracted | None
+            if not self._attempts.touch(archive_id):
+                self._skipped(archive_id)
+                self._add(archive_id, record.entry.time, None)
+                continue
             try:
                 one = reading.assemble(record, content, fields, *wraps[archive_id], blob=blob)
                 extracted = self._extract(open_content(filled(one, self._blobs), self._keys))
@@ -217,6 +231,7 @@ class Indexer:
         self._write(self._writer.commit)
         self._index.reload()
         self._position = reached
+        self._attempts.done()
 
     def _write(self, call: Callable[..., object], *arguments: object) -> None:
         """Have the writer do something. A full disk is told by ValueError, as all else is."""
@@ -247,6 +262,21 @@ def _bringing_content(
             if entry.kind == CONTENT_KIND:
                 bringing.append(row)
     return bringing, unclear
+
+
+def _contents(
+    conn: sa.Connection, records: dict[str, Record]
+) -> Iterator[tuple[str, bytes, bytes, str | None]]:
+    """As `reading.read_contents`: small ones together, each large one alone."""
+    large = [key for key, one in records.items() if _size(one) > _LARGE]
+    yield from reading.read_contents(conn, [key for key in records if key not in set(large)])
+    for key in large:
+        yield from reading.read_contents(conn, [key])
+
+
+def _size(record: Record) -> int:
+    size = record.value(CONTENT_SIZE) or b"0"
+    return int(size) if size.isdigit() and len(size) < 16 else _LARGE + 1
 
 
 def _fill(document: tantivy.Document, found: Extracted) -> None:

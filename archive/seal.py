@@ -16,6 +16,7 @@ plaintext in the log, and every opening compares with it.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,10 @@ from typing import Generic, TypeVar
 
 import zstandard
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from archive.batch import BatchKey, batch_key
 from archive.errors import BlobTrouble, Damaged, NotMine, PayloadMalformed, Problem
@@ -67,6 +71,9 @@ _FIELDS_NONCE = (2).to_bytes(12, "big")
 _PLAIN, _ZSTD = b"\x00", b"\x01"
 _LEVEL = 1
 _WINDOW = 1 << 27  # 128 MiB: what a Zstandard frame may ask for at most
+# Content above this is encrypted piece by piece: of a mail of 50 MB each copy counts.
+_LARGE = 1 << 20
+_PIECE = 1 << 18
 
 
 T = TypeVar("T")
@@ -127,11 +134,18 @@ def seal(
     key = os.urandom(KEY_SIZE)
     aead = AESGCM(key)
     packed = _COMPRESSORS.mine().compress(content)
-    plain = _ZSTD + packed if len(packed) < len(content) else _PLAIN + content
+    kind = _ZSTD if len(packed) < len(content) else _PLAIN
+    if kind == _PLAIN:
+        packed = content
+    about = bound("content", archive_id)
+    if len(packed) > _LARGE:
+        sealed = _encrypt_large(key, kind, packed, about)
+    else:
+        sealed = aead.encrypt(_CONTENT_NONCE, kind + packed, about)
     opened = salted(sealed_fields)
     return Sealed(
         archive_id=archive_id,
-        content=aead.encrypt(_CONTENT_NONCE, plain, bound("content", archive_id)),
+        content=sealed,
         fields=aead.encrypt(_FIELDS_NONCE, encode_payload(opened), bound("fields", archive_id)),
         wraps=batch.wrap(archive_id, key),
         working=working.wrap(archive_id, key),
@@ -139,6 +153,20 @@ def seal(
         content_size=len(content),
         withheld={name: Withheld(digest_of(name, one)) for name, one in opened.items()},
     )
+
+
+def _encrypt_large(key: bytes, kind: bytes, packed: bytes, about: bytes) -> bytes:
+    """As AESGCM.encrypt of both together, without a copy of them."""
+    encryptor = Cipher(AES(key), GCM(_CONTENT_NONCE)).encryptor()
+    encryptor.authenticate_additional_data(about)
+    out = io.BytesIO()
+    out.write(encryptor.update(kind))
+    with memoryview(packed) as view:
+        for at in range(0, len(view), _PIECE):
+            out.write(encryptor.update(view[at : at + _PIECE]))
+    out.write(encryptor.finalize())
+    out.write(encryptor.tag)
+    return out.getvalue()
 
 
 def open_content(sealed: Sealed, *unwrappers: Unwrapper) -> bytes:
@@ -206,9 +234,9 @@ def _unwrap(sealed: Sealed, unwrappers: Sequence[Unwrapper]) -> bytes:
 
 
 def _unpack(plain: bytes, sealed: Sealed) -> bytes:
-    kind, body = plain[:1], plain[1:]
+    kind, body = plain[:1], memoryview(plain)[1:]
     if kind == _PLAIN:
-        content = body
+        content = bytes(body)
     elif kind == _ZSTD:
         # Never more than the log says, whatever the frame claims: a few kilobytes can ask for
         # gigabytes, and what is asked for is allocated before the first byte is looked at.

@@ -42,6 +42,11 @@ __all__ = [
 ]
 
 
+# Key in `Connection.info`: a parameter of more than a megabyte was bound on this connection.
+LARGE = "sceau-large-parameter"
+LARGE_FROM = 1 << 20
+
+
 def create_log(conn: sa.Connection, origin: str) -> None:
     """Begin an empty log. origin: its name for ever, see `archive.entry.Entry`.
 
@@ -85,6 +90,8 @@ def append_prepared(
     """
     if not prepared:
         return []
+    if any(one.size > LARGE_FROM for one in prepared):
+        conn.info[LARGE] = True
     _insert_bulk(conn, prepared)
     tip = head(conn, lock=True)
     if tip.origin != origin:

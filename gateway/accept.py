@@ -35,6 +35,7 @@ from gateway.mime.headers import HeaderAmbiguous
 from gateway.mime.received import protocol
 from gateway.outside import Outside
 from gateway.queue.batches import Batches
+from gateway.queue.crowded import Backlog
 from gateway.queue.jobs import NewMessage
 from gateway.queue.store import enqueue
 from gateway.senders.proof import proof_of
@@ -49,6 +50,8 @@ log = structlog.get_logger()
 # Above this size hashing, compressing and encrypting would hold up the other sessions of the
 # process for more than a few milliseconds: they move to a thread.
 _INLINE_LIMIT = 200_000
+# Above this one at a time is sealed: each takes memory for some copies of the mail.
+_ALONE_ABOVE = 4_000_000
 
 # Header fields that become sealed payload: they can be shown to someone, or withheld, apart
 # from the content (docs/archive-format.md).
@@ -78,6 +81,7 @@ class Intake:
         (must be encrypted, and there is neither a directory nor a stored certificate).
     outside: where large content goes; None: all of it lies in the database.
     gate: what clients are told while the database is in trouble.
+    backlog: how much mail may wait; None: as much as there is disk.
     """
 
     org: str
@@ -93,6 +97,8 @@ class Intake:
     strangers_may_prove: bool = False
     outside: Outside | None = None
     gate: StorageGate = field(default_factory=StorageGate)
+    backlog: Backlog | None = None
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _batches: Batches[Accepted] = field(init=False)
     _batch_keys: BatchKeys = field(init=False)
 
@@ -116,6 +122,8 @@ class Intake:
         free = os.statvfs(self.data_folder)
         if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
+        if self.backlog is not None and self.backlog.full:
+            raise Refusal(452, "4.3.1", "too much mail is waiting here already, try again later")
         self.rights.proved(peer)
         if self.outside is not None:
             self.outside.check_room(self.max_size * 3 // 2)
@@ -151,6 +159,8 @@ class Intake:
         archive_id = new_archive_id()
         with self._batch_keys.lease() as batch, self.gate.guard(commits=True):
             await self._store(archive_id, message, submission, author, rules, batch)
+        if self.backlog is not None:
+            self.backlog.took()
         log.info(
             "accepted",
             id=archive_id,
@@ -171,7 +181,10 @@ class Intake:
         rules: dict[str, str],
         batch: BatchKey,
     ) -> None:
-        if len(submission.raw) > _INLINE_LIMIT:
+        if len(submission.raw) > _ALONE_ABOVE:
+            async with self._alone:
+                sealed = await asyncio.to_thread(self._seal, archive_id, message, submission, batch)
+        elif len(submission.raw) > _INLINE_LIMIT:
             sealed = await asyncio.to_thread(self._seal, archive_id, message, submission, batch)
         else:
             sealed = self._seal(archive_id, message, submission, batch)

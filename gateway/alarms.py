@@ -30,13 +30,15 @@ CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
 DISK_REFUSES = "disk-refuses"
 INDEX = "index-behind"
+SKIPPED = "index-skipped"
 PROCESS = "process-dying"
 POISON = "poison-held"
 QUEUE = "queue-too-old"
 NEIGHBOUR = "neighbour-away"
 SIGNER = "signer-refused"
 CODES = (
-    CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, PROCESS, POISON, QUEUE, NEIGHBOUR, SIGNER,
+    CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
+    SIGNER,
 )  # fmt: skip
 
 _CERTIFICATE_ENDS = timedelta(days=7)
@@ -130,6 +132,13 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             },
         )
     yield from judge_absences(standing.absent, moment)
+    if standing.skipped:
+        yield Alarm(
+            SKIPPED,
+            str(standing.skipped),
+            message("the index died on mails and has them by their ids only, today: {number}"),
+            {"number": str(standing.skipped)},
+        )
     yield from _dying(standing)
     if poisoned := standing.backlog.reasons.get(POISON_CODE, 0):
         yield Alarm(

@@ -22,7 +22,7 @@ from gateway.groups import memberships
 from gateway.mime.canonical import CannotConvert, Transformation, to_7bit
 from gateway.mime.entity import Message, content_entity, split
 from gateway.mime.headers import HeaderAmbiguous, visible_recipients
-from gateway.mime.outgoing import assemble, forward
+from gateway.mime.outgoing import assemble, forward, header
 from gateway.mime.received import received_field
 from gateway.policy import (
     NO_HEADER,
@@ -60,6 +60,10 @@ from pki.groups import GroupSource
 from pki.models import Finding
 
 log = structlog.get_logger()
+
+# Octets sealed or sent for one message at a time: for hundreds of blind recipients the memory would
+# have to hold a large one hundreds of times.
+AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +178,14 @@ class Outbound:
                 candidates += [candidate] if candidate is not None else []
         signed: dict[str, _Inside] = {}
         for members in _treated_alike(candidates, _visible(message)):
+            if sum(group.size for group in work.groups) > AT_ONCE:
+                put_off([member.recipient for member in members], moment)
+                continue
             before = [replace(member.recipient) for member in members]
             try:
                 self._seal_group(work, message, members, signed)
+            except (MemoryError, RecursionError):
+                raise  # the mail itself is to blame
             except Exception:  # noqa: BLE001 - one group's fault is not that of the others
                 for member, old in zip(members, before, strict=True):
                     member.recipient.group_id = old.group_id
@@ -297,9 +306,10 @@ class Outbound:
         envelopes = [m.envelope for m in members if m.envelope is not None]
         if len(envelopes) == len(members):
             assert first.cipher is not None
-            entity = encrypt(inside.entity, envelopes, first.cipher)
+            before = header(message, received=received)
+            emitted = encrypt(inside.entity, envelopes, first.cipher, before=before)
             hit("seal.encrypted")
-            outcome, emitted = "encrypted", assemble(message, entity, received=received)
+            outcome = "encrypted"
         else:
             # Clear text: only with a rule's permission for every single recipient (I3).
             clear = [m.clear for m in members if m.clear is not None]
@@ -504,6 +514,13 @@ class Outbound:
             moment=from_micros(job.accepted_at),
             tls=job.parameters.get("tls", ""),
         )
+
+
+def put_off(recipients: Iterable[Recipient], moment: datetime) -> None:
+    """Their turn comes when those before them are served: the message is due again at once."""
+    for recipient in recipients:
+        recipient.attempts -= 1  # none was made
+        recipient.next_attempt_at = to_micros(moment)
 
 
 def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) -> None:

@@ -36,6 +36,7 @@ from gateway.installation import database_name, shared_database
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
 from gateway.neighbours import Neighbours, neighbours_file
+from gateway.overrun import limit_memory
 from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
 from gateway.wiring import Wiring
@@ -157,6 +158,8 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
         _ready()
         while not stop.is_set() and not retire.is_set():
             await _wait(stop, 0.5)
+            with suppress(sa.exc.SQLAlchemyError):  # it is counted again when it is back
+                await asyncio.to_thread(wiring.backlog.look)
             if wiring.appender.broken is not None:
                 # What the last commit left behind is unknown: clients got 451; start afresh.
                 log.error("appender_broken", reason=str(wiring.appender.broken))
@@ -176,6 +179,7 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
     os.nice(_NICE_WORKER)
+    limit_memory()
 
     async def serve() -> None:
         wiring.work_as(args.name, args.role)
@@ -211,6 +215,7 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     reported = time.monotonic()
     _ready()
     os.nice(_NICE_INDEX)
+    limit_memory()
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
         try:

@@ -290,6 +290,9 @@ class Supervisor:
             pause = (
                 _FIRST_PAUSE if lived > _STEADY_AFTER else self._pauses.get(child.role, 0.05) * 2
             )
+            if child.ready and code < 0:
+                # It worked and was killed, as by a poisoned mail, which is held soon: others wait.
+                pause = _FIRST_PAUSE
             self._pauses[child.role] = min(pause, _LONGEST_PAUSE)
             self._due.append((time.monotonic() + self._pauses[child.role], child.role))
         if dead:

@@ -22,6 +22,7 @@ from gateway.errors import SceauError
 from gateway.metrics.tally import Tally
 from gateway.node import node_name
 from gateway.queue.claims import free_claims
+from gateway.queue.note import read_notes
 from gateway.queue.processes import INDEX
 from gateway.queue.takeover import take_over
 from gateway.running import Process, Reload, Status
@@ -176,6 +177,7 @@ class Service:
             org=self.wiring.config.gateway.organisation,
             worker=worker,
             blame=blame,
+            in_hand=read_notes(self.wiring.run_folder, worker),
         )
 
     def _free_left_behind(self) -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import sqlalchemy as sa
+import structlog
 
 from archive.appender import Appender
+from archive.attempts import note_skipped
 from archive.index import Extracted, Indexer
 from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
@@ -42,17 +46,21 @@ from gateway.keeper import Keeper
 from gateway.keks import open_keks
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
-from gateway.metrics.tally import Tally, all_sums, timed
+from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
 from gateway.mime.text import extract
 from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.outside import Outside
+from gateway.overrun import limited
 from gateway.passwords import secret
 from gateway.policy import Policy
 from gateway.policylog import record_policy
+from gateway.queue.crowded import Backlog
+from gateway.queue.jobs import Job
 from gateway.queue.licence import Licence
+from gateway.queue.note import Note
 from gateway.queue.processes import report_index
 from gateway.queue.takeover import Watch
 from gateway.queue.worker import Worker
@@ -106,6 +114,7 @@ class Wiring(Installation):
     works: bool = False
 
     licence: Licence | None = None
+    _note: Note | None = None
 
     def close(self) -> None:
         """Give back connections and threads of the parts that were made: for commands."""
@@ -164,6 +173,8 @@ class Wiring(Installation):
         """Nothing is claimed any more: give back what `work_as` took."""
         if self.licence is not None:
             self.licence.close()
+        if self._note is not None:
+            self._note.close()
 
     def report_index(self) -> None:
         """Tell the keepers of other machines how far the full-text index of this one is."""
@@ -197,7 +208,12 @@ class Wiring(Installation):
             read=self.database.read,
             keys=self.unwrapper,
             blobs=self.blobs,
+            skipped=self._index_skipped,
         )
+
+    def _index_skipped(self, archive_id: str) -> None:
+        structlog.get_logger().error("index_skipped", id=archive_id, code="limits.poison")
+        note_skipped(self.config.archive.index, archive_id, clock.now())
 
     def try_out(self) -> None:
         """Make every part that a wrong file or value could keep from working, before any mail.
@@ -396,12 +412,18 @@ class Wiring(Installation):
             max_size=self.config.listen.max_size,
             outside=None if self.blobs is None else Outside(self.blobs),
             gate=self.gate,
+            backlog=self.backlog,
         )
 
     @cached_property
     def gate(self) -> StorageGate:
         """What clients are told while the database is in trouble."""
         return StorageGate()
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """How much mail may wait."""
+        return Backlog(self.database.glance, self.config.queue.max_messages)
 
     # -- who may send as whom --------------------------------------------------------------------
 
@@ -518,7 +540,11 @@ class Wiring(Installation):
             max_line=listen.max_line,
             max_recipients=listen.max_recipients,
             max_connections=listen.max_connections,
+            max_connections_per_address=listen.max_connections_per_address,
+            max_idle_commands=listen.max_idle_commands,
+            max_errors=listen.max_errors,
             timeout=listen.timeout.total_seconds(),
+            transaction_timeout=listen.transaction_timeout.total_seconds(),
         )
 
     def _server_tls(self) -> ssl.SSLContext | None:
@@ -612,7 +638,19 @@ class Wiring(Installation):
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
             neighbours=self.neighbours,
+            watched=self._watched(name),
         )
+
+    def _watched(self, name: str) -> Callable[[Job], AbstractContextManager[None]]:
+        """What a worker has in hand is noted, and may take so long."""
+        note = self._note = Note(make_run_folder(self.run_folder), name)
+
+        @contextmanager
+        def watched(job: Job) -> Iterator[None]:
+            with note.of(job.archive_id), limited(job.size, len(job.recipients)):
+                yield
+
+        return watched
 
     @cached_property
     def keeper(self) -> Keeper:
@@ -747,7 +785,8 @@ _TLS = {
 
 
 def _extract(raw: bytes) -> Extracted:
-    found = extract(raw)
+    with limited(len(raw)):
+        found = extract(raw)
     return Extracted(
         subject=found.subject,
         senders=found.senders,

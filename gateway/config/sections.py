@@ -128,8 +128,14 @@ class Listen:
     max_size: int = setting(kinds.size, example='"50 MB"', default=50_000_000)
     max_line: int = setting(kinds.size, example='"1 MB"', default=1_000_000)
     max_recipients: int = setting(kinds.count(least=1), example="1000", default=1000)
-    max_connections: int = setting(kinds.count(least=1), example="200", default=200)
+    max_connections: int = setting(kinds.count(least=1), example="250", default=250)
+    max_connections_per_address: int = setting(kinds.count(least=1), example="200", default=200)
+    max_idle_commands: int = setting(kinds.count(least=100), example="1000", default=1000)
+    max_errors: int = setting(kinds.count(least=1), example="20", default=20)
     timeout: timedelta = setting(kinds.duration, example='"5m"', default=timedelta(minutes=5))
+    transaction_timeout: timedelta = setting(
+        kinds.duration, example='"1h"', default=timedelta(hours=1)
+    )
 
 
 @section
@@ -494,6 +500,7 @@ class Queue:
     retry: waits between attempts; the last one is repeated until `expire` after acceptance.
     warn: when the sender of mail that is still being tried is told so; None: never.
     held_expire: when held mail that nobody has decided about is given up; None: never.
+    max_messages: that may wait; beyond it clients get 452.
     """
 
     retry: tuple[timedelta, ...] = setting(
@@ -508,6 +515,7 @@ class Queue:
     held_expire: timedelta | None = setting(
         kinds.duration_or_never, example='"30d"', default=timedelta(days=30)
     )
+    max_messages: int = setting(kinds.count(least=1), example="200000", default=200_000)
 
 
 @section

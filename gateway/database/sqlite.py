@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from archive.store import LARGE
 from gateway.database.base import Database, DatabaseUnsafe
 from gateway.database.sqlite_errors import is_sick, no_room
 
@@ -41,8 +42,13 @@ class SqliteDatabase(Database):
         with self._turn:
             fcntl.flock(self._lockfile, fcntl.LOCK_EX)
             try:
-                with self.engine.begin() as connection:
-                    yield connection
+                with self.engine.connect() as connection:
+                    with connection.begin():
+                        yield connection
+                    if connection.info.get(LARGE):
+                        # The driver keeps a statement's last parameters with it: 50 MB, until
+                        # the next mail comes.
+                        connection.invalidate()
             finally:
                 fcntl.flock(self._lockfile, fcntl.LOCK_UN)
 

@@ -28,8 +28,8 @@ _COUNTED: dict[str, tuple[str, tuple[str, ...]]] = {
 _FAULTS = frozenset(
     {
         "appender_broken", "cannot_run", "claims_not_freed", "keeper_fault", "process_fault",
-        "quarantined", "seal_fault", "sealed_octets_unusable", "smtp_internal_error",
-        "storage_fault", "storage_full",
+        "index_skipped", "quarantined", "seal_fatal", "seal_fault", "sealed_octets_unusable",
+        "smtp_internal_error", "storage_fault", "storage_full",
     }
 )  # fmt: skip
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from archive.attempts import skipped_since
 from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
@@ -30,6 +31,7 @@ from pki.store import list_crls
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
 _SHARE = 10
+_SKIPPED_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Standing:
     refusing: folders in which nothing can be written, and why, where that was tried
         (`gateway.diskprobe`). absent: neighbours that do not answer.
     people: who may sign. refused_seals: by domain, why a seal signs nothing now.
+    skipped: mails that the index has left out within the last day.
     """
 
     moment: datetime
@@ -61,6 +64,7 @@ class Standing:
     absent: tuple[Absence, ...] = ()
     people: People = field(default_factory=People)
     refused_seals: Mapping[str, Problem] = field(default_factory=dict)
+    skipped: int = 0
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Gauges:
             absent=tuple(absent(self.run_folder)),
             people=People() if self.signing is None else self.signing.people,
             refused_seals={} if self.signing is None else self.signing.refused_seals,
+            skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
         )
 
 

@@ -24,13 +24,12 @@ _SHELLS = 4
 
 # Whoever writes a header chooses how often these are looked at: nobody may keep the gateway busy.
 _AUTHORS = 100
-_COMMENT_DEPTH = 16
 
 # RFC 2046 §5.2.2, §5.2.3: a reader puts these together himself, with a header that is not ours.
 _PUT_TOGETHER = ("message/partial", "message/external-body")
 _WHOLE_MAILS = ("message/rfc822", "message/global", "message/news")
 
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)", re.DOTALL)  # an innermost one
+_COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +156,25 @@ def _outermost(message: Message) -> str:
 
 
 def _without_comments(value: bytes) -> bytes:
-    for _ in range(_COMMENT_DEPTH):  # inner ones first
-        shorter = _COMMENT.sub(b"", value)
-        if shorter == value:
-            return value
-        value = shorter
-    raise HeaderAmbiguous("content-type", "the header field {field} has comments nested too deeply")
+    """Without all that stands between matching parentheses. In one pass: 50,000 nested comments
+    taken out one by one would hold up the port for minutes.
+    """
+    opened: list[int] = []
+    spans: list[tuple[int, int]] = []
+    for mark in _COMMENT_MARK.finditer(value):
+        octets = mark[0]
+        if octets == b"(" or (not opened and octets == b"\\("):  # outside, \ means nothing
+            opened.append(mark.end() - 1)
+        elif octets == b")" and opened:
+            start = opened.pop()
+            while spans and spans[-1][0] > start:
+                spans.pop()
+            spans.append((start, mark.end()))
+    kept, at = [], 0
+    for start, end in spans:
+        kept.append(value[at:start])
+        at = end
+    return b"".join((*kept, value[at:]))
 
 
 def _inside(message: Message) -> bytes:

@@ -20,6 +20,11 @@ def assemble(message: Message, entity: bytes, *, received: bytes) -> bytes:
     replaced by the entity's own and one `MIME-Version: 1.0`. All other fields keep their octets
     and their order.
     """
+    return header(message, received=received) + entity
+
+
+def header(message: Message, *, received: bytes) -> bytes:
+    """What `assemble` puts before the entity."""
     parts = [received]
     parts += [
         closed(field.raw)
@@ -28,7 +33,7 @@ def assemble(message: Message, entity: bytes, *, received: bytes) -> bytes:
         and not field.name.startswith("content-")
         and field.name != "mime-version"
     ]
-    parts += (b"MIME-Version: 1.0\r\n", entity)
+    parts.append(b"MIME-Version: 1.0\r\n")
     return b"".join(parts)
 
 

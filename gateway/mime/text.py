@@ -106,12 +106,13 @@ def _walk(data: bytes, gathered: _Gathered) -> None:
                 gathered.add(_first(head(data, body, end)[0], "subject"))
                 stack.append((body, end, depth + 1, ContentType()))
         elif kind.main == "text":
-            _text(data[body:end], kind, encoding, gathered)
+            # Up to four octets a character, and a transfer encoding on top: more there is no
+            # room for.
+            _text(data[body : min(end, body + gathered.room * 6)], kind, encoding, gathered)
 
 
 def _text(data: bytes, kind: ContentType, encoding: str, gathered: _Gathered) -> None:
-    # Up to four octets a character, and a transfer encoding on top: more there is no room for.
-    content = transfer.decode(data[: gathered.room * 6], encoding)
+    content = transfer.decode(data, encoding)[: gathered.room * 4]
     charset = kind.parameters.get("charset", b"").decode("ascii", "replace")
     if kind.sub == "html":
         content = content[: gathered.html_room]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import io
 import re
 import struct
+from collections.abc import Iterator
 
 import pybase64
 
@@ -14,10 +16,19 @@ _ESCAPES = tuple(b"=%02X" % octet for octet in range(256))
 _ESCAPED = re.compile(rb"[^\t\x20-\x3c\x3e-\x7e]")
 _LINE = 76  # RFC 2045 §6.7 (5), §6.8
 _CUT = struct.Struct(f"{_LINE}s" * 128)  # cuts many lines in one call
+# What is larger is done in pieces: a list of lines takes more memory than the lines.
+_LARGE = 1 << 20
+_PIECE = _LINE // 4 * 3 * 8192  # octets of whole lines
 
 
 def encode_base64(data: Octets) -> bytes:
     """Base64 in lines of 76 that each end in CRLF; empty for nothing."""
+    if len(data) > _LARGE:
+        out = io.BytesIO()
+        with memoryview(data) as view:
+            for at in range(0, len(view), _PIECE):
+                out.write(encode_base64(view[at : at + _PIECE]))
+        return out.getvalue()
     text = pybase64.b64encode(data)
     if not text:
         return b""
@@ -36,6 +47,10 @@ def encode_quoted_printable(data: bytes) -> bytes:
     White space at the end of lines and "From " at the start are escaped, too: relays and mbox
     files change them (RFC 8551 §3.1.3).
     """
+    return b"\r\n".join(map(_quoted_lines, _pieces(data)))
+
+
+def _quoted_lines(data: bytes) -> bytes:
     lines: list[bytes] = []
     for line in data.split(b"\r\n"):
         text = _ESCAPED.sub(_escape, line)
@@ -43,6 +58,20 @@ def encode_quoted_printable(data: bytes) -> bytes:
             text = text[:-1] + _ESCAPES[text[-1]]
         lines.extend(_soft_lines(text))
     return b"\r\n".join(lines)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The data cut at line ends, which are left out; a piece is large only where one line is."""
+    start = 0
+    while len(data) - start > _LARGE:
+        end = data.rfind(b"\r\n", start, start + _LARGE)
+        if end < 0:
+            end = data.find(b"\r\n", start)
+            if end < 0:
+                break
+        yield data[start:end]
+        start = end + 2
+    yield data[start:]
 
 
 def _escape(match: re.Match[bytes]) -> bytes:

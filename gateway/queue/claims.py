@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 import structlog
@@ -18,25 +18,39 @@ log = structlog.get_logger()
 
 
 def free_claims(
-    database: Database, *, origin: str, org: str, worker: str | None, blame: bool = True
+    database: Database,
+    *,
+    origin: str,
+    org: str,
+    worker: str | None,
+    blame: bool = True,
+    in_hand: Sequence[str] = (),
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
 
-    blame: see `store.release_claims`.
+    blame, in_hand: see `store.release_claims`.
     """
     with database.write() as conn:
         if worker is not None:
             processes.dismiss(conn, worker)
-        tell = release(conn, origin=origin, org=org, worker=worker, blame=blame)
+        tell = release(conn, origin=origin, org=org, worker=worker, blame=blame, in_hand=in_hand)
     tell()
 
 
 def release(
-    conn: sa.Connection, *, origin: str, org: str, worker: str | None, blame: bool
+    conn: sa.Connection,
+    *,
+    origin: str,
+    org: str,
+    worker: str | None,
+    blame: bool,
+    in_hand: Sequence[str] = (),
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""
     now = clock.now()
-    freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
+    freed, poisoned = store.release_claims(
+        conn, worker=worker, now=to_micros(now), blame=blame, in_hand=in_hand
+    )
     drafts = [
         Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
         for archive_id in poisoned

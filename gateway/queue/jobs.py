@@ -76,6 +76,8 @@ class Job:
     accepted_at: int
     suspect: bool  # a worker died while it had this message in hand
     recipients: list[Recipient]
+    crashes: int = 0  # how often processes died or failed on it
+    harmed: bool = False  # working on it has failed in a way that counts as a death
     may_expire: bool = True  # False while nobody knows whether the clock has just jumped
     # What directories said of groups, asked for before the mail is decided; by address.
     groups: Mapping[str, Membership] = field(default_factory=dict)

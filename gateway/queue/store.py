@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from archive.models import log_entries, log_working_wraps
+from archive.store import LARGE, LARGE_FROM
 from gateway.errors import SceauError
 from gateway.mail import NOTHING_ASKED
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_to_json
@@ -24,9 +25,13 @@ from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
 MICROSECOND = timedelta(microseconds=1)
+NO_LIMIT = 1 << 62  # octets
 
 # A mail on which workers died this often is taken out of the queue and shown (held).
 POISON_AFTER = 3
+# Microseconds until it is tried again, so that it does not take one worker after the other before
+# the first is back.
+SUSPECT_PAUSE = 3_000_000
 POISON = Problem(
     "limits.poison",
     "the process that worked on this message died {times} times; it is held for a person",
@@ -113,18 +118,24 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
 
 _DUE = (
     sa.select(messages)
-    .where(messages.c.claimed_by.is_(None), messages.c.due_at <= sa.bindparam("now"))
+    .where(
+        messages.c.claimed_by.is_(None),
+        messages.c.due_at <= sa.bindparam("now"),
+        messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
+    )
     .order_by(messages.c.due_at)
     .limit(sa.bindparam("limit"))
     .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
 )
 
 
-def something_due(conn: sa.Connection, now: int) -> bool:
+def something_due(conn: sa.Connection, now: int, largest: int = NO_LIMIT) -> bool:
     """Whether a claim would find work; reads only, so that idle workers take no write lock."""
     row = conn.execute(
         sa.select(messages.c.archive_id)
-        .where(messages.c.claimed_by.is_(None), messages.c.due_at <= now)
+        .where(
+            messages.c.claimed_by.is_(None), messages.c.due_at <= now, messages.c.size <= largest
+        )
         .limit(1)
     ).first()
     return row is not None
@@ -137,6 +148,7 @@ def claim(
     now: int,
     limit: int,
     max_bytes: int,
+    largest: int = NO_LIMIT,
     waits: Sequence[timedelta],
     warn: timedelta | None = None,
 ) -> list[Job]:
@@ -144,10 +156,11 @@ def claim(
 
     warn: when the sender is told of a delay: an attempt is made then, so that what he reads is new.
 
-    At most `limit` messages, and of `max_bytes` together unless the first is larger. A message on
-    which a worker died before is handed out alone: if it kills again, it takes nobody with it.
+    At most `limit` messages, none over `largest` octets, and of `max_bytes` together unless the
+    first is larger. A message on which a worker died before is handed out alone: if it kills
+    again, it takes nobody with it.
     """
-    rows = conn.execute(_DUE, {"now": now, "limit": limit}).all()
+    rows = conn.execute(_DUE, {"now": now, "limit": limit, "largest": largest}).all()
     suspect = next((n for n, row in enumerate(rows) if row.crashes), None)
     if suspect is not None:
         rows = rows[: max(suspect, 1)]
@@ -210,6 +223,8 @@ def take(conn: sa.Connection, archive_id: str) -> Job:
 def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
     """Store what will leave. Commit this before the first connection (design step 6)."""
     if sealed:
+        if any(g.size > LARGE_FROM for g in sealed):
+            conn.info[LARGE] = True
         conn.execute(
             _INSERT_GROUPS,
             [
@@ -226,6 +241,21 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
                 for g in sealed
             ],
         )
+
+
+def beyond(conn: sa.Connection, ids: Iterable[str], octets: int) -> set[str]:
+    """Those of these groups that are beyond so many octets together; never the first."""
+    rows = conn.execute(
+        sa.select(groups.c.id, groups.c.size)
+        .where(groups.c.id.in_(list(ids)))
+        .order_by(groups.c.id)
+    )
+    total, left = 0, set()
+    for row in rows:
+        if total > octets:
+            left.add(row.id)
+        total += row.size
+    return left
 
 
 def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGroup]:
@@ -320,7 +350,7 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
             {
                 "id": job.archive_id,
                 "claimed_by": None,
-                "crashes": 0,
+                "crashes": job.crashes if job.harmed else 0,
                 "due_at": job.next_due,
                 "settled_at": now if job.settled else None,
             }
@@ -340,36 +370,50 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
 
 
 def release_claims(
-    conn: sa.Connection, *, worker: str | None, now: int, blame: bool = True
+    conn: sa.Connection,
+    *,
+    worker: str | None,
+    now: int,
+    blame: bool = True,
+    in_hand: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Free the messages of a worker that died (None: of all): (ids freed, ids held).
 
-    They are due at once; the attempt that died stays counted. After `POISON_AFTER` deaths a
+    They are due at once, but for one that is known to have been in hand; the attempt that died
+    stays counted. After `POISON_AFTER` deaths a
     message is held for a person: the caller writes that into the log.
 
     blame: whether a message may have been the reason; False where the death is known to have
         another, such as a full disk or our own signal.
+    in_hand: those that were being sealed when the worker died: of its messages they alone are
+        blamed. Without any all are, for nobody knows which it was.
     """
     whose = (
         messages.c.claimed_by.is_not(None) if worker is None else messages.c.claimed_by == worker
     )
     rows = conn.execute(sa.select(messages.c.archive_id, messages.c.crashes).where(whose)).all()
-    death = int(blame)
-    poisoned = [row.archive_id for row in rows if row.crashes + death >= POISON_AFTER]
-    freed = [row.archive_id for row in rows if row.crashes + death < POISON_AFTER]
+    held = {row.archive_id for row in rows}
+    known = held.intersection(in_hand) if blame else set()
+    blamed = (known or held) if blame else set()
+    when = {one: now + (SUSPECT_PAUSE if one in known else 0) for one in held}
+    deaths = {row.archive_id: row.crashes + (row.archive_id in blamed) for row in rows}
+    poisoned = [one for one, number in deaths.items() if number >= POISON_AFTER]
+    freed = [one for one in deaths if deaths[one] < POISON_AFTER]
     update = messages.update().where(messages.c.archive_id == sa.bindparam("id"))
     if freed:
         conn.execute(
-            update.values(claimed_by=None, crashes=messages.c.crashes + death, due_at=now),
-            [{"id": archive_id} for archive_id in freed],
+            update.values(
+                claimed_by=None, crashes=sa.bindparam("deaths"), due_at=sa.bindparam("due")
+            ),
+            [{"id": one, "deaths": deaths[one], "due": when[one]} for one in freed],
         )
         conn.execute(
             recipients.update()
             .where(
                 recipients.c.archive_id == sa.bindparam("id"), recipients.c.state == State.QUEUED
             )
-            .values(next_attempt_at=now),
-            [{"id": archive_id} for archive_id in freed],
+            .values(next_attempt_at=sa.bindparam("due")),
+            [{"id": one, "due": when[one]} for one in freed],
         )
     if poisoned:
         conn.execute(
@@ -469,6 +513,7 @@ def _job(row: sa.Row[Any]) -> Job:
         size=row.size,
         accepted_at=row.accepted_at,
         suspect=row.crashes > 0,
+        crashes=row.crashes,
         recipients=[],
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,12 +34,14 @@ from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoints import hit
 from gateway.neighbours import NEXT_HOP, Neighbours
 from gateway.notices import Notice, Notices
-from gateway.outbound import Outbound, Work, note_fault
+from gateway.outbound import AT_ONCE, Outbound, Work, note_fault, put_off
 from gateway.queue import store
 from gateway.queue.batches import Batches
+from gateway.queue.hand import LARGE, Hand
 from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.lines import log_notice, log_sealed
 from gateway.queue.outcomes import Finished, outcomes
+from gateway.queue.poison import FATAL, note_fatal
 from gateway.queue.wake import FIRST, Wake
 from gateway.routes import Routes
 from gateway.smtp.client import Deliverer, Outcome, Result
@@ -52,7 +54,7 @@ log = structlog.get_logger()
 
 # How many messages, and octets of them, one claim takes; their commits are shared.
 _CLAIM = 32
-_CLAIM_BYTES = 8_000_000
+_CLAIM_BYTES = LARGE
 # Messages on their way at the same time: a next hop that stalls holds up this many, no more.
 _IN_FLIGHT = 128
 # Claims that are looked up and sealed side by side.
@@ -61,8 +63,9 @@ _ROUNDS = 4
 _SEAL = 32
 # Seconds between two looks at a database that is away.
 _AWAY = 1.0
-# Seconds to wait for other mail before one that killed a worker is tried again.
-_ALONE = 60.0
+# Seconds to wait for other mail before one that killed a worker is tried again. Not longer: a next
+# hop that stalls would keep the rest waiting; what is not done by then may come twice at worst.
+_ALONE = 1.0
 
 
 # Sealed content with its ciphertext in memory, or why it is not there.
@@ -71,7 +74,10 @@ Fetched = Sealed | BlobTrouble | Damaged
 
 @dataclass(slots=True)
 class Worker:
-    """Everything a worker needs; `run` is its life."""
+    """Everything a worker needs; `run` is its life.
+
+    watched: around the opening and sealing of a mail, which may break the process.
+    """
 
     name: str
     read: Callable[[], AbstractContextManager[sa.Connection]]
@@ -89,7 +95,9 @@ class Worker:
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
     neighbours: Neighbours | None = None
+    watched: Callable[[Job], AbstractContextManager[None]] = lambda _job: nullcontext()
     _outcomes: Batches[Finished] = field(init=False)
+    _hand: Hand = field(default_factory=Hand, init=False)
 
     def __post_init__(self) -> None:
         self._outcomes = outcomes(self.appender, self.now)
@@ -110,7 +118,7 @@ class Worker:
             while not stop.is_set():
                 rounds.raise_fault()
                 deliveries.raise_fault()
-                if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT:
+                if len(rounds) >= _ROUNDS or len(deliveries) >= _IN_FLIGHT or self._hand.full:
                     await _first_of(rounds, deliveries)
                     continue
                 try:
@@ -181,7 +189,7 @@ class Worker:
         # On the event loop: it must not wait here for a database to come back.
         glance = self.read if self.database is None else self.database.glance
         with glance() as conn:
-            if not store.something_due(conn, now):
+            if not store.something_due(conn, now, self._hand.largest):
                 return []
         jobs = await asyncio.wrap_future(
             self.appender.submit(
@@ -192,11 +200,13 @@ class Worker:
                     now=now,
                     limit=_CLAIM,
                     max_bytes=_CLAIM_BYTES,
+                    largest=self._hand.largest,
                     waits=self.waits,
                     warn=self.notices.warn,
                 ),
             )
         )
+        self._hand.take(jobs)
         self._mind_the_clock(jobs)
         return jobs
 
@@ -229,14 +239,20 @@ class Worker:
         for job in jobs:
             before = [replace(recipient) for recipient in job.recipients]
             try:
-                raw = b""
-                if any(r.group_id is None for r in job.due):
-                    raw = self._opened(contents.pop(job.archive_id))
-                works.append(self.outbound.seal(job, raw, findings, moment=moment))
+                with self.watched(job):
+                    raw = b""
+                    if any(r.group_id is None for r in job.due):
+                        raw = self._opened(contents.pop(job.archive_id))
+                    works.append(self.outbound.seal(job, raw, findings, moment=moment))
             except (BlobTrouble, Damaged) as error:
                 job.recipients = before
                 work = Work(job)
                 note_unreadable(work, job.due, error, moment)
+                works.append(work)
+            except FATAL as error:
+                job.recipients = before
+                work = Work(job)
+                note_fatal(work, error, moment)
                 works.append(work)
             except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
                 # What was half made is not kept: a group whose octets are lost with the fault, a
@@ -269,9 +285,13 @@ class Worker:
             elif outcome.code:
                 self.neighbours.well(NEXT_HOP, group.route)
 
-    def _load_groups(self, wanted: set[str]) -> dict[str, SealedGroup]:
+    def _load_groups(self, wanted: set[str]) -> tuple[dict[str, SealedGroup], set[str]]:
+        """Those to be sent now, and the ids of those that are too large to be in memory beside
+        them.
+        """
         with self.read() as conn:
-            return store.load_groups(conn, wanted)
+            later = store.beyond(conn, wanted, AT_ONCE) if len(wanted) > 1 else set()
+            return store.load_groups(conn, wanted - later), later
 
     def _fetch(self, jobs: Sequence[Job]) -> dict[str, Fetched]:
         """Contents with what lies in the blob store; no transaction is open meanwhile."""
@@ -332,16 +352,25 @@ class Worker:
             log_notice(notice)
 
     async def _deliver(self, work: Work) -> None:
+        try:
+            await self._deliver_groups(work)
+        finally:
+            self._hand.put(work.job)
+
+    async def _deliver_groups(self, work: Work) -> None:
         job = work.job
         groups: dict[str, SealedGroup] = {group.id: group for group in work.groups}
         missing = {r.group_id for r in job.due if r.group_id is not None} - groups.keys()
         if missing:
             # Off the event loop: a database that is away keeps nobody else's delivery waiting.
-            groups |= await asyncio.to_thread(self._load_groups, missing)
+            found, later = await asyncio.to_thread(self._load_groups, missing)
+            groups |= found
+            put_off([r for r in job.due if r.group_id in later], self.now())
             # A route that is no longer configured: the mail goes where the policy says today.
             groups = {key: one for key, one in groups.items() if self.routes.get(one.route)}
             for recipient in job.due:
-                if recipient.group_id is not None and recipient.group_id not in groups:
+                known = recipient.group_id in groups or recipient.group_id in later
+                if recipient.group_id is not None and not known:
                     # Nothing can leave for him from there: he is sealed anew at his next attempt.
                     log.error("sealed_octets_unusable", id=job.archive_id, group=recipient.group_id)
                     recipient.group_id = None

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.bulk import LARGE, encrypt_large, enveloped_version
 from gateway.smime.names import issuer_and_serial
 from gateway.smime.wrapping import pkcs7_mime
 from pki.models import CheckedCertificate, Purpose
@@ -37,9 +38,12 @@ class Recipient:
     transport: KeyManagement
 
 
-def encrypt(entity: bytes, recipients: Sequence[Recipient], cipher: Cipher) -> bytes:
+def encrypt(
+    entity: bytes, recipients: Sequence[Recipient], cipher: Cipher, *, before: bytes = b""
+) -> bytes:
     """application/pkcs7-mime entity (fields, empty line, base64) that only the recipients open.
 
+    before: octets that stand in front of it in what is returned: the fields of the mail.
     One RecipientInfo per certificate, in the order given; a certificate given twice counts once.
     Raises ValueError: no recipient, a certificate not checked for encryption, a transport that
     does not fit the certificate's key, a curve other than P-256, P-384, P-521.
@@ -54,9 +58,13 @@ def encrypt(entity: bytes, recipients: Sequence[Recipient], cipher: Cipher) -> b
     unique = dict.fromkeys((one.certificate.der, one.transport) for one in recipients)
     key = secrets.token_bytes(cipher.key_size)
     infos = [_wrapper(certificate, transport)(key) for certificate, transport in unique]
+    if len(entity) > LARGE:
+        return encrypt_large(entity, key, infos, cipher, before=before)
     if cipher.authenticated:
-        return pkcs7_mime("authEnveloped-data", _auth_enveloped(entity, key, infos, cipher))
-    return pkcs7_mime("enveloped-data", _enveloped(entity, key, infos, cipher))
+        return before + pkcs7_mime(
+            "authEnveloped-data", _auth_enveloped(entity, key, infos, cipher)
+        )
+    return before + pkcs7_mime("enveloped-data", _enveloped(entity, key, infos, cipher))
 
 
 def _enveloped(entity: bytes, key: bytes, infos: list[bytes], cipher: Cipher) -> bytes:
@@ -70,11 +78,9 @@ def _enveloped(entity: bytes, key: bytes, infos: list[bytes], cipher: Cipher) ->
         encryptor.update(entity[whole:] + bytes((fill,)) * fill),
         encryptor.finalize(),
     )
-    # RFC 5652 §6.1: version 0 only where all RecipientInfos have version 0.
-    version = 2 if any(info[0] == 0xA1 for info in infos) else 0
     return _content_info(
         algorithms.ENVELOPED_DATA,
-        der.integer(version),
+        der.integer(enveloped_version(infos)),
         der.element(der.SET, *infos),
         *_encrypted_content(der.algorithm(cipher.oid, der.octets(iv)), ciphertext),
     )

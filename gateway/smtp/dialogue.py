@@ -25,6 +25,9 @@ from gateway.smtp.stream import Inbox
 # Without a line end in so much, it is not SMTP that comes; ten times that ends the connection.
 _GARBAGE_LIMIT = 64 * 1024
 
+# So much more of a mail is a sign that its client gets on.
+_MOVED = 16 * 1024
+
 # Replies kept back for pipelined commands before the other connections get their turn.
 _BATCH = 64
 
@@ -60,7 +63,11 @@ class Dialogue(SMTP):
         self._out: list[str] = []
         self.taken = 0  # mails answered 250
         self._errors = 0
-        self._heard = self._begun = loop.time()
+        self._fruitless = 0  # commands since the last mail that was taken
+        self.unwelcome = False
+        self.mute = True
+        self._heard = self._begun = self._moved = loop.time()
+        self._since_moved = 0
 
     def __dir__(self) -> list[str]:
         # aiosmtpd looks here for its verbs, with every new connection (0.3 ms): it shall find
@@ -127,7 +134,7 @@ class Dialogue(SMTP):
 
     def transaction_over(self) -> None:
         """A mail was taken or refused: the time limit for the next one starts."""
-        self._begun = self._heard = self.loop.time()
+        self._begun = self._heard = self._moved = self.loop.time()
 
     # --- what the event loop calls -------------------------------------------------------
 
@@ -143,6 +150,9 @@ class Dialogue(SMTP):
     def data_received(self, data: bytes) -> None:
         """Bytes came, and with them a sign of life."""
         self._heard = self.loop.time()
+        self._since_moved += len(data)
+        if self._since_moved > _MOVED:
+            self._moved, self._since_moved = self._heard, 0
         self.inbox.feed(data)
 
     def eof_received(self) -> bool:
@@ -188,9 +198,9 @@ class Dialogue(SMTP):
         elif silence > 0 and whole > 0:
             self._reset_timeout(min(silence, whole))
         else:
-            self._hang_up(replies.TIMEOUT if silence <= 0 else replies.TOO_SLOW)
+            self.hang_up(replies.TIMEOUT if silence <= 0 else replies.TOO_SLOW)
 
-    def _hang_up(self, reply: str) -> None:
+    def hang_up(self, reply: str) -> None:
         """Say `reply` and close, from outside the dialogue."""
         self.ending = True
         self.inbox.end(None)
@@ -204,10 +214,14 @@ class Dialogue(SMTP):
         else:
             transport.close()
 
+    def idle(self, now: float) -> float:
+        """Seconds since the client got on: with a whole command, or with some kB of its mail."""
+        return now - self._moved
+
     def stop(self) -> None:
         """The listener stops: an idle client hears so at once, another after its mail."""
         if not self.in_transaction:
-            self._hang_up(replies.SHUTTING_DOWN)
+            self.hang_up(replies.SHUTTING_DOWN)
 
     def cut(self) -> None:
         """The listener's patience is over."""
@@ -244,9 +258,9 @@ class Dialogue(SMTP):
                 self.wire.close()
 
     async def _greet(self) -> bool:
-        if not self.house.arrived(self):
-            stopping = self.house.stopping
-            await self.push(replies.SHUTTING_DOWN if stopping else replies.TOO_MANY_CONNECTIONS)
+        if turned_away := self.house.arrived(self):
+            structlog.get_logger().info("smtp_turned_away", ip=self.ip, reply=turned_away)
+            await self.push(turned_away)
             return False
         try:
             self.relay = self.house.intake.admit(self.ip)
@@ -256,6 +270,7 @@ class Dialogue(SMTP):
             return False
         if self.relay is None:
             structlog.get_logger().info("smtp_peer_refused", ip=self.ip)
+            self.unwelcome = True
             await self.push(replies.NO_SERVICE)
         else:
             structlog.get_logger().info(
@@ -267,6 +282,7 @@ class Dialogue(SMTP):
     async def _converse(self) -> None:
         while not self.ending:
             line = await self._read_line()
+            self._moved, self.mute = self._heard, False
             try:
                 await self._understand(line)
             except Refusal as refusal:
@@ -277,6 +293,9 @@ class Dialogue(SMTP):
                 self.say(self.answer(error))
             if self._errors >= self.settings.max_errors and not self.ending:
                 self.say(replies.TOO_MANY_ERRORS)
+                self.ending = True
+            elif self._fruitless >= self.settings.max_idle_commands and not self.ending:
+                self.say(replies.TOO_MANY_COMMANDS)
                 self.ending = True
             elif self.house.stopping and not self.in_transaction and not self.ending:
                 self.say(replies.SHUTTING_DOWN)
@@ -303,7 +322,7 @@ class Dialogue(SMTP):
             if searched > _GARBAGE_LIMIT:
                 dropped += searched
                 if dropped > 10 * _GARBAGE_LIMIT:
-                    self._hang_up(replies.TOO_MANY_ERRORS)
+                    self.hang_up(replies.TOO_MANY_ERRORS)
                 buffer.clear()
                 searched = 0
             await self._flush()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gateway.mail import Peer, Submission
 from gateway.smtp.proofs import Proofs
+from gateway.smtp.room import Room
 from gateway.smtp.settings import ListenSettings
 
 
@@ -70,12 +71,17 @@ class House(Protocol):
         """The time, aware UTC."""
         ...
 
-    def arrived(self, session: Any) -> bool:
-        """A connection was made; False: there are too many, or the listener stops."""
+    def arrived(self, session: Any) -> str:
+        """A connection was made; the reply that turns it away, or ""."""
         ...
 
     def left(self, session: Any) -> None:
         """The task of a session has ended."""
+        ...
+
+    @property
+    def room(self) -> Room:
+        """Room in memory for large mails."""
         ...
 
     def keep(self, task: asyncio.Task[str]) -> None:

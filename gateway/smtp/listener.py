@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import SceauError
+from gateway.smtp import replies
+from gateway.smtp.crowd import Crowd
 from gateway.smtp.intake import Intake
 from gateway.smtp.proofs import Proofs
+from gateway.smtp.room import Room
 from gateway.smtp.session import Session
 from gateway.smtp.settings import ListenSettings
 
@@ -38,10 +41,13 @@ class Listener:
         self.intake = intake
         self.proofs = proofs
         self.stopping = False
+        self.room = Room(settings.max_size * 2)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._port = settings.port
         self._servers: list[asyncio.Server] = []
-        self._sessions: set[Session] = set()
+        self._sessions: Crowd[Session] = Crowd(
+            settings.max_connections, settings.max_connections_per_address
+        )
         self._accepts: set[asyncio.Task[str]] = set()
         self._changed = asyncio.Event()
 
@@ -111,10 +117,10 @@ class Listener:
         self.stopping = True
         for server in self._servers:
             server.close()
-        for session in tuple(self._sessions):
+        for session in self._sessions:
             session.stop()
         if not await self._empty(grace):
-            for session in tuple(self._sessions):
+            for session in self._sessions:
                 session.cut()
             await self._empty(1.0)  # tasks of cut sessions that do not accept end at once
 
@@ -122,7 +128,7 @@ class Listener:
         """Wait until no session and no accept is left; False when the time is over first."""
         try:
             async with asyncio.timeout(seconds):
-                while self._sessions or self._accepts:
+                while len(self._sessions) or self._accepts:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -135,16 +141,15 @@ class Listener:
         """The time, aware UTC."""
         return self._clock()
 
-    def arrived(self, session: Any) -> bool:
-        """A connection was made; False: there are too many, or the listener stops."""
-        if self.stopping or len(self._sessions) >= self.settings.max_connections:
-            return False
-        self._sessions.add(session)
-        return True
+    def arrived(self, session: Any) -> str:
+        """A connection was made; the reply that turns it away, or ""."""
+        if self.stopping:
+            return replies.SHUTTING_DOWN
+        return self._sessions.enter(session, asyncio.get_running_loop().time())
 
     def left(self, session: Any) -> None:
         """The task of a session has ended."""
-        self._sessions.discard(session)
+        self._sessions.leave(session)
         self._changed.set()
 
     def keep(self, task: asyncio.Task[str]) -> None:

@@ -26,6 +26,10 @@ SEND_DATA = "354 End data with <CR><LF>.<CR><LF>"
 
 # 421: the connection ends (RFC 5321 §3.8)
 TOO_MANY_CONNECTIONS = "421 4.3.2 Too many connections, try again later"  # X.3.2 not accepting
+TOO_MANY_OF_ADDRESS = "421 4.7.0 Too many connections from your address, try again later"
+MAKE_ROOM = "421 4.3.2 Others need this connection, try again later"
+NO_ROOM = "421 4.3.1 Too many large mails at once, try again later"  # X.3.1 system full
+TOO_MANY_COMMANDS = "421 4.7.0 Too many commands and no mail"
 SHUTTING_DOWN = "421 4.3.2 Service is stopping, try again later"
 TIMEOUT = "421 4.4.2 Nothing heard for too long"  # X.4.2 bad connection
 TOO_SLOW = "421 4.4.2 Transaction takes too long"

@@ -14,6 +14,8 @@ from gateway.smtp.data import DataScanner
 from gateway.smtp.intake import House, Intake
 from gateway.smtp.notify import MAIL_ADDS, RCPT_ADDS, together
 from gateway.smtp.proving import AUTH_LIMIT, MAIL_AUTH_LENGTH, Proving, harmless
+from gateway.smtp.room import NoRoom, Share
+from gateway.smtp.stream import HIGH_WATER
 from gateway.smtp.syntax import MailCommand, parse_mail, parse_rcpt
 
 __all__ = ["Intake", "Session"]
@@ -32,6 +34,9 @@ LIMITS = {
 
 # What may be said before STARTTLS where TLS is demanded (RFC 3207 §4).
 BEFORE_TLS = frozenset({"EHLO", "HELO", "NOOP", "QUIT", "RSET", "STARTTLS"})
+
+# What is no way to keep a connection busy for nothing: each is refused, counted, or leads on.
+_BRINGS_MAIL = frozenset({"MAIL", "RCPT", "DATA", "AUTH", "STARTTLS", "QUIT"})
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -59,6 +64,11 @@ class Session(Proving):
             "XCLIENT": self._xclient,
         }
         self._extended = False
+        self._share = Share(
+            lambda: self.hang_up(replies.TOO_SLOW),
+            lambda: self.inbox.ended is not None,
+            lambda: len(self.inbox.buffer),
+        )
         self._sender: MailCommand | None = None
         self._recipients: dict[str, RcptOptions] = {}  # in order, each once
 
@@ -88,6 +98,8 @@ class Session(Proving):
         elif self.settings.require_tls and not self.tls and verb not in BEFORE_TLS:
             self.complain(replies.NEED_TLS)
         else:
+            if verb not in _BRINGS_MAIL:
+                self._fruitless += 1
             await self._verbs[verb](argument.strip(" "))
 
     def _limit(self, verb: str) -> int:
@@ -189,8 +201,13 @@ class Session(Proving):
             ask()
         except Exception as error:  # noqa: BLE001  # a Refusal, or a fault of ours
             self.say(self.answer(error, **about))
+            self._refused(error)
             return False
         return True
+
+    def _refused(self, error: Exception) -> None:
+        """What is the client's doing brings it nearer to its end; that we are full does not."""
+        self._fruitless += isinstance(error, Refusal) and error.code >= 500
 
     async def _data(self, argument: str) -> None:
         mail, peer = self._sender, self._peer
@@ -210,16 +227,31 @@ class Session(Proving):
                 await self._take(Submission(raw, mail.address, to, peer, now, mail.kept, asked))
             except Refusal as refusal:
                 self.say(self.answer(refusal, sender=mail.address))
+                self._refused(refusal)
             finally:
                 # Taken or refused, the transaction is over (RFC 5321 §4.1.1.4).
                 self._forget()
+                self.house.room.leave(self._share)
                 self.transaction_over()
 
     async def _read_mail(self) -> bytes:
         scanner = DataScanner(self.settings.max_size, self.settings.max_line)
-        while not scanner.scan(self.inbox.buffer):
+        buffer = self.inbox.buffer
+        while not scanner.scan(buffer):
+            if len(buffer) > max(HIGH_WATER, self._share.room):
+                try:
+                    await self.house.room.enter(self._share, self._expected(len(buffer)))
+                except NoRoom:
+                    self.hang_up(replies.NO_ROOM)
             await self.inbox.more()
         return scanner.content()
+
+    def _expected(self, size: int) -> int:
+        """Octets that the mail may come to: as announced (RFC 1870), if that still holds."""
+        said = None if self._sender is None else self._sender.size
+        # Doubled dots and the end are not in what was said.
+        room = self.settings.max_size if said is None else said + said // 32 + HIGH_WATER
+        return max(size, room if size <= room else self.settings.max_size * 4 // 3)
 
     async def _take(self, submission: Submission) -> None:
         """Hand the mail over and say how it went."""
@@ -236,6 +268,7 @@ class Session(Proving):
         self.say(reply)
         if reply.startswith("250"):
             self.taken += 1
+            self._fruitless = 0
             hit("accept.replied")
 
     async def _accept(self, submission: Submission) -> str:

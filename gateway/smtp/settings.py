@@ -19,6 +19,9 @@ class ListenSettings:
         what leaves again is transfer-encoded anyway.
     max_recipients: RFC 5321 §4.5.3.1.8 wants at least 100.
     max_connections: at the same time, of this listener in this process.
+    max_connections_per_address: of these, from one address.
+    max_idle_commands: commands that bring no mail, refused senders and recipients among them,
+        from one mail that was taken to the next, before 421.
     max_errors: protocol errors (not refusals) before 421 and the end of the connection.
     timeout: seconds of silence; every chunk that comes starts it anew.
     transaction_timeout: from connection or last mail to the end of the next mail, however
@@ -35,6 +38,8 @@ class ListenSettings:
     max_line: int = 1_000_000
     max_recipients: int = 1_000
     max_connections: int = 500
+    max_connections_per_address: int = 500
+    max_idle_commands: int = 1_000
     max_errors: int = 20
     timeout: float = 300.0
     transaction_timeout: float = 3_600.0

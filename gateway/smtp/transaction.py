@@ -270,7 +270,7 @@ class Transaction:
     async def _send_mail(self) -> None:
         wire = self._wire
         try:
-            await wire.send_mail(double_dots(self._mail.data) + b".\r\n")
+            await wire.send_mail(double_dots(self._mail.data), b".\r\n")
         except WireError:
             await self._hear_early()
             raise

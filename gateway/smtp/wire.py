@@ -168,14 +168,17 @@ class Wire(asyncio.Protocol):
             raise self._lost()
         self._transport.write(data)
 
-    async def send_mail(self, data: bytes) -> None:
-        """Write something long, at the pace of the peer. Raises WireError.
+    async def send_mail(self, data: bytes, end: bytes) -> None:
+        """Write something long and its end, at the pace of the peer. Raises WireError.
 
-        When it raises, the end of `data` was not handed over: the last slice is not waited for.
+        When it raises, `end` was not handed over: the last slice is not waited for.
         """
-        for start in range(0, len(data), _SLICE):
+        last = max(0, len(data) - 1) // _SLICE * _SLICE
+        for start in range(0, last, _SLICE):
             await self._wait_for_room()
             self.send(data[start : start + _SLICE])
+        await self._wait_for_room()
+        self.send(data[last:] + end)
 
     async def _wait_for_room(self) -> None:
         if self._room.is_set():

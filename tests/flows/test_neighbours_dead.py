@@ -15,7 +15,7 @@ from gateway.demo.house import DEFAULT_RULES
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import free_port
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, Scene, mail, until
 from tests.services import outages
 from tests.services.outages import Outage

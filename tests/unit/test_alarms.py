@@ -58,6 +58,7 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     ("index-behind", {"index": Lag(10, 901.0)}),
     (None, {"index": Lag(10, 899.0)}),
     (None, {"index": None}),
+    ("index-skipped", {"skipped": 1}),
     ("process-dying", {"status": _deaths(1, 2, 3)}),
     (None, {"status": _deaths(1, 2, 11)}),
     (None, {"status": None}),

@@ -23,7 +23,8 @@ ROWS = [
      "listen.prot: there is no such key; did you mean port?"),
     ("port = 10025", "colour = 1",
      "listen.colour: there is no such key here; there are: address, port, tls_certificate, "
-     "tls_key, require_tls, auth, max_size, max_line, max_recipients, max_connections, timeout"),
+     "tls_key, require_tls, auth, max_size, max_line, max_recipients, max_connections, "
+     "max_connections_per_address, max_idle_commands, max_errors, timeout, transaction_timeout"),
     ("[listen]", "[listne]",
      "listne: there is no such key; did you mean listen?"),
     ('organisation = "interior"', "",

@@ -29,15 +29,19 @@ def in_time() -> Iterator[None]:
 @pytest.mark.parametrize(
     "header",
     [
-        b"Content-Type: text/plain " + b"(" * 40_000 + b")" * 40_000,
         b"Resent-From: " + b", ".join(b"a%d@a.example" % n for n in range(20_000)) + b" (@)",
         b"Resent-Sender: anna@a.example\r\n" * 20_000,
     ],
-    ids=["comments in comments", "authors in a field", "fields with authors"],
+    ids=["authors in a field", "fields with authors"],
 )
 def test_a_header_nobody_would_write_is_refused_quickly(header: bytes) -> None:
-    with pytest.raises(HeaderAmbiguous, match=r"too deeply|more than 100"):
+    with pytest.raises(HeaderAmbiguous, match="more than 100"):
         authorship(split(FROM + header + b"\r\n\r\n"))
+
+
+def test_comments_in_comments_are_read_over_quickly() -> None:
+    header = b"Content-Type: text/plain " + b"(" * 40_000 + b")" * 40_000
+    assert authorship(split(FROM + header + b"\r\n\r\n"))
 
 
 def test_a_hundred_people_may_resend_a_mail() -> None:
