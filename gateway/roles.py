@@ -158,7 +158,7 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
         _ready()
         while not stop.is_set() and not retire.is_set():
             await _wait(stop, 0.5)
-            with suppress(sa.exc.SQLAlchemyError):  # it is counted again when it is back
+            with suppress(sa.exc.SQLAlchemyError, *TROUBLE):  # it is counted again when it is back
                 await asyncio.to_thread(wiring.backlog.look)
             if wiring.appender.broken is not None:
                 # What the last commit left behind is unknown: clients got 451; start afresh.

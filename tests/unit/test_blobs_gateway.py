@@ -174,7 +174,7 @@ def test_the_reply_says_nothing_of_the_inside(house: House, folder: Path) -> Non
 
 def test_a_slow_store_is_451_in_time_and_holds_up_nobody_else(house: House, folder: Path) -> None:
     slow = Slow(folder)
-    with_store(house, slow, seconds=0.5)
+    with_store(house, slow, seconds=2.0)
 
     async def run() -> float:
         tasks = [asyncio.create_task(take(house, large())) for _ in range(6)]
@@ -188,8 +188,8 @@ def test_a_slow_store_is_451_in_time_and_holds_up_nobody_else(house: House, fold
         return small
 
     begun = time.monotonic()
-    assert asyncio.run(run()) < 0.3
-    assert time.monotonic() - begun < 5
+    assert asyncio.run(run()) < 1.2
+    assert time.monotonic() - begun < 10
     with house.database.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM log_blobs").scalar() == 0
 
