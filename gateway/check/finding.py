@@ -43,27 +43,30 @@ def filled(template: str, facts: dict[str, str]) -> str:
     return template.format(**facts) if facts else template
 
 
-def good(subject: str, template: str, **facts: str) -> Finding:
+# The first parameters have no name for callers: facts of a problem may be called "subject" too.
+
+
+def good(subject: str, template: str, /, **facts: str) -> Finding:
     """All is well."""
     return Finding(subject, Level.OK, "", template, facts=facts)
 
 
 def warning(
-    subject: str, code: str, template: str, *, meaning: str = "", advice: str = "", **facts: str
+    subject: str, code: str, template: str, /, *, meaning: str = "", advice: str = "", **facts: str
 ) -> Finding:
     """Mail moves, but somebody should look after this."""
     return Finding(subject, Level.WARNING, code, template, meaning, advice, facts)
 
 
 def error(
-    subject: str, code: str, template: str, *, meaning: str = "", advice: str = "", **facts: str
+    subject: str, code: str, template: str, /, *, meaning: str = "", advice: str = "", **facts: str
 ) -> Finding:
     """Something is wrong: mail waits or will wait, or a promise is broken."""
     return Finding(subject, Level.ERROR, code, template, meaning, advice, facts)
 
 
 def unknown(
-    subject: str, code: str, template: str, *, meaning: str = "", advice: str = "", **facts: str
+    subject: str, code: str, template: str, /, *, meaning: str = "", advice: str = "", **facts: str
 ) -> Finding:
     """Something does not answer."""
     return Finding(subject, Level.UNKNOWN, code, template, meaning, advice, facts)

@@ -1,8 +1,9 @@
 """Asking `sceau policy explain` about every mail that a gateway has decided on.
 
 It is asked with the mail as the archive has it, the time of acceptance, and the policy that was in
-force: its text stands in the log, under the hash that each decision names. What it says is compared
-with what the decision record says was done, and with what was sealed.
+force: its text stands in the log, under the hash that each decision names. (Where that looks at
+sender and recipient alone, all mails of a pair are one question.) What it says is compared with
+what the decision record says was done, and with what was sealed.
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ class _Line:
     released: str
 
 
+@dataclass(frozen=True)
+class _Policy:
+    """answers: by author and recipient, where the policy looks at nothing else of a mail."""
+
+    file: Path
+    asks_mail: bool
+    answers: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+
 def ask_about_all(config: Path, folder: Path) -> Tally:
     """Every recipient of every mail of an installation. folder: for what is asked with."""
     installation = Installation.from_file(config)
@@ -119,6 +129,27 @@ class _Asking:
         yield from found.values()
 
     def _ask(self, lines: list[_Line]) -> None:
+        for name, some in _by_policy(lines).items():
+            policy = self._policies.get(name)
+            if policy is None:
+                found = f"{lines[0].archive_id}: the log has no policy {name}"
+                self.tally.otherwise.append(found)
+            elif policy.asks_mail:
+                self._ask_with_mail(some, policy)
+            else:
+                for line in some:
+                    self._compare(line, self._answer(line, policy))
+
+    def _answer(self, line: _Line, policy: _Policy) -> dict[str, Any]:
+        """Of a policy that looks at nothing but the two addresses: one question for all mails."""
+        pair = (line.author, line.recipient)
+        if pair not in policy.answers:
+            (policy.answers[pair],) = self._explain(
+                policy, "--from", line.author, "--to", line.recipient
+            )
+        return policy.answers[pair]
+
+    def _ask_with_mail(self, lines: list[_Line], policy: _Policy) -> None:
         archive_id = lines[0].archive_id
         try:
             content = read_content(
@@ -130,29 +161,29 @@ class _Asking:
             return
         file = self._folder / f"{archive_id}.eml"
         file.write_bytes(content)
-        for policy, some in _by_policy(lines).items():
-            rules = self._policies.get(policy)
-            if rules is None:
-                self.tally.otherwise.append(f"{archive_id}: the log has no policy {policy}")
-                continue
-            to = [word for line in some for word in ("--to", line.recipient)]
-            out = io.StringIO()
-            with redirect_stdout(out):
-                main(
-                    ["policy", "explain", "--json", "--config", str(self._config),
-                     "--policy", str(rules), "--at", some[0].accepted, *to, str(file)]
-                )  # fmt: skip
-            said = [json.loads(line) for line in out.getvalue().splitlines()]
-            assert len(said) == len(some), (archive_id, said)
-            for line, one in zip(some, said, strict=True):
-                self.tally.asked += 1
-                if differs := _differences(line, one):
-                    self.tally.otherwise.append(
-                        f"{archive_id} {line.recipient}: {differs}: {line.decision}, but {one}"
-                    )
+        to = [word for line in lines for word in ("--to", line.recipient)]
+        said = self._explain(policy, "--at", lines[0].accepted, *to, str(file))
         file.unlink()
+        for line, one in zip(lines, said, strict=True):
+            self._compare(line, one)
 
-    def _policies_of_the_log(self) -> dict[str, Path]:
+    def _explain(self, policy: _Policy, *arguments: str) -> list[dict[str, Any]]:
+        out = io.StringIO()
+        with redirect_stdout(out):
+            main(
+                ["policy", "explain", "--json", "--config", str(self._config),
+                 "--policy", str(policy.file), *arguments]
+            )  # fmt: skip
+        return [json.loads(line) for line in out.getvalue().splitlines()]
+
+    def _compare(self, line: _Line, said: dict[str, Any]) -> None:
+        self.tally.asked += 1
+        if differs := _differences(line, said):
+            self.tally.otherwise.append(
+                f"{line.archive_id} {line.recipient}: {differs}: {line.decision}, but {said}"
+            )
+
+    def _policies_of_the_log(self) -> dict[str, _Policy]:
         """What decisions name a policy by, and a file with its rules, from the log alone."""
         org = self._installation.config.gateway.organisation
         with self._installation.database.read() as conn:
@@ -165,9 +196,9 @@ class _Asking:
             name = (entry.value("policy.sha256") or b"").decode()
             file = self._folder / f"{name}.toml"
             file.write_text(as_toml(json.loads(entry.value("policy") or b"{}")), "utf-8")
-            section = gateway.config.load_policy(file, self._installation.config)
-            assert section.policy().sha256 == name, "the log's text is another policy"
-            found[name[:16]] = file
+            policy = gateway.config.load_policy(file, self._installation.config).policy()
+            assert policy.sha256 == name, "the log's text is another policy"
+            found[name[:16]] = _Policy(file, policy.asks_mail)
         return found
 
 
