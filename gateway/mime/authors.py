@@ -29,6 +29,8 @@ _AUTHORS = 100
 _PUT_TOGETHER = ("message/partial", "message/external-body")
 _WHOLE_MAILS = ("message/rfc822", "message/global", "message/news")
 
+_FIRST_WORD = re.compile(rb"[^\s;,]++")
+_AROUND_SLASH = re.compile(rb"\s*+/\s*+")
 _COMMENT_MARK = re.compile(rb"\\.|[()]", re.DOTALL)
 
 
@@ -148,11 +150,24 @@ def _outermost(message: Message) -> str:
     """The media type of the mail as the most generous reader takes it; "" for an ordinary one."""
     for field in message.fields:
         if field.name == "content-type":
-            value = _without_comments(field.value)
-            kind = b"".join(value.partition(b";")[0].split()).lower().decode("ascii", "replace")
-            if kind in _PUT_TOGETHER or kind in _WHOLE_MAILS:
-                return kind
+            for read in _media_types(field.value):
+                kind = read.lower().decode("ascii", "replace")
+                if kind in _PUT_TOGETHER or kind in _WHOLE_MAILS:
+                    return kind
     return ""
+
+
+def _media_types(value: bytes) -> Iterator[bytes]:
+    """Every way in which we know a reader to find the media type in a Content-Type field."""
+    if b"(" not in value and b"message" not in b"".join(value.split()).lower():
+        return  # as nearly always
+    # By the grammar (RFC 2045 §5.1), white space and comments where they may stand.
+    bare = _without_comments(value)
+    yield b"".join(bare.partition(b";")[0].split())
+    # What follows it left out, whatever it is.
+    yield from _FIRST_WORD.findall(_AROUND_SLASH.sub(b"/", bare))[:1]
+    # Thunderbird: up to the first blank, comma or semicolon, and comments are nothing to it.
+    yield from _FIRST_WORD.findall(value)[:1]
 
 
 def _without_comments(value: bytes) -> bytes:

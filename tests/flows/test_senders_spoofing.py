@@ -71,6 +71,9 @@ HEADERS: dict[str, bytes] = {
     "whole mail inside, by a second field": (
         WHO + b"\r\nContent-Type: text/plain\r\nContent-Type: message/rfc822\r\n\r\n" + INNER
     ),
+    "whole mail inside, a word after the type": (  # Thunderbird stops reading at the blank
+        WHO + b"\r\nContent-Type: message/rfc822 x\r\n\r\n" + INNER
+    ),
     "whole mail inside, base64": (
         WHO + b"\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         + base64.encodebytes(INNER).replace(b"\n", b"\r\n")

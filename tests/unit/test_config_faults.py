@@ -298,6 +298,10 @@ ROWS = [
     ("[[pki.crls]]", '[[pki.crls]]\nfile = "a.pub"',
      "pki.crls[1]: a CRL has either url or file "
      '(right would be: url = "http://crl.justice.example/issuing.crl")'),
+    ('url = "http://crl.justice.example/issuing.crl"',
+     f'url = "http://crl.justice.example/{"i" * 500}"',
+     f'pki.crls[1].url: "http://crl.justice.example/{"i" * 33}…" is longer than 500 characters '
+     '(right would be: url = "http://crl.justice.example/issuing.crl")'),
     ('url = "http://crl.justice.example/issuing.crl"', 'url = "http://crl.justice.example:81/i"',
      "pki.crls[1].url: crl.justice.example:81 is not in the list of places that may be fetched "
      'from, pki.fetch.allow (right would be: [pki.fetch] with allow = '

@@ -353,6 +353,25 @@ def test_of_an_encrypted_mail_only_the_header_shall_come_back(
     assert wishes.ret == (ret if said_of_it is None else said_of_it)
 
 
+def test_of_a_copy_the_next_hop_hears_nothing_of_the_sender() -> None:
+    asked = RcptOptions("SUCCESS,FAILURE", "rfc822;b@x")
+    his, copy = (
+        Recipient(n, to, State.QUEUED, f"g{n}", 1, None, 0, "", "", True, copied_by=rule)
+        for n, (to, rule) in enumerate([(BOB, ""), (CARL, "watched")])
+    )
+    his.notify, his.orcpt = asked.notify, asked.orcpt
+    job = Job(
+        "a", "interieur", "mail", ANNA, ANNA, {"ENVID": "e", "RET": "FULL"}, "", 1, 0, False,
+        [his, copy],
+    )  # fmt: skip
+    groups = {g: SealedGroup(g, "a", "signed", "border", "", 1, b"x") for g in ("g0", "g1")}
+    hop: Any = Hop(TAKES, [])
+    asyncio.run(send(hop, ROUTES, job, groups, postmaster="post@interieur.example"))
+    said = {to: (sender, wishes) for sender, to, _, wishes in hop.got}
+    assert said[BOB] == (ANNA, Wishes("FULL", "e", {BOB: asked}))
+    assert said[CARL] == ("post@interieur.example", Wishes("FULL", "", {CARL: RcptOptions()}))
+
+
 def test_what_was_asked_stands_in_the_archive(office: Office) -> None:
     asked = RcptOptions("SUCCESS", "rfc822;b@x")
     first = office.accept(BOB, options=asked, parameters={"RET": "FULL", "ENVID": "x"})

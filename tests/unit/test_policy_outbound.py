@@ -179,6 +179,25 @@ def test_a_copy_is_a_recipient_with_a_decision_of_his_own(tmp_path: Path) -> Non
     assert entry.fields["recipient.000000"].decode() == registry.address
 
 
+def test_a_copy_is_sealed_apart_also_where_the_header_names_its_reader(tmp_path: Path) -> None:
+    bob = world().bob
+    registry = Identity("registry@example.net", bob.key, bob.certificate, bob.chain)
+    maker = outbound(COPY, tmp_path)
+    findings = {
+        bob.address: found(bob), registry.address: found(registry), "second@archive.example": NONE
+    }  # fmt: skip
+    waiting = job(bob.address)
+    waiting.recipients[0].notify, waiting.recipients[0].orcpt = "SUCCESS", "rfc822;bob@old.example"
+    raw = mail(to=f"{bob.address}, {registry.address}")
+
+    maker.seal(waiting, raw, findings, moment=NOW)
+
+    first, copy, _ = waiting.recipients
+    assert None not in (first.group_id, copy.group_id)
+    assert first.group_id != copy.group_id
+    assert (copy.notify, copy.orcpt) == ("", ""), "what the sender asked, he asked for another"
+
+
 def test_copies_make_no_loop_and_nobody_gets_one_twice(tmp_path: Path) -> None:
     bob = world().bob
     registry = Identity("registry@example.net", bob.key, bob.certificate, bob.chain)

@@ -120,6 +120,10 @@ def host_port(value: str, folder: Path) -> str:
     return f"{host.read(name, folder)}:{int(number)}"
 
 
+# What the tables keep of a source; PostgreSQL would refuse a longer one at every fetch.
+_URL_LIMIT = 500
+
+
 def _url(value: str, schemes: tuple[str, ...]) -> str:
     try:
         parts = urlsplit(value)
@@ -131,6 +135,12 @@ def _url(value: str, schemes: tuple[str, ...]) -> str:
             "{value} is not an address that begins with {schemes}",
             value=shown(value),
             schemes=", ".join(f"{scheme}://" for scheme in schemes),
+        )
+    if len(value) > _URL_LIMIT:
+        raise Wrong(
+            "{value} is longer than {limit} characters",
+            value=shown(value),
+            limit=str(_URL_LIMIT),
         )
     if parts.username is not None or parts.password is not None:
         # It would end in the record of every decision that names the source.
