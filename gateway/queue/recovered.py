@@ -7,6 +7,7 @@ that hour would arrive over the rest of the day, and what was refused for a reas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from pki.errors import Problem
 # Recipients of one transaction: workers claim between two of them.
 _BATCH = 500
 
+_REPLY = re.compile(r"[2-5][0-9][0-9](?: |\Z)")  # not the beginning of an address
+
 # Whether somebody waits for it: (why his last attempt failed, the route he was sealed for or "").
 Waits = Callable[[Problem, str], bool]
 
@@ -32,7 +35,7 @@ def for_next_hop(route: str) -> Waits:
     """
 
     def waits(problem: Problem, of: str) -> bool:
-        answered = problem.facts.get("text", "")[:3].isdecimal()
+        answered = _REPLY.match(problem.facts.get("text", "")) is not None
         uncertain = "uncertain" in problem.facts
         return (
             of == route and problem.code == "delivery.deferred" and not answered and not uncertain

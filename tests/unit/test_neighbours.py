@@ -146,7 +146,7 @@ def answer(text: str) -> Problem:
 
 
 def test_mail_that_waits_for_him_is_tried_when_he_is_back_and_no_other(database: Database) -> None:
-    deferred(database, "gone", answer("h:25: cannot connect: Connection refused"), "all")
+    deferred(database, "gone", answer("192.0.2.1:25: cannot connect: Connection refused"), "all")
     deferred(database, "greylisted", answer("450 4.2.0 later"), "all")
     lost = answer("h[192.0.2.1]:25: connection lost")
     deferred(database, "cut", lost, "all")
