@@ -1,5 +1,5 @@
 """Full disks and failed syncs below a running gateway: 4xx while it lasts, nothing lost, nothing
-half, and it goes on by itself."""
+half, and it goes on by itself. On PostgreSQL: `tests/soak/disk_trouble.py`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.pki import Keys
 from gateway.demo.stage import Stage
 from tests.flows.stages import stage
 from tests.flows.test_blobs import large
-from tests.flows.way_out_scene import AMELIE, JEANNE, mail, until
+from tests.flows.way_out_scene import mail
+from tests.soak.disk_trouble import FULL, offer, take, wait
 from tests.soak.lost_writes import Machine, machine_on
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 
-FULL = re.compile(r"4\.3\.1 .*\(id ([0-9a-f]+)\)", re.IGNORECASE)
 FAULT = re.compile(r"4\.3\.0 .*\(id ([0-9a-f]+)\)")
 
 
@@ -57,38 +56,10 @@ def running(folder: Path, made: Stage) -> Iterator[Machine]:
 def machine(running: Machine) -> Iterator[Machine]:
     """The same, seen to be well before and after."""
     yield running
-    _take(running, mail())
+    take(running, mail())
     assert running.house.wait_settled(seconds=30), running.house.log.read_text()[-3000:]
     bad = ("keeper_fault", "process_fault", "seal_fault", "quarantined")
     assert not [one for one in running.house.events() if one["event"] in bad]
-
-
-def _offer(machine: Machine, content: bytes, times: int = 1) -> list[Receipt]:
-    """Send it, and note what was promised."""
-    letters = [Letter(str(n), JEANNE, (AMELIE,), content) for n in range(times)]
-    receipts = send(letters, machine.house.listen_port, connections=min(times, 4), timeout=30)
-    for one in receipts:
-        if one.code == 250:
-            machine.promised[one.archive_id] = letters[int(one.key)]
-    assert not [one for one in receipts if one.code >= 500], receipts
-    return receipts
-
-
-def _take(machine: Machine, content: bytes) -> str:
-    """Have it taken, at once or when the gateway has come to itself."""
-    found: list[str] = []
-
-    def taken() -> bool:
-        (one,) = _offer(machine, content)
-        found.extend([one.archive_id] if one.code == 250 else [])
-        return bool(found)
-
-    _wait(taken, 30, machine)
-    return found[0]
-
-
-def _wait(there: Callable[[], bool], seconds: float, machine: Machine) -> None:
-    until(there, seconds, lambda: machine.house.log.read_text()[-3000:])
 
 
 def _events(machine: Machine, name: str) -> list[dict[str, object]]:
@@ -102,13 +73,13 @@ def _processes(machine: Machine) -> int:
 def test_no_room_for_the_database(machine: Machine) -> None:
     died = _processes(machine)
     with machine.disk.full("*/sceau.db-wal") as fault:
-        receipts = _offer(machine, mail(), times=6)
+        receipts = offer(machine, mail(), times=6)
         assert [one.code for one in receipts] == [452] * 6
         assert fault.hits >= 6
         ids = {found[1] for one in receipts if (found := FULL.search(one.text))}
         assert len(ids) == 6
     assert ids <= {str(one.get("incident")) for one in _events(machine, "storage_full")}
-    _take(machine, mail())
+    take(machine, mail())
     assert _processes(machine) == died, "nobody has to be started again for a full disk"
 
 
@@ -116,9 +87,9 @@ def test_no_room_for_the_database(machine: Machine) -> None:
 def test_no_room_in_the_middle_of_commits(machine: Machine, fits: int) -> None:
     """Some get through, with what goes on meanwhile: seals, outcomes. Each whole or not at all."""
     with machine.disk.full("*/sceau.db-wal", after=fits) as fault:
-        receipts = _offer(machine, mail("x" * 70 + "\r\n" + "y" * 60), times=12)
-        _wait(lambda: fault.hits > 0, 30, machine)
-        receipts += _offer(machine, mail(), times=4)
+        receipts = offer(machine, mail("x" * 70 + "\r\n" + "y" * 60), times=12)
+        wait(lambda: fault.hits > 0, 30, machine)
+        receipts += offer(machine, mail(), times=4)
     codes = {one.code for one in receipts}
     assert codes <= {250, 452}
     assert 452 in codes
@@ -127,32 +98,32 @@ def test_no_room_in_the_middle_of_commits(machine: Machine, fits: int) -> None:
 def test_no_room_to_tidy_up_behind_the_writers(machine: Machine) -> None:
     """The checkpoint of the write-ahead log does not fit; mail is taken all the same."""
     with machine.disk.full("*/sceau.db") as fault:
-        _take(machine, mail())
-        _wait(lambda: fault.hits > 0, 30, machine)
+        take(machine, mail())
+        wait(lambda: fault.hits > 0, 30, machine)
     assert _events(machine, "storage_full")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_no_room_for_blobs(machine: Machine, code: int) -> None:
     with machine.disk.full("*/blobs/*", after=5_000, code=code) as fault:
-        (one,) = _offer(machine, large())
+        (one,) = offer(machine, large())
         assert one.code == 452
         found = FULL.search(one.text)
         assert found
         assert found[1] in {str(line.get("id")) for line in _events(machine, "blob_store_full")}
-        _take(machine, mail())  # small mail lies in the database
+        take(machine, mail())  # small mail lies in the database
         assert fault.hits
-    _take(machine, large())
+    take(machine, large())
     assert not list((machine.house.folder / "data" / "blobs").glob("*/.new-*"))
 
 
 def test_no_room_for_the_search_index(machine: Machine) -> None:
     died = _processes(machine)
     with machine.disk.full("*/data/index/*") as fault:
-        _take(machine, mail())
-        _wait(lambda: fault.hits > 0, 30, machine)
+        take(machine, mail())
+        wait(lambda: fault.hits > 0, 30, machine)
         assert machine.house.wait_settled(seconds=20)
-    _wait(lambda: bool(_events(machine, "index_waits")), 30, machine)
+    wait(lambda: bool(_events(machine, "index_waits")), 30, machine)
     assert _processes(machine) == died
 
 
@@ -160,11 +131,11 @@ def test_no_room_for_the_log(machine: Machine) -> None:
     """What cannot be logged is done all the same, once, and that lines are missing is told."""
     died = _processes(machine)
     with machine.disk.full("*/serve.log", after=700) as fault:
-        receipts = _offer(machine, mail(), times=5)
+        receipts = offer(machine, mail(), times=5)
         assert [one.code for one in receipts] == [250] * 5
         assert machine.house.wait_settled(seconds=20)
         assert fault.hits
-    _take(machine, mail())
+    take(machine, mail())
     assert _events(machine, "log_lines_lost")
     assert _processes(machine) == died
     for one in receipts:
@@ -176,23 +147,23 @@ def test_no_room_for_anything(machine: Machine, code: int) -> None:
     """The whole disk; whoever has to be started again for it is."""
     with machine.disk.full(f"{machine.disk.root}/*", code=code) as fault:
         for content in (mail(), large()):
-            (one,) = _offer(machine, content)
+            (one,) = offer(machine, content)
             # SQLite does not tell a quota from a broken disk: then the process gives up.
             assert one.code in ((452,) if code == errno.ENOSPC else (451, 452, 0)), one
         assert fault.hits
-    _take(machine, large())
+    take(machine, large())
 
 
 def test_a_failed_sync_of_the_database_ends_the_process(machine: Machine) -> None:
     """Never a 250 for what the disk may have thrown away, and never a second try of that sync."""
     died = len(_events(machine, "appender_broken"))
     with machine.disk.sync_fails("*/sceau.db-wal") as fault:
-        (one,) = _offer(machine, mail())
+        (one,) = offer(machine, mail())
         assert fault.hits == 1
     assert one.code == 451, one
     assert FAULT.search(one.text)
-    _wait(lambda: len(_events(machine, "appender_broken")) > died, 30, machine)
-    _take(machine, mail())
+    wait(lambda: len(_events(machine, "appender_broken")) > died, 30, machine)
+    take(machine, mail())
 
 
 def test_a_failed_sync_of_a_checkpoint_ends_the_keeper(machine: Machine) -> None:
@@ -201,42 +172,16 @@ def test_a_failed_sync_of_a_checkpoint_ends_the_keeper(machine: Machine) -> None
         return [one for one in lines if one["process"].startswith("keeper")]  # type: ignore[attr-defined]
 
     with machine.disk.sync_fails("*/sceau.db") as fault:
-        _take(machine, mail())
-        _wait(lambda: fault.hits > 0 and bool(ended()), 30, machine)
+        take(machine, mail())
+        wait(lambda: fault.hits > 0 and bool(ended()), 30, machine)
 
 
 def test_a_failed_sync_of_a_blob_is_told(machine: Machine) -> None:
     for pattern in ("*/blobs/*/.new-*", "*/blobs/????-??-??"):
-        with machine.disk.sync_fails(pattern) as fault:
-            (one,) = _offer(machine, large())
-            assert fault.hits == 1, (pattern, one)
+        with machine.disk.sync_fails(pattern):
+            (one,) = offer(machine, large())
         assert one.code == 451, one
-        assert "4.3.0" in one.text
-
-
-def test_postgresql_without_room_or_with_a_failed_sync(folder: Path, made: Stage) -> None:
-    with machine_on("postgresql", folder, made) as machine:
-        assert machine.server is not None
-        disk = machine.server.disk
-        machine.house.start(environment=machine.disk.environment)
-        try:
-            _take(machine, mail())
-            assert machine.house.wait_settled(seconds=20)
-            with disk.full("*/base/*/*") as fault:
-                receipts = []
-                for _ in range(40):  # until a table has to grow
-                    receipts += _offer(machine, mail("z" * 60 + "\r\n") + b"w" * 9_000 + b"\r\n")
-                    if fault.hits and receipts[-1].code != 250:
-                        break
-                assert receipts[-1].code == 452
-                assert FULL.search(receipts[-1].text)
-            _take(machine, mail())
-            with disk.sync_fails("*/pg_wal/*") as fault:
-                # 250: by the server that has recovered, after a second try.
-                (one,) = _offer(machine, mail())
-                assert one.code in (0, 250, 451), one
-                _wait(lambda: fault.hits == 1, 30, machine)
-            _take(machine, mail())  # the server has recovered, and the gateway has found it
-        finally:
-            assert machine.house.stop() == 0
-        machine.everything_arrives(calm=False)
+        found = FAULT.search(one.text)
+        assert found, one
+        (line,) = [e for e in _events(machine, "blob_store_fault") if e["id"] == found[1]]
+        assert str(line["reason"]).endswith("Input/output error")
