@@ -64,6 +64,7 @@ class Session(Proving):
             "XCLIENT": self._xclient,
         }
         self._extended = False
+        self._may_follow = 0  # commands that may still come after a refusal
         self._share = Share(
             lambda: self.hang_up(replies.TOO_SLOW),
             lambda: self.inbox.ended is not None,
@@ -166,16 +167,18 @@ class Session(Proving):
         if mail.size is not None and mail.size > self.settings.max_size:
             too_large = replies.refusal(replies.TOO_LARGE, limit=self.settings.max_size)
             self.say(self.answer(too_large, sender=mail.address))
+            self._refused(too_large)
         elif self._allowed(
             lambda: self.house.intake.sender(peer, mail.address, mail.size), sender=mail.address
         ):
             self._sender = mail
+            self._may_follow = 0
             self.say(replies.SENDER_OK)
 
     async def _rcpt(self, argument: str) -> None:
         mail, peer = self._sender, self._peer
         if mail is None or peer is None:
-            self.complain(replies.NEED_MAIL)
+            self._out_of_order(replies.NEED_MAIL)
             return
         hostname = self.settings.hostname
         address, options = parse_rcpt(
@@ -205,8 +208,18 @@ class Session(Proving):
             return False
         return True
 
+    def _out_of_order(self, reply: str) -> None:
+        """Who pipelines (RFC 2920 §3.1) has sent RCPT and DATA before he heard that his MAIL, or
+        all his RCPT, were refused: that is no error of his, unless it never ends."""
+        if self._may_follow:
+            self._may_follow -= 1
+            self.say(reply)
+        else:
+            self.complain(reply)
+
     def _refused(self, error: Exception) -> None:
         """What is the client's doing brings it nearer to its end; that we are full does not."""
+        self._may_follow = self.settings.max_recipients + 1
         self._fruitless += isinstance(error, Refusal) and error.code >= 500
 
     async def _data(self, argument: str) -> None:
@@ -214,9 +227,9 @@ class Session(Proving):
         if argument:
             self.complain(replies.NO_ARGUMENT)
         elif mail is None or peer is None:
-            self.complain(replies.NEED_MAIL)
+            self._out_of_order(replies.NEED_MAIL)
         elif not self._recipients:
-            self.complain(replies.NEED_RCPT)
+            self._out_of_order(replies.NEED_RCPT)
         else:
             await self.push(replies.SEND_DATA)
             try:
@@ -241,6 +254,7 @@ class Session(Proving):
             if len(buffer) > max(HIGH_WATER, self._share.room):
                 try:
                     await self.house.room.enter(self._share, self._expected(len(buffer)))
+                    continue  # while we waited, all the rest may have come
                 except NoRoom:
                     self.hang_up(replies.NO_ROOM)
             await self.inbox.more()

@@ -225,6 +225,23 @@ def test_thousands_of_commands_that_bring_no_mail_come_to_an_end(name: str) -> N
         assert asyncio.run(flow()) == []
 
 
+def test_who_pipelines_is_not_cut_off_for_a_refusal_he_could_not_know_of() -> None:
+    """RFC 2920: RCPT and DATA of a refused MAIL are on their way already (a full queue, say)."""
+
+    async def flow() -> None:
+        async with listening(NotingIntake()) as listener, dialog(listener.port) as client:
+            await client.ask(b"EHLO c")
+            group = b"MAIL FROM:<stranger@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
+            for _ in range(100):
+                await client.say(group)
+                said = [(await client.hear())[:9] for _ in range(3)]
+                assert said == ["550 5.7.1", "503 5.5.1", "503 5.5.1"]
+            assert (await client.ask(b"NOOP")).startswith("250")
+
+    with capture_logs():
+        asyncio.run(flow())
+
+
 def test_a_command_of_megabytes_ends_the_connection_and_takes_no_memory() -> None:
     async def flow() -> None:
         with capture_logs():
