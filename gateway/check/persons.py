@@ -93,7 +93,7 @@ def _may_sign(people: People) -> Iterator[Finding]:
             count=str(people.cannot_tell),
             names=_reasons(unknown_),
             meaning="mail that they are to sign waits",
-            advice="sceau pki crl list, sceau pki crl refresh",
+            advice="sceau pki crl list, then sceau pki crl refresh",
         )
 
 
