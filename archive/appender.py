@@ -51,6 +51,7 @@ class Appender:
         now: Callable[[], datetime],
         max_batch: int = 64,
         again: Callable[[Exception, int], float | None] = lambda _error, _tries: None,
+        marked: Callable[[Sequence[Draft]], Sequence[Draft]] = lambda drafts: drafts,
     ) -> None:
         """Start the thread. Make it after forking: threads do not survive a fork.
 
@@ -58,12 +59,14 @@ class Appender:
         now: the time of entries. max_batch: units in one transaction.
         again: asked when a transaction was rolled back: (error, how often it was tried) → seconds
             until it is tried once more, None when the units are to be blamed or told.
+        marked: puts into entries what they say of the clock of that moment.
         """
         self._transaction = transaction
         self._origin = origin
         self._now = now
         self._max_batch = max_batch
         self._again = again
+        self._marked = marked
         self._waiting: deque[_Unit[Any]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -82,7 +85,7 @@ class Appender:
             the batch failed and was rolled back), so it must do nothing but write to `connection`.
         Raises AppenderBroken after a failed commit or `close`, PayloadMalformed, EntryMalformed.
         """
-        unit = _Unit([prepare(one) for one in drafts], also)
+        unit = _Unit([prepare(one) for one in self._marked(drafts)], also)
         with self._change:
             if self._broken is not None:
                 raise AppenderBroken(self._broken.problem)

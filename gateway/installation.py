@@ -18,6 +18,7 @@ from archive.blobs import Blobs
 from archive.store import Draft, append
 from archive.sweep import in_use
 from gateway import clock
+from gateway.belief import Belief
 from gateway.blob_stores import blob_store
 from gateway.config import Config, load
 from gateway.database import Database, DatabaseUnsafe, open_database
@@ -119,7 +120,13 @@ class Installation:
         """Where the running gateway says how it is (`gateway.running`, `gateway.metrics`)."""
         return self.data_folder / "run"
 
+    @cached_property
+    def belief(self) -> Belief:
+        """Whether this machine's clock is believed, and the time to go by."""
+        return Belief(self.run_folder / "clock.json")
+
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""
         with self.database.write() as conn:
+            drafts = list(self.belief.marked(drafts))
             append(conn, drafts, origin=self.config.archive.origin, now=clock.now())

@@ -39,8 +39,9 @@ class Keeper:
     without a row swept.
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
-        minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once. sweeper: None without a blob store.
+        minute; each takes the moment. doubted: whether the clock is not believed: then nothing is
+        ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
+        older version did not write into the log; asked once. sweeper: None without a blob store.
     """
 
     database: Database
@@ -52,8 +53,11 @@ class Keeper:
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
     tasks: Sequence[Callable[[datetime], None]] = ()
+    doubted: Callable[[], bool] = lambda: False
+    note_clock: Callable[[], None] = lambda: None
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
+    _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
@@ -69,6 +73,10 @@ class Keeper:
         """One round. What fails is logged and tried again, and stops nothing else."""
         moment = self.now()
         self._attempt(self.database.checkpoint)
+        self._attempt(self.note_clock)
+        doubted = self.doubted()
+        if doubted is not self._doubted:
+            self._doubted, self._settle_due = doubted, None  # the alarm comes at once
         if not self._consents_logged:
             self._attempt(self._log_consents)
         if _is_due(self._crls_due, moment, _CRLS):
@@ -77,7 +85,8 @@ class Keeper:
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
             self._attempt(lambda: self.mend_plans(moment))
-            self._attempt(lambda: self.end_working_keys(moment))
+            if not doubted:
+                self._attempt(lambda: self.end_working_keys(moment))
             for task in self.tasks:
                 self._attempt(partial(task, moment))
 
@@ -152,7 +161,7 @@ class Keeper:
         """Remove blobs whose row was never committed. Not in `once`: a store that does not answer
         must not keep the gateway from starting.
         """
-        if self.sweeper is None or not _is_due(self._sweep_due, moment, _SWEEP):
+        if self.sweeper is None or self.doubted() or not _is_due(self._sweep_due, moment, _SWEEP):
             return
         self._sweep_due = moment + _SWEEP
         self._attempt(self.sweep)

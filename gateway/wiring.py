@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import Alarms, judge
 from gateway.blob_stores import greet
+from gateway.clocklog import ClockNotes
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
@@ -130,9 +131,12 @@ class Wiring(Installation):
         origin, database = self.config.archive.origin, self.database
         if self.licence is not None:
             write = timed(self.licence.write, self.tally)
-            return Appender(write, origin=origin, now=clock.now, again=patience(LONG))
-        write = timed(database.write_beside, self.tally)
-        return Appender(write, origin=origin, now=clock.now, again=patience(BRIEF))
+            again = patience(LONG)
+        else:
+            write, again = timed(database.write_beside, self.tally), patience(BRIEF)
+        # Entries carry the wall clock as it is, and say so when it is not believed.
+        marked = self.belief.marked
+        return Appender(write, origin=origin, now=clock.now, again=again, marked=marked)
 
     def work_as(self, name: str, role: str) -> None:
         """Register this process where several machines share the database; before it works."""
@@ -173,6 +177,7 @@ class Wiring(Installation):
             self.database,
             origin=self.config.archive.origin,
             org=self.config.gateway.organisation,
+            now=self.belief.now,
         )
 
     @cached_property
@@ -571,6 +576,7 @@ class Wiring(Installation):
             notices=self.notices,
             unwrapper=self.unwrapper,
             steady=SteadyClock.for_expiry(self.config.queue.held_expire or timedelta()),
+            doubted=lambda: self.belief.doubt() is not None,
         )
 
     def worker(self, name: str) -> Worker:
@@ -583,11 +589,15 @@ class Wiring(Installation):
             finder=self.finder,
             outbound=self.outbound,
             routes=self.routes,
-            deliverer=Deliverer(max_connections_per_hop=_CONNECTIONS),
+            deliverer=Deliverer(
+                max_connections_per_hop=_CONNECTIONS,
+                before_dot=_nobody_asks if self.licence is None else self.licence.check,
+            ),
             notices=self.notices,
             evidence=Evidence(),
             waits=self.config.queue.retry,
-            now=clock.now,
+            now=self.belief.now,
+            belief=self.belief,
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
@@ -604,10 +614,24 @@ class Wiring(Installation):
             working_keys=self.working_keys,
             index=self.config.archive.index,
             waits=self.config.queue.retry,
-            now=clock.now,
+            now=self.belief.now,
+            doubted=lambda: self.belief.doubt() is not None,
+            note_clock=self.clock_notes.write,
             tasks=(self.held_mail.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+        )
+
+    @cached_property
+    def clock_notes(self) -> ClockNotes:
+        """Tells the log of a clock that is not believed."""
+        return ClockNotes(
+            self.database,
+            self.belief,
+            self.run_folder / "clock-doubted",
+            origin=self.config.archive.origin,
+            org=self.config.gateway.organisation,
+            node=node_name(self.lock_file),
         )
 
     # -- seeing what happens -------------------------------------------------------------------
@@ -639,18 +663,21 @@ class Wiring(Installation):
             certificates=self.certificates,
             folders=self.folders,
             run_folder=self.run_folder,
-            now=clock.now,
+            now=self.belief.now,
         )
 
     @cached_property
     def alarms(self) -> Alarms:
         """Tells people of trouble."""
-        mails = AlarmMails(self.database, self.config.archive.origin, self.notices)
+        origin, marked = self.config.archive.origin, self.belief.marked
+        mails = AlarmMails(self.database, origin, self.notices, marked)
         return Alarms(mails, self.run_folder / "alarms.json")
 
     def raise_alarms(self, moment: datetime) -> None:
         """One look at everything, told to whom it concerns."""
-        found = judge(self.gauges.look(), max_size=self.config.listen.max_size)
+        # Asked now: what the rest was looked up for may be seconds old.
+        standing = replace(self.gauges.look(), doubt=self.belief.doubt())
+        found = judge(standing, max_size=self.config.listen.max_size)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:
@@ -691,6 +718,10 @@ _TLS = {
     Tls.OPPORTUNISTIC: TlsDemand.OPPORTUNISTIC,
     Tls.VERIFIED: TlsDemand.VERIFIED,
 }
+
+
+def _nobody_asks() -> None:
+    """On one machine the supervisor kills who may not send."""
 
 
 def _extract(raw: bytes) -> Extracted:

@@ -22,7 +22,7 @@ def perform(
 
     tell: the sender of held mail gets a notice.
     """
-    now = clock.now()
+    now = wiring.belief.now()
     original = _original(wiring, archive_id) if verb == "bounce" or tell else _nothing
     with wiring.database.write() as conn:
         try:
@@ -47,7 +47,8 @@ def perform(
         notices = wiring.notices.write(job, told, original=original, now=now)
         store.enqueue(conn, [notice.message for notice in notices])
         drafts += [draft for notice in notices for draft in notice.drafts]
-        append(conn, drafts, origin=wiring.config.archive.origin, now=now)
+        drafts = list(wiring.belief.marked(drafts))
+        append(conn, drafts, origin=wiring.config.archive.origin, now=clock.now())
 
 
 def _original(wiring: Wiring, archive_id: str) -> Callable[[], bytes]:

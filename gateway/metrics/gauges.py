@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
+from gateway.belief import Doubt
 from gateway.known import KnownCertificate
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
@@ -49,6 +50,7 @@ class Standing:
     certificates: tuple[KnownCertificate, ...]
     disks: tuple[Disk, ...]
     status: Status | None
+    doubt: Doubt | None = None  # of this machine's clock
 
 
 @dataclass

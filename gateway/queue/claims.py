@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
@@ -18,30 +19,35 @@ log = structlog.get_logger()
 
 
 def free_claims(
-    database: Database, *, origin: str, org: str, worker: str | None, blame: bool = True
+    database: Database,
+    *,
+    origin: str,
+    org: str,
+    worker: str | None,
+    now: datetime,
+    blame: bool = True,
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
 
-    blame: see `store.release_claims`.
+    now: the time by which the queue goes. blame: see `store.release_claims`.
     """
     with database.write() as conn:
         if worker is not None:
             processes.dismiss(conn, worker)
-        tell = release(conn, origin=origin, org=org, worker=worker, blame=blame)
+        tell = release(conn, origin=origin, org=org, worker=worker, now=now, blame=blame)
     tell()
 
 
 def release(
-    conn: sa.Connection, *, origin: str, org: str, worker: str | None, blame: bool
+    conn: sa.Connection, *, origin: str, org: str, worker: str | None, now: datetime, blame: bool
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""
-    now = clock.now()
     freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
     drafts = [
         Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
         for archive_id in poisoned
     ]
-    append(conn, drafts, origin=origin, now=now)
+    append(conn, drafts, origin=origin, now=clock.now())
 
     def tell() -> None:
         if freed:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
+from gateway.clock import boot_clock
 from gateway.database import Database
 from gateway.queue import processes
 from gateway.queue.claims import release
-from gateway.queue.licence import boot_clock
 from gateway.queue.processes import Process
 
 log = structlog.get_logger()
@@ -36,11 +37,14 @@ class Watch:
         *,
         origin: str,
         org: str,
+        now: Callable[[], datetime],
         clock: Callable[[], float] = boot_clock,
     ) -> None:
+        """now: the time by which the queue goes."""
         self._database = database
         self._origin = origin
         self._org = org
+        self._now = now
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._looked = clock()
@@ -80,6 +84,7 @@ class Watch:
             lambda one: any(d.name == one.name and d.beats == one.beats for d in dead),
             origin=self._origin,
             org=self._org,
+            now=self._now(),
             blame=False,  # it was cut off, with its machine or from the database
         )
 
@@ -90,6 +95,7 @@ def take_over(
     *,
     origin: str,
     org: str,
+    now: datetime,
     blame: bool,
 ) -> None:
     """Dismiss these processes and hand out again what nobody holds by then, in one transaction."""
@@ -98,7 +104,7 @@ def take_over(
             if which(one) and processes.dismiss(conn, one.name, beats=one.beats):
                 log.error("process_dismissed", name=one.name, node=one.node, role=one.role)
         said = [
-            release(conn, origin=origin, org=org, worker=name, blame=blame)
+            release(conn, origin=origin, org=org, worker=name, now=now, blame=blame)
             for name in processes.nobodys(conn)
         ]
     for tell in said:

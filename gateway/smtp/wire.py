@@ -147,13 +147,16 @@ class Wire(asyncio.Protocol):
             raise self._lost()
         self._transport.write(data)
 
-    async def send_mail(self, data: bytes) -> None:
+    async def send_mail(self, data: bytes, before_end: Callable[[], None]) -> None:
         """Write something long, at the pace of the peer. Raises WireError.
 
         When it raises, the end of `data` was not handed over: the last slice is not waited for.
+        before_end: called right before that slice.
         """
         for start in range(0, len(data), _SLICE):
             await self._wait_for_room()
+            if start + _SLICE >= len(data):
+                before_end()
             self.send(data[start : start + _SLICE])
 
     async def _wait_for_room(self) -> None:

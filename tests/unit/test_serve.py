@@ -89,3 +89,17 @@ def test_mail_is_not_blamed_for_a_stop_that_took_too_long(supervise: Callable[..
         grace=0.1,
     )
     assert deaths == [False]
+
+
+def test_a_process_that_gives_no_sign_of_life_is_killed_and_what_it_held_is_freed(
+    supervise: Callable[..., Shell],
+) -> None:
+    """SIGSTOP: it is not dead, and must not come back to send what somebody else has sent."""
+    deaths: list[str] = []
+
+    def on_death(name: str, _blame: bool) -> None:
+        deaths.append(name)
+        stop()
+
+    shell = supervise("kill -STOP $$; echo ready; sleep 60", on_death, silence=0.3)
+    assert deaths[0] == shell.names[0]
