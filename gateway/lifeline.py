@@ -1,8 +1,8 @@
 """What ties a child process to its supervisor: it shows that it lives, and does not outlive him.
 
 A process that is stopped (SIGSTOP, a debugger, a hung disk) holds its claims and, on SQLite,
-perhaps the database. The supervisor kills whoever gives no sign of life: nobody comes back to send what
-somebody else has sent meanwhile. When the supervisor dies, the kernel kills the children, the
+perhaps the database. The supervisor kills whoever gives no sign of life: nobody comes back to send
+what somebody else has sent meanwhile. When the supervisor dies, the kernel kills the children, the
 stopped ones too: a new supervisor frees what they had claimed.
 """
 
