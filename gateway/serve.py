@@ -89,7 +89,7 @@ class Child:
 
     place: "worker-1"; a process that takes the place of another goes on with its sums.
     retiring: it was replaced or is to end; killed at `deadline` (monotonic seconds).
-    heard: its last sign of life.
+    heard: its last sign of life; infinite before the first: starting takes as long as it takes.
     """
 
     role: str
@@ -98,7 +98,7 @@ class Child:
     plan: Plan
     process: subprocess.Popen[bytes]
     started: float
-    heard: float
+    heard: float = float("inf")
     ready: bool = False
     retiring: bool = False
     deadline: float = float("inf")
@@ -214,8 +214,7 @@ class Supervisor:
             pass_fds=fds,
             start_new_session=True,  # a Ctrl-C reaches us alone; we tell the children
         )
-        now = time.monotonic()
-        child = Child(role, name, place, plan, process, now, now)
+        child = Child(role, name, place, plan, process, time.monotonic())
         self.children.append(child)
         assert process.stdout is not None
         self._selector.register(
@@ -273,7 +272,7 @@ class Supervisor:
         self._listened = now
         for child in self.children:
             if blind:
-                child.heard = now
+                child.heard = max(child.heard, now)
             silent = now - child.heard > child.plan.silence
             if (silent or now > child.deadline) and child.process.poll() is None:
                 if silent:

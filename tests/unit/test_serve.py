@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,5 +102,20 @@ def test_a_process_that_gives_no_sign_of_life_is_killed_and_what_it_held_is_free
         deaths.append(name)
         stop()
 
-    shell = supervise("kill -STOP $$; echo ready; sleep 60", on_death, silence=0.3)
+    shell = supervise("echo .; kill -STOP $$; sleep 60", on_death, silence=0.3)
     assert deaths[0] == shell.names[0]
+
+
+def test_a_process_that_dies_at_once_is_not_started_at_full_speed(
+    supervise: Callable[..., Shell],
+) -> None:
+    """0.1 s, 0.2 s, 0.4 s, 0.8 s: at least 1.5 s for four deaths, whatever the machine does."""
+    deaths: list[float] = []
+
+    def on_death(_name: str, _blame: bool) -> None:
+        deaths.append(time.monotonic())
+        if len(deaths) == 5:
+            stop()
+
+    supervise("exit 1", on_death)
+    assert deaths[4] - deaths[0] >= 1.5
