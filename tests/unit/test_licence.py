@@ -85,7 +85,7 @@ class Clock:
 
 def watch(database: Database) -> tuple[Watch, Clock]:
     clock = Clock()
-    return Watch(database, origin=ORIGIN, org="o", clock=clock), clock
+    return Watch(database, origin=ORIGIN, org="o", now=now, clock=clock), clock
 
 
 def pass_by(observer: Watch, clock: Clock, seconds: float) -> list[str]:
@@ -122,7 +122,7 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
         done = threading.Event()
 
         def dismiss() -> None:
-            take_over(postgres_database, lambda one: True, origin=ORIGIN, org="o", blame=False)
+            take_over(postgres_database, lambda one: True, origin=ORIGIN, org="o", now=now(), blame=False)
             done.set()
 
         with licence.write() as conn:
@@ -202,7 +202,7 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
         for name in ("here", "there"):
             processes.register(conn, name, node=name, role="worker", now=T0, takeover=60_000_000)
             store.claim(conn, worker=name, now=T0, limit=1, max_bytes=9, waits=[MINUTE])
-    take_over(postgres_database, lambda one: one.node == "here", origin=ORIGIN, org="o", blame=True)
+    take_over(postgres_database, lambda one: one.node == "here", origin=ORIGIN, org="o", now=now(), blame=True)
     with postgres_database.read() as conn:
         rows = conn.execute(sa.text("SELECT claimed_by, crashes FROM messages ORDER BY 1")).all()
     assert [tuple(row) for row in rows] == [("there", 0), (None, 1)]
