@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from archive.appender import Appender
-from gateway.clock import to_micros
+from gateway.clock import boot_clock, to_micros
 from gateway.database import Database
 from gateway.demo.postgres import Postgres
 from gateway.queue import processes, store
@@ -85,7 +85,7 @@ class Clock:
 
 def watch(database: Database) -> tuple[Watch, Clock]:
     clock = Clock()
-    return Watch(database, origin=ORIGIN, org="o", now=now, clock=clock), clock
+    return Watch(database, origin=ORIGIN, org="o", now=lambda: NOW, clock=clock), clock
 
 
 def pass_by(observer: Watch, clock: Clock, seconds: float) -> list[str]:
@@ -122,7 +122,9 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
         done = threading.Event()
 
         def dismiss() -> None:
-            take_over(postgres_database, lambda one: True, origin=ORIGIN, org="o", now=now(), blame=False)
+            take_over(
+                postgres_database, lambda one: True, origin=ORIGIN, org="o", now=NOW, blame=False
+            )
             done.set()
 
         with licence.write() as conn:
@@ -202,7 +204,14 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
         for name in ("here", "there"):
             processes.register(conn, name, node=name, role="worker", now=T0, takeover=60_000_000)
             store.claim(conn, worker=name, now=T0, limit=1, max_bytes=9, waits=[MINUTE])
-    take_over(postgres_database, lambda one: one.node == "here", origin=ORIGIN, org="o", now=now(), blame=True)
+    take_over(
+        postgres_database,
+        lambda one: one.node == "here",
+        origin=ORIGIN,
+        org="o",
+        now=NOW,
+        blame=True,
+    )
     with postgres_database.read() as conn:
         rows = conn.execute(sa.text("SELECT claimed_by, crashes FROM messages ORDER BY 1")).all()
     assert [tuple(row) for row in rows] == [("there", 0), (None, 1)]
@@ -350,3 +359,15 @@ def test_the_claim_reads_an_index_and_sorts_nothing(postgres_database: Database)
         text = "\n".join(conn.exec_driver_sql(f"EXPLAIN {compiled}", values).scalars())
     assert "messages_waiting" in text
     assert "Sort" not in text
+
+
+def test_who_was_stopped_finds_his_licence_run_out_before_he_sends(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with licensed(postgres_database, "w1") as (licence, lost):
+        licence.check()
+        assert not lost.reasons
+        started = boot_clock()
+        monkeypatch.setattr("gateway.queue.licence.boot_clock", lambda: started + 41)
+        licence.check()  # asked at once: the threads may not have woken up yet
+        assert lost.reasons
