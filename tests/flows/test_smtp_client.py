@@ -499,6 +499,8 @@ def test_who_may_not_send_any_more_is_asked_before_the_end_of_the_mail(size: int
     """A process that lost its licence ends itself there: the mail must not be complete."""
     hop = Hostile()
 
+    dots: list[int] = []
+
     class EndedError(BaseException):
         pass
 
@@ -508,7 +510,9 @@ def test_who_may_not_send_any_more_is_asked_before_the_end_of_the_mail(size: int
     async def flow() -> None:
         async with running(hop), delivering(before_dot=end) as deliverer:
             with pytest.raises(EndedError):
-                await send(deliverer, hop.port, data=MAIL + b"x" * size + b"\r\n")
+                data = MAIL + b"x" * size + b"\r\n"
+                await send(deliverer, hop.port, data=data, on_dot_sent=lambda: dots.append(1))
 
     asyncio.run(flow())
-    assert hop.mails == []
+    assert b"".join(hop.mails) == b"", "the peer saw the connection end, and no mail"
+    assert dots == []
