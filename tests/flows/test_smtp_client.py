@@ -509,8 +509,8 @@ def test_who_may_not_send_any_more_is_asked_before_the_end_of_the_mail(size: int
 
     async def flow() -> None:
         async with running(hop), delivering(before_dot=end) as deliverer:
+            data = MAIL + b"x" * size + b"\r\n"
             with pytest.raises(EndedError):
-                data = MAIL + b"x" * size + b"\r\n"
                 await send(deliverer, hop.port, data=data, on_dot_sent=lambda: dots.append(1))
 
     asyncio.run(flow())
