@@ -6,6 +6,7 @@ queue need not wait for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,5 +129,9 @@ class Installation:
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""
         with self.database.write() as conn:
-            drafts = list(self.belief.marked(drafts))
-            append(conn, drafts, origin=self.config.archive.origin, now=clock.now())
+            self.append_with(conn, drafts)
+
+    def append_with(self, conn: sa.Connection, drafts: Sequence[Draft]) -> None:
+        """The same in the caller's transaction: with the wall clock as it is, believed or not."""
+        drafts = self.belief.marked(drafts)
+        append(conn, drafts, origin=self.config.archive.origin, now=clock.now())

@@ -193,7 +193,7 @@ class Service:
             origin=self.wiring.config.archive.origin,
             org=self.wiring.config.gateway.organisation,
             worker=worker,
-            now=self.wiring.belief.now(),
+            belief=self.wiring.belief,
             blame=blame,
         )
 
@@ -209,7 +209,7 @@ class Service:
             lambda one: one.node == node and one.role != INDEX,
             origin=wiring.config.archive.origin,
             org=wiring.config.gateway.organisation,
-            now=wiring.belief.now(),
+            belief=wiring.belief,
             blame=True,
         )
 

@@ -177,7 +177,7 @@ class Wiring(Installation):
             self.database,
             origin=self.config.archive.origin,
             org=self.config.gateway.organisation,
-            now=self.belief.now,
+            belief=self.belief,
         )
 
     @cached_property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
 
 from archive.store import Draft, append
 from gateway import clock
+from gateway.belief import Belief
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.queue import processes, store
@@ -24,30 +24,37 @@ def free_claims(
     origin: str,
     org: str,
     worker: str | None,
-    now: datetime,
+    belief: Belief,
     blame: bool = True,
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
 
-    now: the time by which the queue goes. blame: see `store.release_claims`.
+    belief: knows the time by which the queue goes. blame: see `store.release_claims`.
     """
     with database.write() as conn:
         if worker is not None:
             processes.dismiss(conn, worker)
-        tell = release(conn, origin=origin, org=org, worker=worker, now=now, blame=blame)
+        tell = release(conn, origin=origin, org=org, worker=worker, belief=belief, blame=blame)
     tell()
 
 
 def release(
-    conn: sa.Connection, *, origin: str, org: str, worker: str | None, now: datetime, blame: bool
+    conn: sa.Connection,
+    *,
+    origin: str,
+    org: str,
+    worker: str | None,
+    belief: Belief,
+    blame: bool,
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""
-    freed, poisoned = store.release_claims(conn, worker=worker, now=to_micros(now), blame=blame)
+    now = to_micros(belief.now())
+    freed, poisoned = store.release_claims(conn, worker=worker, now=now, blame=blame)
     drafts = [
         Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
         for archive_id in poisoned
     ]
-    append(conn, drafts, origin=origin, now=clock.now())
+    append(conn, belief.marked(drafts), origin=origin, now=clock.now())
 
     def tell() -> None:
         if freed:

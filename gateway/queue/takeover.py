@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
+from gateway.belief import Belief
 from gateway.clock import boot_clock
 from gateway.database import Database
 from gateway.queue import processes
@@ -37,14 +37,14 @@ class Watch:
         *,
         origin: str,
         org: str,
-        now: Callable[[], datetime],
+        belief: Belief,
         clock: Callable[[], float] = boot_clock,
     ) -> None:
-        """now: the time by which the queue goes."""
+        """belief: knows the time by which the queue goes."""
         self._database = database
         self._origin = origin
         self._org = org
-        self._now = now
+        self._belief = belief
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._looked = clock()
@@ -84,7 +84,7 @@ class Watch:
             lambda one: any(d.name == one.name and d.beats == one.beats for d in dead),
             origin=self._origin,
             org=self._org,
-            now=self._now(),
+            belief=self._belief,
             blame=False,  # it was cut off, with its machine or from the database
         )
 
@@ -95,7 +95,7 @@ def take_over(
     *,
     origin: str,
     org: str,
-    now: datetime,
+    belief: Belief,
     blame: bool,
 ) -> None:
     """Dismiss these processes and hand out again what nobody holds by then, in one transaction."""
@@ -104,7 +104,7 @@ def take_over(
             if which(one) and processes.dismiss(conn, one.name, beats=one.beats):
                 log.error("process_dismissed", name=one.name, node=one.node, role=one.role)
         said = [
-            release(conn, origin=origin, org=org, worker=name, now=now, blame=blame)
+            release(conn, origin=origin, org=org, worker=name, belief=belief, blame=blame)
             for name in processes.nobodys(conn)
         ]
     for tell in said:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from archive.appender import Appender
+from gateway.belief import Belief
 from gateway.clock import boot_clock, to_micros
 from gateway.database import Database
 from gateway.demo.postgres import Postgres
@@ -26,6 +28,7 @@ from tests.postgres_acts import sessions, terminate
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 T0 = to_micros(NOW)
+TRUSTING = Belief(Path("/nowhere"))  # no basis: the wall clock is believed
 MINUTE = timedelta(seconds=60)
 
 
@@ -85,7 +88,7 @@ class Clock:
 
 def watch(database: Database) -> tuple[Watch, Clock]:
     clock = Clock()
-    return Watch(database, origin=ORIGIN, org="o", now=lambda: NOW, clock=clock), clock
+    return Watch(database, origin=ORIGIN, org="o", belief=TRUSTING, clock=clock), clock
 
 
 def pass_by(observer: Watch, clock: Clock, seconds: float) -> list[str]:
@@ -123,7 +126,12 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
 
         def dismiss() -> None:
             take_over(
-                postgres_database, lambda one: True, origin=ORIGIN, org="o", now=NOW, blame=False
+                postgres_database,
+                lambda one: True,
+                origin=ORIGIN,
+                org="o",
+                belief=TRUSTING,
+                blame=False,
             )
             done.set()
 
@@ -209,7 +217,7 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
         lambda one: one.node == "here",
         origin=ORIGIN,
         org="o",
-        now=NOW,
+        belief=TRUSTING,
         blame=True,
     )
     with postgres_database.read() as conn:
