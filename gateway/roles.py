@@ -28,6 +28,7 @@ from gateway.accepted import inherited
 from gateway.config import LogFormat, load
 from gateway.errors import SceauError
 from gateway.lifeline import die_with_parent, give_signs, say_ready, watch_parent
+from gateway.memory import give_back_now_and_then
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
 from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
@@ -81,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    give_back_now_and_then()
     try:
         with saved(tally):
             _ROLES[args.role](wiring, args)
