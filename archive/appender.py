@@ -52,6 +52,7 @@ class Appender:
         max_batch: int = 64,
         again: Callable[[Exception, int], float | None] = lambda _error, _tries: None,
         doubtful: Callable[[Exception, bool], bool] = lambda _error, ending: ending,
+        marked: Callable[[Sequence[Draft]], Sequence[Draft]] = lambda drafts: drafts,
     ) -> None:
         """Start the thread. Make it after forking: threads do not survive a fork.
 
@@ -61,6 +62,7 @@ class Appender:
             until it is tried once more, None when the units are to be blamed or told.
         doubtful: asked when a transaction raised: (error, whether at its end) → whether it is
             unknown what is on disk now. Then nothing more is written: see AppenderBroken.
+        marked: puts into entries what they say of the clock of that moment.
         """
         self._transaction = transaction
         self._origin = origin
@@ -68,6 +70,7 @@ class Appender:
         self._max_batch = max_batch
         self._again = again
         self._doubtful = doubtful
+        self._marked = marked
         self._waiting: deque[_Unit[Any]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -86,7 +89,7 @@ class Appender:
             the batch failed and was rolled back), so it must do nothing but write to `connection`.
         Raises AppenderBroken after a failed commit or `close`, PayloadMalformed, EntryMalformed.
         """
-        unit = _Unit([prepare(one) for one in drafts], also)
+        unit = _Unit([prepare(one) for one in self._marked(drafts)], also)
         with self._change:
             if self._broken is not None:
                 raise AppenderBroken(self._broken.problem)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import binascii
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
-from archive.store import append
+from archive.store import Draft, append
+from gateway import clock
 from gateway.alarms import Alarm
 from gateway.clock import rfc3339
 from gateway.database import Database
@@ -34,6 +35,7 @@ class AlarmMails:
     database: Database
     origin: str
     notices: Notices
+    marked: Callable[[Sequence[Draft]], Sequence[Draft]] = lambda drafts: drafts
 
     def __call__(self, code: str, alarms: Sequence[Alarm], moment: datetime) -> None:
         """Queue one mail about these alarms. Raises what kept it from being committed."""
@@ -48,7 +50,8 @@ class AlarmMails:
         )
         mail, draft = notices.message(content, notices.postmaster, about="", now=moment)
         with self.database.write() as conn:
-            append(conn, [draft], origin=self.origin, now=moment)
+            # The time of an entry is the wall clock as it is, believed or not.
+            append(conn, self.marked([draft]), origin=self.origin, now=clock.now())
             store.enqueue(conn, [mail])
         log.info("alarm_mailed", id=mail.archive_id, code=code, alarms=len(alarms))
 

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import structlog
 
+from gateway.belief import BEHIND, MOVED
 from gateway.clock import rfc3339
 from gateway.i18n import message
 from gateway.metrics.gauges import Standing, least_free
 from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, Absence
 from gateway.queue.backlog import POISON_CODE
+from gateway.running import Status
 from gateway.signing_watch import ENDING
 
 log = structlog.get_logger()
@@ -36,9 +38,10 @@ POISON = "poison-held"
 QUEUE = "queue-too-old"
 NEIGHBOUR = "neighbour-away"
 SIGNER = "signer-refused"
+CLOCK = "clock-not-believed"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
-    SIGNER,
+    SIGNER, CLOCK,
 )  # fmt: skip
 
 _CERTIFICATE_ENDS = timedelta(days=7)
@@ -139,7 +142,8 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             message("the index died on mails and has them by their ids only, today: {number}"),
             {"number": str(standing.skipped)},
         )
-    yield from _dying(standing)
+    if standing.status is not None:
+        yield from dying(standing.status, moment)
     if poisoned := standing.backlog.reasons.get(POISON_CODE, 0):
         yield Alarm(
             POISON,
@@ -155,6 +159,8 @@ def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
             message("the oldest mail has been in the queue for {hours} h"),
             {"hours": str(int((moment - oldest).total_seconds() // 3600))},
         )
+    if (doubt := standing.doubt) is not None:
+        yield Alarm(CLOCK, doubt.code, _CLOCK[doubt.code], doubt.facts)
 
 
 def judge_absences(found: Sequence[Absence], moment: datetime) -> Iterator[Alarm]:
@@ -199,10 +205,23 @@ def _signing(standing: Standing) -> Iterator[Alarm]:
         )
 
 
-def _dying(standing: Standing) -> Iterator[Alarm]:
+_CLOCK = {
+    MOVED: message(
+        "mail is held: the clock shows {wall} and should show {expected}, {seconds} s off; set it "
+        "right, or say that it is right: sceau clock confirm"
+    ),
+    BEHIND: message(
+        "mail is held: the clock shows {wall}, and the log's last entry is of {expected}; set it "
+        "right, or say that it is right: sceau clock confirm"
+    ),
+}
+
+
+def dying(status: Status, moment: datetime) -> Iterator[Alarm]:
+    """Roles whose processes die again and again."""
     deaths: dict[str, int] = {}
-    for role, at in standing.status.deaths if standing.status else ():
-        if standing.moment - datetime.fromisoformat(at) < DEATHS_WITHIN:
+    for role, at in status.deaths:
+        if moment - datetime.fromisoformat(at) < DEATHS_WITHIN:
             deaths[role] = deaths.get(role, 0) + 1
     for role, number in deaths.items():
         if number >= _DEATHS:

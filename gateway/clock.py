@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def now() -> datetime:
@@ -13,9 +14,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def boot_clock() -> float:
+    """Seconds since the machine was started, those asleep included; nobody can set it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970-01-01T00:00:00Z, as queue rows keep times."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - _EPOCH) // MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

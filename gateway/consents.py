@@ -12,8 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from archive.entry import format_time, new_archive_id
-from archive.store import Draft, append
-from gateway import clock
+from archive.store import Draft
 from gateway.installation import Installation
 from pki.persons import (
     Consent,
@@ -97,7 +96,7 @@ def log_old_consents(installation: Installation) -> None:
                 drafts.append(_given(consent, org, late=True))
                 if not consent.live:
                     drafts.append(_withdrawn(consent, org, late=True))
-            append(conn, drafts, origin=installation.config.archive.origin, now=clock.now())
+            installation.append_with(conn, drafts)
 
 
 def _given(consent: Consent, org: str, *, late: bool = False) -> Draft:

@@ -42,7 +42,7 @@ _WARNING = {"about": "held-mail"}
 class HeldMail:
     """`once` does what is due. Each message is a transaction of its own.
 
-    steady: a clock that has just jumped ends nothing.
+    steady: a clock that has just jumped ends nothing. doubted: nor does one that is not believed.
     """
 
     database: Database
@@ -50,10 +50,13 @@ class HeldMail:
     notices: Notices
     unwrapper: Unwrapper
     steady: SteadyClock = field(default_factory=SteadyClock)
+    doubted: Callable[[], bool] = lambda: False
     _warned: datetime | None = field(default=None, init=False)
 
     def once(self, moment: datetime) -> None:
         """Tell, warn, give up."""
+        if self.doubted():
+            return
         self.tell(moment)
         expire = self.notices.held_expire
         if self.steady.believed(moment) and expire is not None:

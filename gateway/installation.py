@@ -6,6 +6,7 @@ queue need not wait for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from archive.blobs import Blobs
 from archive.store import Draft, append
 from archive.sweep import in_use
 from gateway import clock
+from gateway.belief import Belief
 from gateway.blob_stores import blob_store
 from gateway.config import Config, load
 from gateway.database import Database, DatabaseUnsafe, open_database
@@ -141,7 +143,17 @@ class Installation:
         """Where the running gateway says how it is (`gateway.running`, `gateway.metrics`)."""
         return self.data_folder / "run"
 
+    @cached_property
+    def belief(self) -> Belief:
+        """Whether this machine's clock is believed, and the time to go by."""
+        return Belief(self.run_folder / "clock.json")
+
     def append(self, drafts: list[Draft]) -> None:
         """Write entries now, in a transaction of their own: for commands."""
         with self.database.write() as conn:
-            append(conn, drafts, origin=self.config.archive.origin, now=clock.now())
+            self.append_with(conn, drafts)
+
+    def append_with(self, conn: sa.Connection, drafts: Sequence[Draft]) -> None:
+        """The same in the caller's transaction: with the wall clock as it is, believed or not."""
+        drafts = self.belief.marked(drafts)
+        append(conn, drafts, origin=self.config.archive.origin, now=clock.now())

@@ -44,9 +44,10 @@ class Keeper:
     without a row swept.
 
     waits: between attempts, as the workers have them. tasks: what else is to be done every half
-        minute; each takes the moment. log_consents: writes what an older version did not write
-        into the log; asked once. sweeper: None without a blob store. neighbours: who does
-        not answer.
+        minute; each takes the moment. doubted: whether the clock is not believed: then nothing is
+        ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
+        older version did not write into the log; asked once. sweeper: None without a blob store.
+        neighbours: who does not answer.
     """
 
     database: Database
@@ -58,9 +59,12 @@ class Keeper:
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
     tasks: Sequence[Callable[[datetime], None]] = ()
+    doubted: Callable[[], bool] = lambda: False
+    note_clock: Callable[[], None] = lambda: None
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
+    _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
@@ -78,6 +82,10 @@ class Keeper:
         """One round. What fails is logged and tried again, and stops nothing else."""
         moment = self.now()
         self._attempt(self.database.checkpoint)
+        self._attempt(self.note_clock)
+        doubted = self.doubted()
+        if doubted is not self._doubted:
+            self._doubted, self._settle_due = doubted, None  # the alarm comes at once
         if not self._consents_logged:
             self._attempt(self._log_consents)
         if _is_due(self._crls_due, moment, _CRLS):
@@ -87,7 +95,8 @@ class Keeper:
             self._settle_due = moment + _SETTLE
             self._troubled = False  # what lasts is said once in a round
             self._attempt(lambda: self.mend_plans(moment))
-            self._attempt(lambda: self.end_working_keys(moment))
+            if not doubted:
+                self._attempt(lambda: self.end_working_keys(moment))
             for task in self.tasks:
                 self._attempt(partial(task, moment))
 
@@ -179,7 +188,7 @@ class Keeper:
         """Remove blobs whose row was never committed. Not in `once`: a store that does not answer
         must not keep the gateway from starting.
         """
-        if self.sweeper is None or not _is_due(self._sweep_due, moment, _SWEEP):
+        if self.sweeper is None or self.doubted() or not _is_due(self._sweep_due, moment, _SWEEP):
             return
         self._sweep_due = moment + _SWEEP
         self._attempt(self.sweep)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from archive.store import Draft, append
+from archive.store import Draft
 from gateway import consents
 from gateway.installation import Installation
 from gateway.key_crew import Checker, Crew, Found, Job, Known, Rules
@@ -150,5 +150,5 @@ def _store(
                 )
                 drafts.append(draft)
                 result.consents.append(consent.entry_id or "")
-        append(conn, drafts, origin=installation.config.archive.origin, now=rules.moment)
+        installation.append_with(conn, drafts)
     return results

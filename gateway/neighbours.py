@@ -18,9 +18,9 @@ from pathlib import Path
 
 import structlog
 
-from gateway.clock import rfc3339
+from gateway.belief import boot_id
+from gateway.clock import boot_clock, rfc3339
 from gateway.database.room import reason_of
-from gateway.queue.licence import boot_clock
 
 log = structlog.get_logger()
 
@@ -119,7 +119,7 @@ class Neighbours:
         rows = [[*key, s.since, s.reason, s.failed, s.well] for key, s in self._seen.items()]
         new = self._file.with_suffix(".new")
         with suppress(OSError):  # a full disk is no reason for a fault
-            new.write_text(json.dumps({"boot": _boot(), "seen": rows}), "utf-8")
+            new.write_text(json.dumps({"boot": boot_id(), "seen": rows}), "utf-8")
             new.replace(self._file)
 
 
@@ -152,12 +152,6 @@ def _read(file: Path) -> dict[Key, _Seen]:
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         value: Mapping[str, object] = json.loads(file.read_text("utf-8"))
         rows = value["seen"]
-        if value["boot"] == _boot() and isinstance(rows, list):
+        if value["boot"] == boot_id() and isinstance(rows, list):
             return {(row[0], row[1]): _Seen(row[2], row[3], row[4], row[5]) for row in rows}
     return {}
-
-
-def _boot() -> str:
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    return ""

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.errors import BlobTrouble, IndexTrouble
-from gateway import clock, failpoints, maillog
+from gateway import failpoints, maillog
 from gateway.accepted import inherited
 from gateway.config import LogFormat, load
 from gateway.database import DatabaseUnsafe
@@ -33,6 +33,8 @@ from gateway.database.room import reason_of
 from gateway.database.trouble import TROUBLE
 from gateway.errors import SceauError
 from gateway.installation import database_name, shared_database
+from gateway.lifeline import die_with_parent, give_signs, say_ready, watch_parent
+from gateway.memory import give_back_now_and_then
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
 from gateway.neighbours import Neighbours, neighbours_file
@@ -74,13 +76,17 @@ def main(argv: list[str] | None = None) -> int:
     # The supervisor reads the configuration anew and replaces us; a signal to all processes of
     # the service must not end the children.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _watch_parent()
+    die_with_parent()
+    watch_parent(PARENT_GONE)
     config = load(args.config) if args.accepted is None else inherited(args.accepted)
+    give_signs(config.database.takeover.total_seconds() / 12)
     wiring = Wiring(config, checkpoint=args.role == "keeper")
     tally = Tally(tally_file(wiring.run_folder, args.place) if args.place else None)
     wiring.tally = tally
     if args.place:
-        wiring.neighbours = Neighbours(neighbours_file(wiring.run_folder, args.place), clock.now)
+        wiring.neighbours = Neighbours(
+            neighbours_file(wiring.run_folder, args.place), wiring.belief.now
+        )
     maillog.configure(
         json=config.log.format is LogFormat.JSON, level=config.log.level.value, tally=tally
     )
@@ -92,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    give_back_now_and_then()
     try:
         with saved(tally):
             _open_database(wiring, args.role)
@@ -130,21 +137,6 @@ def _open_database(wiring: Wiring, role: str) -> None:
             time.sleep(_DATABASE_PAUSE)  # SIGTERM ends this, as it does before any role begins
 
 
-def _ready() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-
-
-def _watch_parent() -> None:
-    def wait() -> None:
-        # os.read, not sys.stdin: nothing is ever written, the end is all that matters.
-        while os.read(0, 512):
-            pass
-        os._exit(PARENT_GONE)
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
 def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
     async def serve() -> None:
         stop = _stop_event()
@@ -152,10 +144,10 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
         asyncio.get_running_loop().add_signal_handler(RETIRE, retire.set)
         listener = Listener(
-            wiring.listen_settings, wiring.intake, clock=clock.now, proofs=wiring.proofs
+            wiring.listen_settings, wiring.intake, clock=wiring.belief.now, proofs=wiring.proofs
         )
         await listener.start([socket.socket(fileno=args.listen_fd)])
-        _ready()
+        say_ready()
         while not stop.is_set() and not retire.is_set():
             await _wait(stop, 0.5)
             with suppress(sa.exc.SQLAlchemyError, *TROUBLE):  # it is counted again when it is back
@@ -185,7 +177,7 @@ def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
         wiring.work_as(args.name, args.role)
         worker = wiring.worker(args.name)
         stop = _stop_event()
-        _ready()
+        say_ready()
         await worker.run(stop)
         wiring.finder.close()
         wiring.appender.close()
@@ -204,7 +196,7 @@ def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
     if args.metrics_fd is not None:
         serve_metrics(socket.socket(fileno=args.metrics_fd), wiring.metrics_page)
     wiring.keeper.once()
-    _ready()
+    say_ready()
     wiring.keeper.run(stop)
 
 
@@ -213,7 +205,7 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     indexer = wiring.indexer
     wiring.report_index()
     reported = time.monotonic()
-    _ready()
+    say_ready()
     os.nice(_NICE_INDEX)
     limit_memory()
     # A commit of the index costs the same for one mail as for many: let some come together.

@@ -1,7 +1,8 @@
 """`sceau serve`: starts one process per role and core, watches over them, stops them.
 
-A child that dies is replaced and what it had claimed is handed out again. A child whose parent
-dies sees the end of its standard input and ends: no worker outlives the supervisor's lock.
+A child that dies is replaced and what it had claimed is handed out again; one that gives no sign of
+life is killed first. A child whose parent dies is killed by the kernel: no worker outlives the
+supervisor's lock (`gateway.lifeline`).
 SIGHUP reads the configuration anew (`gateway.handover`).
 """
 
@@ -47,6 +48,7 @@ _STEADY_AFTER = 30.0
 # Seconds until claims that could not be freed are tried again; how long the end waits for that.
 # What stays claimed is freed at the next start, or by another machine.
 _FREE_AGAIN, _LAST_FREE = 1.0, 10.0
+_DEAF = 5.0
 # What was replaced may end what it has in hand: a delivery that has sent its dot waits ten
 # minutes for the answer (RFC 5321 §4.5.3.2.6), and cutting it off would send that mail twice.
 _RETIRING = 900.0
@@ -58,6 +60,7 @@ class Plan:
 
     accepted: the configuration that children get; without it they read the file `config`.
     metrics: where the keeper answers Prometheus.
+    silence: seconds without a sign of life after which a process is killed and replaced.
     """
 
     config: Path
@@ -67,6 +70,7 @@ class Plan:
     grace: float = 30.0
     accepted: Accepted | None = None
     metrics: socket.socket | None = None
+    silence: float = 60.0
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -89,6 +93,7 @@ class Child:
 
     place: "worker-1"; a process that takes the place of another goes on with its sums.
     retiring: it was replaced or is to end; killed at `deadline` (monotonic seconds).
+    heard: its last sign of life; infinite before the first: starting takes as long as it takes.
     """
 
     role: str
@@ -97,6 +102,7 @@ class Child:
     plan: Plan
     process: subprocess.Popen[bytes]
     started: float
+    heard: float = float("inf")
     ready: bool = False
     retiring: bool = False
     deadline: float = float("inf")
@@ -124,6 +130,7 @@ class Supervisor:
         SIGHUP ends everything in order.
     on_reloaded: how that ended: what kept the plan from being taken, none if it is in force.
     on_change: processes came, went, or changed.
+    on_turn: called at least twice a second; must not wait for anything.
     """
 
     plan: Plan
@@ -133,6 +140,7 @@ class Supervisor:
     on_reload: Callable[[Plan], Plan] | None = None
     on_reloaded: Callable[[Sequence[str]], None] = lambda _faults: None
     on_change: Callable[[Sequence[Child], Sequence[Child]], None] = lambda _all, _dead: None
+    on_turn: Callable[[], object] = lambda: None
     notifier: Notifier = field(default_factory=lambda: Notifier({}))
     children: list[Child] = field(default_factory=list)
     _pauses: dict[str, float] = field(default_factory=dict)
@@ -142,6 +150,7 @@ class Supervisor:
     _freeing: threading.Thread | None = None
     _free_again: float = 0.0  # 0: the last time went well
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    _listened: float = field(default_factory=time.monotonic)
     _stopping: bool = False
     _announced: bool = False
     _told_to_reload: bool = False
@@ -164,6 +173,7 @@ class Supervisor:
                 self._free_claims()
                 self._start_what_is_due()
                 self._reload()
+                self.on_turn()
                 self.notifier.alive()
             self._stop_all()
 
@@ -251,6 +261,7 @@ class Supervisor:
     def _heard_from(self, child: Child) -> None:
         assert child.process.stdout is not None
         said = os.read(child.process.stdout.fileno(), 512)
+        child.heard = time.monotonic()
         if b"ready" in said:
             child.ready = True
             self.on_change(self.children, ())
@@ -262,8 +273,17 @@ class Supervisor:
 
     def _replace_the_dead(self) -> None:
         now = time.monotonic()
+        # Who has not listened himself (stopped, or busy with a reload) has not heard them. The
+        # monotonic clock stands still while the machine sleeps, and so do they.
+        blind = now - self._listened > _DEAF
+        self._listened = now
         for child in self.children:
-            if now > child.deadline and child.process.poll() is None:
+            if blind:
+                child.heard = max(child.heard, now)
+            silent = now - child.heard > child.plan.silence
+            if (silent or now > child.deadline) and child.process.poll() is None:
+                if silent:
+                    log.error("process_silent", role=child.role, name=child.name)
                 self._kill(child)
         dead = [c for c in self.children if c.process.poll() is not None]
         for child in dead:

@@ -17,6 +17,9 @@ import structlog
 from archive.errors import ArchiveError
 from gateway import clock, maillog, running
 from gateway.accepted import Accepted, Snapshot
+from gateway.alarms import dying
+from gateway.clockguard import ClockGuard
+from gateway.clocklog import last_believed_entry
 from gateway.config import Config, ConfigFaults, LogFormat
 from gateway.errors import SceauError
 from gateway.metrics.tally import Tally
@@ -63,6 +66,7 @@ class Service:
     on_reload: Sequence[Hook] = ()
     status: Status = field(default_factory=Status)
     wiring: Wiring = field(init=False)
+    watch_clock: Callable[[], object] = field(default=lambda: None, init=False)
     _before: tuple[Wiring, str, str] | None = field(default=None, init=False)
 
     def first_plan(self) -> Plan:
@@ -76,10 +80,16 @@ class Service:
             listen=None,
             lock=self.wiring.lock_file,
             accepted=Accepted(snapshot),
+            silence=self.wiring.config.database.takeover.total_seconds(),
         )
 
     def started(self, plan: Plan) -> None:
-        """The lock is held: free what an earlier run had claimed, listen, tell."""
+        """The lock is held: judge the clock, free what an earlier run had claimed, listen, tell."""
+        guard = ClockGuard(self.wiring.belief.file)
+        with self.wiring.database.read() as conn:
+            last = last_believed_entry(conn)
+        guard.begin(last)
+        self.watch_clock = guard.tick
         self._free_left_behind()
         if "intake" in plan.counts:
             plan.listen = bind(self.wiring.listen_settings)
@@ -115,6 +125,7 @@ class Service:
                         facts={"key": key},
                     )
             new = Plan(snapshot.path, self._counts(wiring), None, plan.lock, plan.grace)
+            new.silence = wiring.config.database.takeover.total_seconds()
             try:
                 if "intake" in new.counts:
                     new.listen = self._listening(plan, wiring)
@@ -163,11 +174,19 @@ class Service:
     def changed(self, children: Sequence[Child], dead: Sequence[Child]) -> None:
         """Processes came, went or changed."""
         for child in dead:
-            self.status.died(child.role, clock.now())
+            self.status.died(child.role, self.wiring.belief.now())
+            if child.role == "keeper":
+                self._keeper_died()
         self.status.processes = [
             Process(c.role, c.name, c.process.pid, c.ready, c.retiring) for c in children
         ]
         self.status.write(self.wiring.run_folder)
+
+    def _keeper_died(self) -> None:
+        """Nobody else raises the alarm for the one who raises alarms."""
+        for alarm in dying(self.status, self.wiring.belief.now()):
+            if alarm.subject == "keeper":
+                log.error("alarm", code=alarm.code, subject=alarm.subject, text=alarm.text)
 
     def free(self, worker: str | None, *, blame: bool) -> None:
         """Hand out again what a worker held; None: what anybody held."""
@@ -176,6 +195,7 @@ class Service:
             origin=self.wiring.config.archive.origin,
             org=self.wiring.config.gateway.organisation,
             worker=worker,
+            belief=self.wiring.belief,
             blame=blame,
             in_hand=read_notes(self.wiring.run_folder, worker),
         )
@@ -192,6 +212,7 @@ class Service:
             lambda one: one.node == node and one.role != INDEX,
             origin=wiring.config.archive.origin,
             org=wiring.config.gateway.organisation,
+            belief=wiring.belief,
             blame=True,
         )
 

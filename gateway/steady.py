@@ -2,16 +2,20 @@
 
 A clock that is set forward by mistake makes all waiting mail look expired. Deliveries that fail for
 a moment would then be final, and thousands of senders told so; a clock that is put back does not
-take that back. A monotonic clock runs beside it, and shows the jump.
+take that back. A monotonic clock runs beside it, and shows the jump; one that runs on while the
+machine sleeps, or waking up would look like one.
+
+This is about giving up alone. Whether the clock is believed at all is asked of `gateway.belief`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
+
+from gateway.clock import boot_clock
 
 log = structlog.get_logger()
 
@@ -24,7 +28,7 @@ class SteadyClock:
     """Watches the wall clock of one process. need: how long it must run without a jump."""
 
     def __init__(
-        self, need: timedelta = timedelta(0), monotonic: Callable[[], float] = time.monotonic
+        self, need: timedelta = timedelta(0), monotonic: Callable[[], float] = boot_clock
     ) -> None:
         self.need = need
         self._monotonic = monotonic

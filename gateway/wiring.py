@@ -30,6 +30,7 @@ from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
+from gateway.clocklog import ClockNotes
 from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
@@ -152,7 +153,13 @@ class Wiring(Installation):
             write = timed(database.write_beside, self.tally)
             again = patience(BRIEF, for_room=self.works)
         return Appender(
-            write, origin=origin, now=clock.now, again=again, doubtful=database.doubtful
+            write,
+            origin=origin,
+            now=clock.now,
+            again=again,
+            doubtful=database.doubtful,
+            # Entries carry the wall clock as it is, and say so when it is not believed.
+            marked=self.belief.marked,
         )
 
     def work_as(self, name: str, role: str) -> None:
@@ -197,6 +204,7 @@ class Wiring(Installation):
             self.database,
             origin=self.config.archive.origin,
             org=self.config.gateway.organisation,
+            belief=self.belief,
         )
 
     @cached_property
@@ -617,6 +625,7 @@ class Wiring(Installation):
             notices=self.notices,
             unwrapper=self.unwrapper,
             steady=SteadyClock.for_expiry(self.config.queue.held_expire or timedelta()),
+            doubted=lambda: self.belief.doubt() is not None,
         )
 
     def worker(self, name: str) -> Worker:
@@ -629,11 +638,15 @@ class Wiring(Installation):
             finder=self.finder,
             outbound=self.outbound,
             routes=self.routes,
-            deliverer=Deliverer(max_connections_per_hop=_CONNECTIONS),
+            deliverer=Deliverer(
+                max_connections_per_hop=_CONNECTIONS,
+                before_dot=_nobody_asks if self.licence is None else self.licence.check,
+            ),
             notices=self.notices,
             evidence=Evidence(),
             waits=self.config.queue.retry,
-            now=clock.now,
+            now=self.belief.now,
+            belief=self.belief,
             database=self.database,
             steady=SteadyClock.for_expiry(self.config.queue.expire),
             blobs=self.blobs,
@@ -663,7 +676,9 @@ class Wiring(Installation):
             working_keys=self.working_keys,
             index=self.config.archive.index,
             waits=self.config.queue.retry,
-            now=clock.now,
+            now=self.belief.now,
+            doubted=lambda: self.belief.doubt() is not None,
+            note_clock=self.clock_notes.write,
             tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
@@ -683,6 +698,18 @@ class Wiring(Installation):
             tell=lambda found, moment: self.alarms.tell(
                 list(judge_absences(found, moment)), moment, codes=(NEIGHBOUR,), by_mail=False
             ),
+        )
+
+    @cached_property
+    def clock_notes(self) -> ClockNotes:
+        """Tells the log of a clock that is not believed."""
+        return ClockNotes(
+            self.database,
+            self.belief,
+            self.run_folder / "clock-doubted",
+            origin=self.config.archive.origin,
+            org=self.config.gateway.organisation,
+            node=node_name(self.lock_file),
         )
 
     # -- seeing what happens -------------------------------------------------------------------
@@ -720,7 +747,7 @@ class Wiring(Installation):
             certificates=self.certificates,
             folders=self.folders,
             run_folder=self.run_folder,
-            now=clock.now,
+            now=self.belief.now,
             signing=self.signing_watch,
         )
 
@@ -734,12 +761,18 @@ class Wiring(Installation):
     @cached_property
     def alarms(self) -> Alarms:
         """Tells people of trouble."""
-        mails = AlarmMails(self.database, self.config.archive.origin, self.notices)
+        origin, marked = self.config.archive.origin, self.belief.marked
+        mails = AlarmMails(self.database, origin, self.notices, marked)
         return Alarms(mails, self.run_folder / "alarms.json")
 
     def raise_alarms(self, moment: datetime) -> None:
         """One look at everything, told to whom it concerns."""
-        standing = replace(self.gauges.look(), refusing=tuple(refusing(self.folders)))
+        # Asked now: what the rest was looked up for may be seconds old.
+        standing = replace(
+            self.gauges.look(),
+            refusing=tuple(refusing(self.folders)),
+            doubt=self.belief.doubt(),
+        )
         found = judge(standing, max_size=self.config.listen.max_size)
         self.alarms.tell(list(found), moment)
 
@@ -782,6 +815,10 @@ _TLS = {
     Tls.OPPORTUNISTIC: TlsDemand.OPPORTUNISTIC,
     Tls.VERIFIED: TlsDemand.VERIFIED,
 }
+
+
+def _nobody_asks() -> None:
+    """On one machine the supervisor kills who may not send."""
 
 
 def _extract(raw: bytes) -> Extracted:

@@ -8,15 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
+
 from archive.entry import decode
 from archive.reading import head, read_raw
 from gateway import clock as our_clock
 from gateway.check.finding import Finding, error, good, warning
+from gateway.clocklog import last_believed_entry
 from gateway.wiring import Wiring
 
 # Postfix warns of as much between the clock and a file system (HISTORY, 20050111).
 _DRIFT = timedelta(seconds=100)
 _AHEAD = timedelta(seconds=5)
+_APART = timedelta(seconds=5)
 _UNSYNCHRONISED = 5  # TIME_ERROR, ntp_gettime(3)
 
 
@@ -50,6 +54,8 @@ def clock(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         millis = str(told[1] // 1000)
         yield good("clock", "synchronised, within {millis} ms", millis=millis)
     yield from _against_files(wiring)
+    yield from _believed(wiring)
+    yield from _against_database(wiring)
     with wiring.database.read() as conn:
         tip = head(conn)
         rows = list(read_raw(conn, tip.size - 1, limit=1)) if tip.size else []
@@ -61,6 +67,39 @@ def clock(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             meaning="the clock ran ahead, or was put back; the order of the log is not affected",
             advice="set the clock right before mail is judged by it",
             time=last.strftime("%Y-%m-%d %H:%M:%S +00:00"),
+        )
+
+
+def _believed(wiring: Wiring) -> Iterator[Finding]:
+    """What `sceau clock show` says."""
+    with wiring.database.read() as conn:
+        wiring.belief.saw_last_entry(last_believed_entry(conn))
+    if (doubt := wiring.belief.doubt()) is not None:
+        yield error(
+            "clock",
+            "clock.not-believed",
+            doubt.template,
+            meaning="mail is taken and held; nothing is judged by this clock, nothing given up",
+            advice="set the clock right, or say that it is right: sceau clock confirm",
+            **doubt.facts,
+        )
+
+
+def _against_database(wiring: Wiring) -> Iterator[Finding]:
+    """Nothing is judged by the database's clock; but two that differ cannot both be right."""
+    if not wiring.database.shared:
+        return
+    with wiring.database.read() as conn:
+        theirs = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    drift = our_clock.now() - theirs
+    if abs(drift) > _APART:
+        yield warning(
+            "clock",
+            "clock.database",
+            "this machine's clock is {seconds} s off the database server's",
+            meaning="one of the two is wrong, or several machines here have several times",
+            advice="NTP on both",
+            seconds=f"{round(drift.total_seconds()):+d}",
         )
 
 

@@ -38,6 +38,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "check": ("gateway.cli.check", "try out the configuration and everything it depends on"),
     "serve": ("gateway.cli.serve", "run the gateway: take mail, seal it, deliver it"),
     "reload": ("gateway.cli.reload", "have the running gateway read its configuration anew"),
+    "clock": ("gateway.cli.clock", "whether the machine's clock is believed; say that it is right"),
     "queue": ("gateway.cli.queue", "show and steer the mail that waits"),
     "policy": (
         "gateway.cli.policy",

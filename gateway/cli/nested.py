@@ -30,7 +30,7 @@ _PLACE = {name: place for place, name in enumerate(_FIRST)}
 _INDENT = "  "
 # Fields that we write as JSON. Others hold what strangers said (the next hop's queue id, a helo),
 # and that is never read as anything but text.
-_OBJECTS = re.compile(r"reason|connection|sender\.proof|envelope\.parameters|decision\.\d+")
+_OBJECTS = re.compile(r"reason|clock|connection|sender\.proof|envelope\.parameters|decision\.\d+")
 
 
 def field_lines(name: str, value: str, output: Output) -> Iterator[str]:

@@ -105,8 +105,7 @@ def _create(args: Namespace) -> int:
 
 def _rotate(args: Namespace, installation: Installation) -> int:
     from archive.entry import new_archive_id
-    from archive.store import Draft, append
-    from gateway import clock
+    from archive.store import Draft
     from gateway.keks import open_keks
     from pki.kek import prove
     from pki.rewrap import left_to_rewrap, rewrap, write_rewrapped
@@ -138,7 +137,7 @@ def _rotate(args: Namespace, installation: Installation) -> int:
             with installation.database.write() as conn:
                 written = write_rewrapped(conn, wraps)
                 if written and not done:
-                    append(conn, [begun(total)], origin=config.archive.origin, now=clock.now())
+                    installation.append_with(conn, [begun(total)])
                 done += written
             closed += faults
             after = last

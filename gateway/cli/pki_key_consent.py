@@ -80,7 +80,6 @@ def add_withdraw(verb: ArgumentParser) -> None:
 
 
 def _consent(args: Namespace, installation: Installation) -> int:
-    from archive.store import append
     from gateway import clock, consents
     from gateway.cli.pki_input import fingerprint_of
     from pki.persons import list_consents, list_keys
@@ -100,7 +99,7 @@ def _consent(args: Namespace, installation: Installation) -> int:
                 person=person, by=operator(), moment=now, ground=ground,
                 org=config.gateway.organisation,
             )  # fmt: skip
-            append(conn, [draft], origin=config.archive.origin, now=now)
+            installation.append_with(conn, [draft])
     if live is not None:
         output.note(
             "{person} agreed already on {time}; nothing was changed. "
@@ -128,7 +127,6 @@ def _consent(args: Namespace, installation: Installation) -> int:
 
 
 def _withdraw(args: Namespace, installation: Installation) -> int:
-    from archive.store import append
     from gateway import clock, consents
     from gateway.cli.pki_input import fingerprint_of
     from pki.addresses import canonical
@@ -143,7 +141,7 @@ def _withdraw(args: Namespace, installation: Installation) -> int:
             conn, address=address, certificate_sha256=wanted, by=operator(), moment=now,
             ground=ground, org=config.gateway.organisation,
         )  # fmt: skip
-        append(conn, drafts, origin=config.archive.origin, now=now)
+        installation.append_with(conn, drafts)
     if not ended:
         raise NotFound("there is no consent of {address} in force", facts={"address": address})
     if output.as_json:

@@ -94,7 +94,6 @@ def _run(args: Namespace, wiring: Wiring) -> int:
 
 
 def _one(args: Namespace, wiring: Wiring) -> int:
-    from archive.store import append
     from gateway import clock, consents
     from gateway.cli.files import read_password
     from gateway.key_path import PathJudge
@@ -123,7 +122,7 @@ def _one(args: Namespace, wiring: Wiring) -> int:
                 conn, address=address, certificate_sha256=checked.certificate_sha256,
                 person=person, by=who, moment=now, ground=ground, org=config.gateway.organisation,
             )  # fmt: skip
-            append(conn, [draft], origin=config.archive.origin, now=now)
+            wiring.append_with(conn, [draft])
     for remark in checked.remarks:
         output.note("{file}: {reason}", file=str(args.file), reason=output.problem(remark))
     if output.as_json:

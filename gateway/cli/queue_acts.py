@@ -7,8 +7,7 @@ from collections.abc import Callable
 from archive.blobs import filled
 from archive.errors import ArchiveError
 from archive.seal import open_content
-from archive.store import append, load_sealed
-from gateway import clock
+from archive.store import load_sealed
 from gateway.errors import NotFound
 from gateway.notices import Telling
 from gateway.queue import acts, store
@@ -22,7 +21,7 @@ def perform(
 
     tell: the sender of held mail gets a notice.
     """
-    now = clock.now()
+    now = wiring.belief.now()
     original = _original(wiring, archive_id) if verb == "bounce" or tell else _nothing
     with wiring.database.write() as conn:
         try:
@@ -47,7 +46,7 @@ def perform(
         notices = wiring.notices.write(job, told, original=original, now=now)
         store.enqueue(conn, [notice.message for notice in notices])
         drafts += [draft for notice in notices for draft in notice.drafts]
-        append(conn, drafts, origin=wiring.config.archive.origin, now=now)
+        wiring.append_with(conn, drafts)
 
 
 def _original(wiring: Wiring, archive_id: str) -> Callable[[], bytes]:

@@ -73,6 +73,7 @@ def _run(args: Namespace) -> int:
         on_reload=service.next_plan,
         on_reloaded=on_reloaded,
         on_change=service.changed,
+        on_turn=lambda: service.watch_clock(),
         notifier=notifier,
     )
     with saved(tally):

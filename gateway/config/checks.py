@@ -49,6 +49,12 @@ def _wrong(path: KeyPath, template: str, example: str = "", **facts: str) -> Fin
 def _database(config: Config) -> Iterator[Finding]:
     section = config.database
     server = section.url.startswith("postgresql")
+    if section.takeover < _LEAST_TAKEOVER:
+        yield _wrong(
+            ("database", "takeover"),
+            "a machine that stutters for a moment would take mail away from a process at work",
+            'takeover = "60s"',
+        )
     if not server:
         for key, given in (
             ("password_file", section.password_file is not None),
@@ -57,12 +63,6 @@ def _database(config: Config) -> Iterator[Finding]:
             if given:
                 yield _wrong(("database", key), "SQLite is a file; this is for PostgreSQL")
         return
-    if section.takeover < _LEAST_TAKEOVER:
-        yield _wrong(
-            ("database", "takeover"),
-            "a network that stutters for a moment would take mail away from a process at work",
-            'takeover = "60s"',
-        )
     checked = option_of(section.url, "sslmode") in ("verify-full", "verify-ca")
     inside = all(host.startswith("/") or is_loopback(host) for host in hosts_of(section.url))
     if not checked and not inside and not section.unsafe_plain:

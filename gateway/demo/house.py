@@ -308,7 +308,7 @@ format = "json"
 
     def _database(self) -> str:
         if self.postgres is None:
-            return 'url = "sqlite:///data/sceau.db"'
+            return f'url = "sqlite:///data/sceau.db"\ntakeover = "{self.takeover}"'
         return (
             f'url = "{self.postgres.url(self.database)}"\n'
             f'password_file = "{self.postgres.password_file}"\n'

@@ -20,6 +20,7 @@ from archive.attempts import skipped_since
 from archive.errors import ArchiveError
 from archive.index import Lag, lag
 from gateway import running
+from gateway.belief import Doubt
 from gateway.known import KnownCertificate
 from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
@@ -65,6 +66,7 @@ class Standing:
     people: People = field(default_factory=People)
     refused_seals: Mapping[str, Problem] = field(default_factory=dict)
     skipped: int = 0
+    doubt: Doubt | None = None  # of this machine's clock
 
 
 @dataclass

@@ -9,6 +9,7 @@ import structlog
 
 from archive.store import Draft, append
 from gateway import clock
+from gateway.belief import Belief
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.queue import processes, store
@@ -23,17 +24,20 @@ def free_claims(
     origin: str,
     org: str,
     worker: str | None,
+    belief: Belief,
     blame: bool = True,
     in_hand: Sequence[str] = (),
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
 
-    blame, in_hand: see `store.release_claims`.
+    belief: knows the time by which the queue goes. blame, in_hand: see `store.release_claims`.
     """
     with database.write() as conn:
         if worker is not None:
             processes.dismiss(conn, worker)
-        tell = release(conn, origin=origin, org=org, worker=worker, blame=blame, in_hand=in_hand)
+        tell = release(
+            conn, origin=origin, org=org, worker=worker, belief=belief, blame=blame, in_hand=in_hand
+        )
     tell()
 
 
@@ -43,11 +47,12 @@ def release(
     origin: str,
     org: str,
     worker: str | None,
+    belief: Belief,
     blame: bool,
     in_hand: Sequence[str] = (),
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""
-    now = clock.now()
+    now = belief.now()
     freed, poisoned = store.release_claims(
         conn, worker=worker, now=to_micros(now), blame=blame, in_hand=in_hand
     )
@@ -55,7 +60,7 @@ def release(
         Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
         for archive_id in poisoned
     ]
-    append(conn, drafts, origin=origin, now=now)
+    append(conn, belief.marked(drafts), origin=origin, now=clock.now())
 
     def tell() -> None:
         if freed:

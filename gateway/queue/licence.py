@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,16 +17,12 @@ from datetime import timedelta
 import sqlalchemy as sa
 import structlog
 
+from gateway.clock import boot_clock
 from gateway.database import Database
 from gateway.queue import processes
 from gateway.serve import STORAGE_FAILED
 
 log = structlog.get_logger()
-
-
-def boot_clock() -> float:
-    """Seconds since the machine was started, those asleep included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _end(reason: str) -> None:
@@ -84,6 +79,13 @@ class Licence:
                 self._lost("it was taken away")
                 raise sa.exc.OperationalError("licence", None, RuntimeError("it was taken away"))
             yield conn
+
+    def check(self) -> None:
+        """`lost` if it has run out, by this process's own clock: asks nobody. For the moment
+        before a mail leaves: who was stopped meanwhile must not send what others have sent.
+        """
+        if boot_clock() - self._given > self._lifetime:
+            self._lost("it has run out")
 
     def close(self) -> None:
         """Give it back: nothing is claimed any more."""

@@ -27,6 +27,8 @@ from pki.errors import Problem
 MICROSECOND = timedelta(microseconds=1)
 NO_LIMIT = 1 << 62  # octets
 
+NOTICE = "notice"  # the kind of a message that the gateway wrote itself
+
 # A mail on which workers died this often is taken out of the queue and shown (held).
 POISON_AFTER = 3
 # Microseconds until it is tried again, so that it does not take one worker after the other before
@@ -127,18 +129,19 @@ _DUE = (
     .limit(sa.bindparam("limit"))
     .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
 )
+_DUE_NOTICES = _DUE.where(messages.c.kind == NOTICE)
 
 
-def something_due(conn: sa.Connection, now: int, largest: int = NO_LIMIT) -> bool:
+def something_due(
+    conn: sa.Connection, now: int, largest: int = NO_LIMIT, *, notices: bool = False
+) -> bool:
     """Whether a claim would find work; reads only, so that idle workers take no write lock."""
-    row = conn.execute(
-        sa.select(messages.c.archive_id)
-        .where(
-            messages.c.claimed_by.is_(None), messages.c.due_at <= now, messages.c.size <= largest
-        )
-        .limit(1)
-    ).first()
-    return row is not None
+    due = sa.select(messages.c.archive_id).where(
+        messages.c.claimed_by.is_(None), messages.c.due_at <= now, messages.c.size <= largest
+    )
+    if notices:
+        due = due.where(messages.c.kind == NOTICE)
+    return conn.execute(due.limit(1)).first() is not None
 
 
 def claim(
@@ -151,8 +154,11 @@ def claim(
     largest: int = NO_LIMIT,
     waits: Sequence[timedelta],
     warn: timedelta | None = None,
+    notices: bool = False,
 ) -> list[Job]:
     """Take due messages for `worker` and store their next attempts.
+
+    notices: take none but notices of ours.
 
     warn: when the sender is told of a delay: an attempt is made then, so that what he reads is new.
 
@@ -160,7 +166,9 @@ def claim(
     first is larger. A message on which a worker died before is handed out alone: if it kills
     again, it takes nobody with it.
     """
-    rows = conn.execute(_DUE, {"now": now, "limit": limit, "largest": largest}).all()
+    rows = conn.execute(
+        _DUE_NOTICES if notices else _DUE, {"now": now, "limit": limit, "largest": largest}
+    ).all()
     suspect = next((n for n, row in enumerate(rows) if row.crashes), None)
     if suspect is not None:
         rows = rows[: max(suspect, 1)]
@@ -475,6 +483,27 @@ def plan_now(conn: sa.Connection, late: Sequence[tuple[str, int]], *, now: int) 
         messages.update().where(_OF_MESSAGE, messages.c.claimed_by.is_(None)).values(due_at=now),
         [{"id": archive_id} for archive_id in {archive_id for archive_id, _ in late}],
     )
+
+
+def begin_anew(conn: sa.Connection, *, now: int, expire: timedelta) -> None:
+    """Give every open recipient the time of a mail that has just come: the clock was set."""
+    of = recipients.c
+    conn.execute(
+        recipients.update()
+        .where(of.state == State.QUEUED)
+        .values(expires_at=now + expire // MICROSECOND)
+    )
+    conn.execute(recipients.update().where(of.state == State.HELD).values(held_at=now))
+
+
+def put_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
+    """End claims of messages on which nothing was done: that attempt was none."""
+    for job in jobs:
+        for recipient in job.due:
+            recipient.attempts -= 1
+            recipient.next_attempt_at = now
+    save_recipients(conn, [(job.archive_id, r) for job in jobs for r in job.due])
+    give_back(conn, jobs, now=now)
 
 
 def settled_with_wraps(conn: sa.Connection, *, indexed: int, limit: int) -> list[str]:

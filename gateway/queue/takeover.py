@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.belief import Belief
+from gateway.clock import boot_clock
 from gateway.database import Database
 from gateway.queue import processes
 from gateway.queue.claims import release
-from gateway.queue.licence import boot_clock
 from gateway.queue.processes import Process
 
 log = structlog.get_logger()
@@ -36,11 +37,14 @@ class Watch:
         *,
         origin: str,
         org: str,
+        belief: Belief,
         clock: Callable[[], float] = boot_clock,
     ) -> None:
+        """belief: knows the time by which the queue goes."""
         self._database = database
         self._origin = origin
         self._org = org
+        self._belief = belief
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._looked = clock()
@@ -85,6 +89,7 @@ class Watch:
             lambda one: any(d.name == one.name and d.beats == one.beats for d in dead),
             origin=self._origin,
             org=self._org,
+            belief=self._belief,
             blame=False,  # it was cut off, with its machine or from the database
         )
 
@@ -95,6 +100,7 @@ def take_over(
     *,
     origin: str,
     org: str,
+    belief: Belief,
     blame: bool,
 ) -> None:
     """Dismiss these processes and hand out again what nobody holds by then, in one transaction."""
@@ -103,7 +109,7 @@ def take_over(
             if which(one) and processes.dismiss(conn, one.name, beats=one.beats):
                 log.error("process_dismissed", name=one.name, node=one.node, role=one.role)
         said = [
-            release(conn, origin=origin, org=org, worker=name, blame=blame)
+            release(conn, origin=origin, org=org, worker=name, belief=belief, blame=blame)
             for name in processes.nobodys(conn)
         ]
     for tell in said:

@@ -26,7 +26,9 @@ from archive.errors import AppenderBroken, BlobTrouble, Damaged
 from archive.reading import InFlight, load_in_flight
 from archive.seal import Sealed, Unwrapper, open_content
 from archive.store import Draft
+from gateway.belief import Belief
 from gateway.clock import to_micros
+from gateway.clocklog import LastEntryWatch
 from gateway.database import Database
 from gateway.database.room import reason_of
 from gateway.database.trouble import TROUBLE
@@ -63,6 +65,8 @@ _ROUNDS = 4
 _SEAL = 32
 # Seconds between two looks at a database that is away.
 _AWAY = 1.0
+# Between two looks at the queue while the clock is not believed.
+_DOUBTFUL = 1.0
 # Seconds to wait for other mail before one that killed a worker is tried again. Not longer: a next
 # hop that stalls would keep the rest waiting; what is not done by then may come twice at worst.
 _ALONE = 1.0
@@ -92,15 +96,18 @@ class Worker:
     waits: Sequence[timedelta]
     now: Callable[[], datetime]
     database: Database | None = None  # that can tell of new mail
+    belief: Belief | None = None  # None: the clock is believed
     steady: SteadyClock = field(default_factory=SteadyClock)
     blobs: Blobs | None = None
     neighbours: Neighbours | None = None
     watched: Callable[[Job], AbstractContextManager[None]] = lambda _job: nullcontext()
     _outcomes: Batches[Finished] = field(init=False)
     _hand: Hand = field(default_factory=Hand, init=False)
+    _last_entry: LastEntryWatch | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._outcomes = outcomes(self.appender, self.now)
+        self._last_entry = None if self.belief is None else LastEntryWatch(self.belief)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what is claimed. Raises AppenderBroken."""
@@ -135,7 +142,7 @@ class Worker:
                     continue
                 waiting = False
                 if not jobs:
-                    await wake.pause(stop, idle)
+                    await wake.pause(stop, _DOUBTFUL if self._doubted() else idle)
                     idle = wake.later(idle)
                     continue
                 idle = FIRST
@@ -165,6 +172,10 @@ class Worker:
         """Steps 4 to 6 for mails claimed together; step 7 begins for each."""
         loop = asyncio.get_running_loop()
         moment = self.now()
+        if self._doubted() and (mails := [job for job in jobs if job.kind != store.NOTICE]):
+            jobs = [job for job in jobs if job.kind == store.NOTICE]
+            put_back = partial(store.put_back, jobs=mails, now=to_micros(moment))
+            await asyncio.wrap_future(self.appender.submit([], put_back))
         findings: Mapping[str, Finding] = {}
         if self.outbound.policy.asks_groups:
             await loop.run_in_executor(looking, self.outbound.learn_groups, jobs)
@@ -189,7 +200,10 @@ class Worker:
         # On the event loop: it must not wait here for a database to come back.
         glance = self.read if self.database is None else self.database.glance
         with glance() as conn:
-            if not store.something_due(conn, now, self._hand.largest):
+            if self._last_entry is not None and self._last_entry.due():
+                self._last_entry.look(conn)
+            doubted = self._doubted()
+            if not store.something_due(conn, now, self._hand.largest, notices=doubted):
                 return []
         jobs = await asyncio.wrap_future(
             self.appender.submit(
@@ -203,6 +217,7 @@ class Worker:
                     largest=self._hand.largest,
                     waits=self.waits,
                     warn=self.notices.warn,
+                    notices=doubted,
                 ),
             )
         )
@@ -210,10 +225,16 @@ class Worker:
         self._mind_the_clock(jobs)
         return jobs
 
+    def _doubted(self) -> bool:
+        """Whether mail waits: nothing may be judged by this clock. What was sealed goes on, and
+        so do notices: no certificate decides over them, and the alarm is one.
+        """
+        return self.belief is not None and self.belief.doubt() is not None
+
     def _mind_the_clock(self, jobs: Sequence[Job]) -> None:
         """Give nothing up while the clock may have jumped; what would be is tried again soon."""
         now = self.now()
-        believed = self.steady.believed(now)
+        believed = self.steady.believed(now) and not self._doubted()
         for job in jobs:
             job.may_expire = believed
             for recipient in () if believed else job.due:

@@ -35,6 +35,8 @@ class Deliverer:
     patience_seconds: when a hop has been silent for so long on all its connections, those who
         wait for a turn are told to try later. Otherwise one hop that takes connections and says
         nothing would gather all deliveries of a worker, and mail to everybody else stood still.
+    before_dot: called right before the end of a mail is handed to the connection; ends the process
+        if the mail may not leave from here any more.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Deliverer:
         max_connections_per_hop: int = 20,
         idle_seconds: float = 30.0,
         patience_seconds: float = 30.0,
+        before_dot: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before_dot = before_dot
         self._size = max_connections_per_hop
         self._patience = patience_seconds
         self._idle_seconds = idle_seconds
@@ -70,7 +74,16 @@ class Deliverer:
             before the reply is awaited: from here on the peer may have the mail.
         wishes: of the sender about notices, for a next hop that announces DSN.
         """
-        mail = Mail(mail_from, tuple(recipients), data, eight_bit, smtputf8, on_dot_sent, wishes)
+        mail = Mail(
+            mail_from,
+            tuple(recipients),
+            data,
+            eight_bit,
+            smtputf8,
+            on_dot_sent,
+            self._before_dot,
+            wishes,
+        )
         if not recipients:
             return []
         if refused := refuse_here(mail, hop):

@@ -35,6 +35,7 @@ class Mail:
     eight_bit: bool
     smtputf8: bool
     on_dot_sent: Callable[[], None] | None
+    before_dot: Callable[[], None]
     wishes: Wishes = NO_WISHES
 
 
@@ -270,7 +271,7 @@ class Transaction:
     async def _send_mail(self) -> None:
         wire = self._wire
         try:
-            await wire.send_mail(double_dots(self._mail.data), b".\r\n")
+            await wire.send_mail(double_dots(self._mail.data), b".\r\n", self._mail.before_dot)
         except WireError:
             await self._hear_early()
             raise

@@ -168,16 +168,18 @@ class Wire(asyncio.Protocol):
             raise self._lost()
         self._transport.write(data)
 
-    async def send_mail(self, data: bytes, end: bytes) -> None:
+    async def send_mail(self, data: bytes, end: bytes, before_end: Callable[[], None]) -> None:
         """Write something long and its end, at the pace of the peer. Raises WireError.
 
         When it raises, `end` was not handed over: the last slice is not waited for.
+        before_end: called right before that slice.
         """
         last = max(0, len(data) - 1) // _SLICE * _SLICE
         for start in range(0, last, _SLICE):
             await self._wait_for_room()
             self.send(data[start : start + _SLICE])
         await self._wait_for_room()
+        before_end()
         self.send(data[last:] + end)
 
     async def _wait_for_room(self) -> None:

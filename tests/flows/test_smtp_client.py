@@ -492,3 +492,27 @@ def test_mail_waits_for_its_turn_at_a_hop_that_is_slow_but_answers() -> None:
             return await asyncio.gather(*(send(deliverer, listener.port) for _ in range(6)))
 
     assert [one.result for (one,) in asyncio.run(flow())] == [Result.DELIVERED] * 6
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_who_may_not_send_any_more_is_asked_before_the_end_of_the_mail(size: int) -> None:
+    """A process that lost its licence ends itself there: the mail must not be complete."""
+    hop = Hostile()
+
+    dots: list[int] = []
+
+    class EndedError(BaseException):
+        pass
+
+    def end() -> None:
+        raise EndedError
+
+    async def flow() -> None:
+        async with running(hop), delivering(before_dot=end) as deliverer:
+            data = MAIL + b"x" * size + b"\r\n"
+            with pytest.raises(EndedError):
+                await send(deliverer, hop.port, data=data, on_dot_sent=lambda: dots.append(1))
+
+    asyncio.run(flow())
+    assert b"".join(hop.mails) == b"", "the peer saw the connection end, and no mail"
+    assert dots == []

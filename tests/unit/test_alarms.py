@@ -5,7 +5,7 @@ from __future__ import annotations
 import quopri
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from structlog.testing import capture_logs
 from archive.index import Lag
 from gateway.alarm_mail import alarm_mail
 from gateway.alarms import CODES, NEIGHBOUR, Alarm, Alarms, judge
+from gateway.belief import BEHIND, MOVED, Doubt
 from gateway.clock import rfc3339
 from gateway.known import KnownCertificate
 from gateway.metrics.gauges import Disk, Standing
+from gateway.metrics.page import page
+from gateway.metrics.tally import Tally
 from gateway.neighbours import Absence
 from gateway.queue.backlog import Backlog
 from gateway.running import Status
@@ -29,6 +32,7 @@ from tests.unit.test_metrics import NOW
 
 CALM = Standing(NOW, Backlog(), Lag(0, 0.0), {}, (), (), Status())
 SIZE = 50_000_000
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8").splitlines()
 
 
 def _ending(days: int) -> KnownCertificate:
@@ -72,6 +76,8 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     ("signer-refused", {"people": People(unfit=1, refused={"a@b.example": REVOKED})}),
     (None, {"people": People(fit=9, cannot_tell=1, unknown={"a@b.example": REVOKED})}),
     ("certificate-expiring", {"people": People(fit=9, ending=1, ends={"a@b.example": NOW})}),
+    ("clock-not-believed", {"doubt": Doubt(MOVED, NOW + timedelta(hours=1), NOW)}),
+    ("clock-not-believed", {"doubt": Doubt(BEHIND, NOW - timedelta(hours=1), NOW)}),
 ]
 
 
@@ -85,6 +91,42 @@ def test_what_raises_an_alarm(code: str | None, change: dict[str, Any]) -> None:
 
 def test_every_code_has_a_case() -> None:
     assert {code for code, _ in CASES if code} == set(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_alarm_is_a_metric_a_line_of_the_log_a_mail_and_documented(
+    code: str, tmp_path: Path
+) -> None:
+    change = next(change for one, change in CASES if one == code)
+    standing = replace(CALM, **change)
+    found = list(judge(standing, max_size=SIZE))
+    mails: list[bytes] = []
+
+    def mail(code: str, alarms: Sequence[Alarm], moment: datetime) -> None:
+        mails.append(alarm_mail(code, alarms, hostname="h", postmaster="p@i.example",
+                                language="en", moment=moment))  # fmt: skip
+
+    alarms = Alarms(mail, tmp_path / "alarms.json")
+    with capture_logs() as lines:
+        alarms.tell(found, NOW)
+
+    text, _ = page(Tally(), standing, alarms.on, "text/plain")
+    assert f'sceau_alarm{{code="{code}"}} 1.0' in text.decode()
+    (line,) = lines
+    assert (line["event"], line["code"], line["text"]) == ("alarm", code, found[0].text)
+    (content,) = mails
+    assert f"Subject: [sceau] alarm {code} (h)".encode() in content
+    (row,) = [one for one in DOCUMENTED if one.startswith(f"| `{code}` |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1] == f'`sceau_alarm{{code="{code}"}}`'
+    assert cells[2] == f"`alarm`, `code={code}`"
+    assert cells[3] == f"`[sceau] alarm {code} (HOST)`"
+    assert all(cells)
+
+
+def test_nothing_is_documented_as_an_alarm_that_is_none() -> None:
+    rows = [one for one in DOCUMENTED if "`sceau_alarm{" in one]
+    assert {one.split("`")[1] for one in rows} == set(CODES)
 
 
 class Post:

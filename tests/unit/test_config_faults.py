@@ -94,7 +94,7 @@ ROWS = [
      "own)"),
     ('url = "sqlite:///data/sceau.db"',
      'takeover = "1s"\nurl = "postgresql+psycopg://sceau@localhost/sceau"',
-     "database.takeover: a network that stutters for a moment would take mail away from a process "
+     "database.takeover: a machine that stutters for a moment would take mail away from a process "
      'at work (right would be: takeover = "60s")'),
     ('url = "sqlite:///data/sceau.db"', 'unsafe_plain = true\nurl = "sqlite:///data/sceau.db"',
      "database.unsafe_plain: SQLite is a file; this is for PostgreSQL"),

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from archive.appender import Appender
-from gateway.clock import to_micros
+from gateway.belief import Belief
+from gateway.clock import boot_clock, to_micros
 from gateway.database import Database
 from gateway.demo.postgres import Postgres
 from gateway.queue import processes, store
@@ -26,6 +28,7 @@ from tests.postgres_acts import sessions, terminate
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 T0 = to_micros(NOW)
+TRUSTING = Belief(Path("/nowhere"))  # no basis: the wall clock is believed
 MINUTE = timedelta(seconds=60)
 
 
@@ -85,7 +88,7 @@ class Clock:
 
 def watch(database: Database) -> tuple[Watch, Clock]:
     clock = Clock()
-    return Watch(database, origin=ORIGIN, org="o", clock=clock), clock
+    return Watch(database, origin=ORIGIN, org="o", belief=TRUSTING, clock=clock), clock
 
 
 def pass_by(observer: Watch, clock: Clock, seconds: float) -> list[str]:
@@ -122,7 +125,14 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
         done = threading.Event()
 
         def dismiss() -> None:
-            take_over(postgres_database, lambda one: True, origin=ORIGIN, org="o", blame=False)
+            take_over(
+                postgres_database,
+                lambda one: True,
+                origin=ORIGIN,
+                org="o",
+                belief=TRUSTING,
+                blame=False,
+            )
             done.set()
 
         with licence.write() as conn:
@@ -202,7 +212,14 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
         for name in ("here", "there"):
             processes.register(conn, name, node=name, role="worker", now=T0, takeover=60_000_000)
             store.claim(conn, worker=name, now=T0, limit=1, max_bytes=9, waits=[MINUTE])
-    take_over(postgres_database, lambda one: one.node == "here", origin=ORIGIN, org="o", blame=True)
+    take_over(
+        postgres_database,
+        lambda one: one.node == "here",
+        origin=ORIGIN,
+        org="o",
+        belief=TRUSTING,
+        blame=True,
+    )
     with postgres_database.read() as conn:
         rows = conn.execute(sa.text("SELECT claimed_by, crashes FROM messages ORDER BY 1")).all()
     assert [tuple(row) for row in rows] == [("there", 0), (None, 1)]
@@ -350,3 +367,15 @@ def test_the_claim_reads_an_index_and_sorts_nothing(postgres_database: Database)
         text = "\n".join(conn.exec_driver_sql(f"EXPLAIN {compiled}", values).scalars())
     assert "messages_waiting" in text
     assert "Sort" not in text
+
+
+def test_who_was_stopped_finds_his_licence_run_out_before_he_sends(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with licensed(postgres_database, "w1") as (licence, lost):
+        licence.check()
+        assert not lost.reasons
+        started = boot_clock()
+        monkeypatch.setattr("gateway.queue.licence.boot_clock", lambda: started + 41)
+        licence.check()  # asked at once: the threads may not have woken up yet
+        assert lost.reasons

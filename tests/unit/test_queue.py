@@ -387,3 +387,42 @@ def test_counts_name_all_states(database: Database) -> None:
     with database.read() as conn:
         found = view.counts(conn)
     assert found == {"queued": 2, "held": 0, "delivered": 0, "failed": 0, "cancelled": 0}
+
+
+def test_while_the_clock_is_doubted_notices_alone_are_claimed(database: Database) -> None:
+    put(database, "mail")
+    put(database, "notice")
+    with database.write() as conn:
+        conn.execute(
+            sa.update(messages).where(messages.c.archive_id == "notice").values(kind="notice")
+        )
+        taken = store.claim(
+            conn, worker="w", now=T0, limit=10, max_bytes=10**9, waits=WAITS, notices=True
+        )
+        assert [job.archive_id for job in taken] == ["notice"]
+        assert store.something_due(conn, T0)
+        assert not store.something_due(conn, T0, notices=True)
+
+
+def test_what_is_put_back_was_never_tried(database: Database) -> None:
+    put(database, "m")
+    jobs = claim(database)
+    with database.write() as conn:
+        store.put_back(conn, jobs, now=T0 + SECOND)
+
+    (again,) = claim(database, now=T0 + SECOND)
+    assert [(r.attempts, r.next_attempt_at) for r in again.recipients] == [(1, T0 + 61 * SECOND)]
+
+
+def test_a_confirmed_clock_gives_open_recipients_their_full_time(database: Database) -> None:
+    put(database, "queued")
+    put(database, "held")
+    with database.write() as conn:
+        acts.hold(conn, store.take(conn, "held"), by="p", reason="", now=NOW)
+    year = T0 + 365 * 86400 * SECOND
+    with database.write() as conn:
+        store.begin_anew(conn, now=year, expire=timedelta(days=5))
+        (queued,) = store.take(conn, "queued").recipients
+        (held,) = store.take(conn, "held").recipients
+    assert queued.expires_at == year + 5 * 86400 * SECOND
+    assert held.held_at == year

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,3 +90,32 @@ def test_mail_is_not_blamed_for_a_stop_that_took_too_long(supervise: Callable[..
         grace=0.1,
     )
     assert deaths == [False]
+
+
+def test_a_process_that_gives_no_sign_of_life_is_killed_and_what_it_held_is_freed(
+    supervise: Callable[..., Shell],
+) -> None:
+    """SIGSTOP: it is not dead, and must not come back to send what somebody else has sent."""
+    deaths: list[str] = []
+
+    def on_death(name: str, _blame: bool) -> None:
+        deaths.append(name)
+        stop()
+
+    shell = supervise("echo .; kill -STOP $$; sleep 60", on_death, silence=0.3)
+    assert deaths[0] == shell.names[0]
+
+
+def test_a_process_that_dies_at_once_is_not_started_at_full_speed(
+    supervise: Callable[..., Shell],
+) -> None:
+    """0.1 s, 0.2 s, 0.4 s, 0.8 s: at least 1.5 s for four deaths, whatever the machine does."""
+    deaths: list[float] = []
+
+    def on_death(_name: str, _blame: bool) -> None:
+        deaths.append(time.monotonic())
+        if len(deaths) == 5:
+            stop()
+
+    supervise("exit 1", on_death)
+    assert deaths[4] - deaths[0] >= 1.5
