@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.soak.backpressure import limited_house, press
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]

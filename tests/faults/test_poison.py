@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.client import Letter, send
-from gateway.demo.stage import stage
 from tests.corpora import ROOT
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
