@@ -43,7 +43,7 @@ def in_hand(scene: Scene, count: int) -> tuple[int, set[str]]:
     ids = {scene.accepted(mail(), AMELIE) for _ in range(count)}
     until(
         lambda: sum(event["event"] == "sealed" for event in scene.house.events()) >= before + count,
-        20,
+        60,
         scene.house.log.read_text,
     )
     pid = worker(scene)
@@ -69,7 +69,7 @@ def gone(pid: int) -> bool:
 def test_a_stopped_worker_is_killed_and_its_mail_goes_out_once(scene: Scene) -> None:
     pid, ids = in_hand(scene, 3)
 
-    until(lambda: arrivals(scene, ids).keys() == ids, 40, scene.house.log.read_text)
+    until(lambda: arrivals(scene, ids).keys() == ids, 60, scene.house.log.read_text)
 
     assert gone(pid), "it cannot come back"
     names = [event["event"] for event in scene.house.events()]
@@ -87,8 +87,8 @@ def test_a_dead_supervisor_leaves_no_process_behind_not_even_a_stopped_one(scene
     house.process.kill()
     house.process.wait()
     house.process = None
-    until(lambda: all(gone(child) for child in children), 10, lambda: str(children))
+    until(lambda: all(gone(child) for child in children), 60, lambda: str(children))
 
     house.start()
-    until(lambda: arrivals(scene, ids).keys() == ids, 40, house.log.read_text)
+    until(lambda: arrivals(scene, ids).keys() == ids, 60, house.log.read_text)
     assert arrivals(scene, ids) == Counter(dict.fromkeys(ids, 1))
