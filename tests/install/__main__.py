@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # As the page and the README have them.
 MACHINES = {"mail": "10.1.2.3", "sceau": "10.1.2.4", "border": "10.1.2.5"}
 SOURCE = "opt/sceau/src"
-PATIENCE = 90.0
+PATIENCE = 300.0
 UNITS = {"mail": ["postfix@-"], "sceau": ["sceau", "slapd"], "border": ["postfix@-"]}
 
 

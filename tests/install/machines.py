@@ -8,6 +8,7 @@ machine itself has configured. Needs root.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -23,7 +24,7 @@ SUITE = "bookworm"
 _PACKAGES = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _AUTHORITIES = Path("/usr/local/share/ca-certificates")
-_BOOT = 90.0
+_BOOT = 180.0
 
 
 class Failed(Exception):
@@ -58,7 +59,8 @@ class Machine:
                 [
                     "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
                     "--directory", self.root, "--machine", f"sceau-{self.name}",
-                    "--hostname", self.name, "--network-namespace-path", f"/run/netns/{self.network}",
+                    "--hostname", self.name,
+                    "--network-namespace-path", f"/run/netns/{self.network}",
                     "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
                 ],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
@@ -98,7 +100,7 @@ class Machine:
                 "nsenter", "--target", str(self.leader), "--all", "--root", "--wd",
                 "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
-                "bash", "-c", f"cd /root\n{script}",
+                "bash", "-c", f"cd /\n{script}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if capture else None,
@@ -123,6 +125,12 @@ class Machines:
         self._networks: list[str] = []
 
     def __enter__(self) -> Machines:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(f"another run works in {self.folder}; name another folder") from None
         try:
             self._make()
         except BaseException:
