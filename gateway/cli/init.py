@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -25,11 +27,8 @@ FOLDERS = {
     "anchors": 0o755,
     "authority": 0o700,
     "crls": 0o755,
-    "data": 0o700,
-    "data/index": 0o700,
     "intermediates": 0o755,
     "keys": 0o700,
-    "keys/working": 0o700,
     "recipients": 0o755,
 }
 ARCHIVE_RECIPIENTS = ("authority", "escrow")
@@ -44,9 +43,15 @@ def configure(parser: ArgumentParser) -> None:
         "--organisation", help="short name of the organisation (otherwise from the domain)"
     )
     parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        type=Path,
+        help="where all lies that changes: database file, index, keys of mail in flight "
+        "(otherwise in DIR)",
+    )
+    parser.add_argument(
         "--database",
         metavar="URL",
-        default="sqlite:///data/sceau.db",
         help="postgresql+psycopg://USER@HOST/NAME, an empty database (otherwise a file)",
     )
     parser.add_argument(
@@ -62,34 +67,70 @@ def run(args: Namespace) -> int:
 
     output = output_of(args)
     base: Path = args.directory.absolute()
-    if base.exists() and (not base.is_dir() or any(base.iterdir())):
-        raise SceauError(
-            "{directory} is not empty; nothing in it was changed",
-            hint="name a folder that does not exist yet",
-            facts={"directory": str(args.directory)},
-        )
+    data: Path | None = None if args.data is None else args.data.absolute()
+    _empty(base, args.directory)
+    if data is not None:
+        if data.is_relative_to(base):
+            raise SceauError(
+                "{folder} lies in {directory}",
+                hint="leave --data out, and data lies there anyway",
+                facts={"folder": str(args.data), "directory": str(args.directory)},
+            )
+        _empty(data, args.data)
     domain = canonical_domain(args.domain)
     text = configuration(
         organisation=_organisation(args.organisation or domain.partition(".")[0]),
         hostname=canonical_domain(args.hostname or f"sceau.{domain}"),
         domain=domain,
         language=output.language,
-        database=_database(args.database, args.password_file),
+        places=_places(data),
+        database=_database(args.database, args.password_file, data),
     )
-
-    base.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{base.name}.", dir=base.parent))
-    try:
-        _fill(made, text, domain)
-        made.chmod(0o755)
+    with ExitStack() as undo:
+        if data is not None:
+            _made_again(undo, data, 0o700)
+        if base.exists():  # in place: it may be one that only root could make
+            _made_again(undo, base, 0o755)
+            made = base
+        else:
+            base.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(prefix=f".{base.name}.", dir=base.parent))
+            undo.callback(shutil.rmtree, made, ignore_errors=True)
+            made.chmod(0o755)
+        _fill(made, text, domain, data)
+        if data is not None:
+            _sync_all(data)
+            _sync(data.parent)
         _sync_all(made)
-        made.rename(base)  # over an empty folder at most
+        made.rename(base)  # itself, or the name it gets when all is there
         _sync(base.parent)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+        undo.pop_all()
     _report(args.directory, output)
     return DONE
+
+
+def _empty(folder: Path, named: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SceauError(
+            "{directory} is not empty; nothing in it was changed",
+            hint="name a folder that does not exist yet",
+            facts={"directory": str(named)},
+        )
+
+
+def _made_again(undo: ExitStack, folder: Path, mode: int) -> None:
+    """Make an empty folder if there is none; if anything fails, it is as it was."""
+    if folder.exists():
+        undo.callback(_clear, folder)
+        return
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    undo.callback(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    for one in folder.iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
 def _organisation(value: str) -> str:
@@ -103,8 +144,20 @@ def _organisation(value: str) -> str:
         raise SceauError(template, hint="--organisation interior", facts=facts) from None
 
 
-def _database(url: str, password_file: Path | None) -> str:
+def _places(data: Path | None) -> dict[str, str]:
+    """Where the index and the keys of mail in flight lie, as TOML writes it."""
+    if data is None:
+        return {"working_keys": '"keys/working"', "index": '"data/index"'}
+    return {
+        "working_keys": json.dumps(str(data / "working")),
+        "index": json.dumps(str(data / "index")),
+    }
+
+
+def _database(url: str | None, password_file: Path | None, data: Path | None) -> str:
     """The keys of [database], as TOML, whose basic strings are written like JSON's."""
+    if url is None:
+        url = f"sqlite:///{'data' if data is None else data}/sceau.db"
     lines = json.dumps(url)
     if password_file is not None:
         lines += f"\npassword_file = {json.dumps(str(password_file.absolute()))}"
@@ -112,7 +165,13 @@ def _database(url: str, password_file: Path | None) -> str:
 
 
 def configuration(
-    *, organisation: str, hostname: str, domain: str, language: str, database: str
+    *,
+    organisation: str,
+    hostname: str,
+    domain: str,
+    language: str,
+    places: Mapping[str, str],
+    database: str,
 ) -> str:
     """The text of the file, for values that are already checked."""
     text = (files("gateway.config") / "template.toml").read_text("utf-8")
@@ -122,10 +181,11 @@ def configuration(
         domain=domain,
         language=language,
         database=database,
+        **places,
     )
 
 
-def _fill(base: Path, text: str, domain: str) -> None:
+def _fill(base: Path, text: str, domain: str, data: Path | None) -> None:
     from archive.recipients import generate_recipient
     from gateway.config import load
     from gateway.config.selfmade import make_seal
@@ -135,6 +195,12 @@ def _fill(base: Path, text: str, domain: str) -> None:
     for name, mode in FOLDERS.items():
         (base / name).mkdir()
         (base / name).chmod(mode)  # mkdir's own mode is cut by the umask
+    places = (
+        (base / "data", base / "keys" / "working") if data is None else (data, data / "working")
+    )
+    for folder in (*places, places[0] / "index"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
     _write(base / "sceau.toml", text.encode(), 0o644)
     for name in ARCHIVE_RECIPIENTS:
         generate_recipient(

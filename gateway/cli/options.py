@@ -55,13 +55,22 @@ def config_path(args: Namespace, environment: Mapping[str, str]) -> Path:
     if environment.get("SCEAU_CONFIG"):
         return Path(environment["SCEAU_CONFIG"])
     for place in DEFAULT_PLACES:
-        if place.exists():
+        if _is_there(place):
             return place
     raise SceauError(
         "there is no configuration: neither --config, nor SCEAU_CONFIG, nor {places}",
         hint="sceau init DIR writes one that works",
         facts={"places": ", ".join(map(str, DEFAULT_PLACES))},
     )
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except PermissionError:
+        # `runuser -u sceau` in /root: the folder one stands in but may not look into has nothing
+        # for us. A named place that is closed is there, and opening it says so.
+        return place.is_absolute()
 
 
 def count(text: str) -> int:

@@ -153,3 +153,43 @@ def test_a_place_where_nothing_may_be_made(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_data_may_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+
+    done = sceau("init", str(tmp_path / "etc"), "--data", str(tmp_path / "var"))
+
+    assert done.returncode == 0, done.stderr
+    config = load(tmp_path / "etc" / "sceau.toml")
+    assert config.database.url == f"sqlite:///{tmp_path}/var/sceau.db"
+    assert config.archive.index == tmp_path / "var" / "index"
+    assert config.archive.working_keys == tmp_path / "var" / "working"
+    assert {"sceau.db", "index", "working"} <= {path.name for path in (tmp_path / "var").iterdir()}
+    for path in ("var", "var/index", "var/working"):
+        assert (tmp_path / path).stat().st_mode & 0o077 == 0
+    assert {"data", "working"}.isdisjoint(path.name for path in (tmp_path / "etc").rglob("*"))
+
+
+def test_data_that_would_lie_in_the_new_folder_is_a_mistake(tmp_path: Path) -> None:
+    done = sceau("init", str(tmp_path / "new"), "--data", str(tmp_path / "new" / "var"))
+
+    assert done.returncode == 2
+    assert "leave --data out" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_fails_leaves_nothing(tmp_path: Path, exists: bool) -> None:
+    places = [tmp_path / "etc", tmp_path / "var"]
+    for place in places if exists else ():
+        place.mkdir()
+
+    done = sceau(
+        "init", str(places[0]), "--data", str(places[1]),
+        "--database", "postgresql+psycopg://nobody@127.0.0.1:1/none",
+    )  # fmt: skip
+
+    assert done.returncode not in (0, None)
+    assert "Traceback" not in done.stderr
+    assert [list(place.iterdir()) for place in places if place.exists()] == [[], []][: 2 * exists]
