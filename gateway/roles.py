@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.errors import BlobTrouble, IndexTrouble
-from gateway import clock, failpoints, maillog
+from gateway import clock, failpoint, maillog
 from gateway.accepted import inherited
 from gateway.config import LogFormat, load
 from gateway.database import DatabaseUnsafe
@@ -85,8 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         json=config.log.format is LogFormat.JSON, level=config.log.level.value, tally=tally
     )
     structlog.contextvars.bind_contextvars(process=args.name)
-    if failpoints.ARMED is not None:
-        log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    failpoint.say_so()
     # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
     # without looking at those again saves a tenth of the processor time.
     gc.collect()
