@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import pkgutil
 import secrets
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
-ROUNDS = 10
+
+def subjects() -> dict[str, ModuleType]:
+    """The modules beside this one, by name."""
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    return {
+        name: importlib.import_module(f"tests.soak.{name}")
+        for name in sorted(names)
+        if not name.startswith("_")
+    }
 
 
-def subjects() -> dict[str, str]:
-    """Name → first line of its docstring."""
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if not module.name.startswith("_"):
-            text = importlib.import_module(f"tests.soak.{module.name}").__doc__ or ""
-            found[module.name] = text.strip().partition("\n")[0]
-    return found
+def usual_rounds(module: ModuleType) -> int:
+    """How long `run` takes when nobody says it."""
+    default = inspect.signature(module.run).parameters["rounds"].default
+    return 1 if default is inspect.Parameter.empty else int(default)
 
 
 def main(arguments: list[str]) -> int:
@@ -32,24 +38,25 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="./dev soak", description="Long runs against the product."
     )
-    parser.add_argument(
-        "name", nargs="?", choices=sorted(known), help="which; without it: the list"
-    )
+    parser.add_argument("name", nargs="?", choices=known, help="which; without it: the list")
     parser.add_argument("--seed", type=int, help="of an earlier run, to have the same again")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how long (default {ROUNDS})")
+    parser.add_argument("--rounds", type=int, help="how long; the list says what is usual")
     wanted = parser.parse_args(arguments)
-    if wanted.rounds < 1:
-        parser.error("--rounds: at least 1")
     if wanted.name is None:
-        for name, text in sorted(known.items()):
-            print(f"{name:12} {text}")
+        for name, module in known.items():
+            first = (module.__doc__ or "").partition("\n")[0]
+            print(f"{name:12} {usual_rounds(module):4} rounds  {first}")
         return 0
+    module = known[wanted.name]
+    rounds = usual_rounds(module) if wanted.rounds is None else wanted.rounds
+    if rounds < 1:
+        parser.error("--rounds: at least 1")
     seed = secrets.randbits(32) if wanted.seed is None else wanted.seed
-    again = f"./dev soak {wanted.name} --seed {seed} --rounds {wanted.rounds}"
+    again = f"./dev soak {wanted.name} --seed {seed} --rounds {rounds}"
     print(f"soak {wanted.name}: seed {seed}; the same again: {again}", flush=True)
     begun = time.monotonic()
     try:
-        importlib.import_module(f"tests.soak.{wanted.name}").run(seed, wanted.rounds)
+        module.run(seed, rounds)
     except AssertionError as failed:
         print(f"soak {wanted.name}: FAILED: {failed}\nthe same again: {again}", file=sys.stderr)
         return 1

@@ -21,7 +21,7 @@ from tests.faults.shots import Shot, faults, kills
 MAILS = 20
 
 
-def run(seed: int, rounds: int) -> None:
+def run(seed: int, rounds: int = 10) -> None:
     """Raises AssertionError with what did not hold."""
     folder = Path(tempfile.mkdtemp(prefix="sceau-soak-", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL is somebody else when we are root
