@@ -95,9 +95,10 @@ def main(argv: list[str] | None = None) -> int:
         with saved(tally):
             _open_database(wiring, args.role)
             _ROLES[args.role](wiring, args)
-    except TROUBLE as error:
-        # A full disk, a locked database, a server that became read only: no mail is to blame for
-        # it, and none may be held for it.
+    except (*TROUBLE, OSError) as error:
+        # A full disk, a locked database, a server that became read only, no more files to open: no
+        # mail is to blame for it, and none may be held for it. (What sealing a mail raises does
+        # not come here.)
         log.error("storage_fault", role=args.role, reason=reason_of(error))
         return STORAGE_FAILED
     except (SceauError, PkiError) as error:

@@ -24,7 +24,7 @@ from gateway.failpoint import MARKER, VARIABLE
 from tests.faults.shots import Shot
 from tests.ledger.archive import Archive, Connect, Reader, on_postgres, on_sqlite, open_recipients
 from tests.ledger.balance import Balance, Death, Ledger
-from tests.ledger.client import Client
+from tests.ledger.client import Attempt, Client
 from tests.ledger.letters import Letter, letters
 from tests.ledger.opening import Mailbox
 from tests.ledger.sink import SinkProcess
@@ -46,12 +46,14 @@ class Struck:
     recovery: seconds from then to the first 250 of a mail begun after it. waited: seconds of these
     in which who had to come up again stood ready to run and other programs had the processors; on a
     machine with nothing else to do it is near 0, and everywhere the rest is ours to answer for.
+    refused: attempts of this round that were answered, and not 250.
     """
 
     recovery: float
     waited: float
     died: bool
     balance: Balance
+    refused: Sequence[Attempt]
 
     def __str__(self) -> str:
         end = "died" if self.died else "lived on"
@@ -94,12 +96,13 @@ class Fire:
         self.sink.refuse(*([BASTIEN] if shot.refuses else ()))
         children = self._children()
         before = self._waited()
-        fired = self.points / f"{shot.point}.fired"
-        fired.unlink(missing_ok=True)
-        (self.points / shot.point).write_text(shot.order)
+        fired = self._order(shot)
         first = round(mails * _BEFORE)
         with self._sending(made[:first]):
-            _until(fired.exists, lambda: f"{shot} was never passed: nothing was tested")
+            for n in range(shot.times):
+                if n:
+                    self._order(shot)
+                _until(fired.exists, lambda: f"{shot} was never passed: nothing was tested")
             _, pid, at = fired.read_text().split()
             if shot.action == "kill-service":
                 self._rise(children)
@@ -111,7 +114,9 @@ class Fire:
             self.ledger.deaths.append(Death(float(at), gone))
         self.sink.refuse()
         recovery = self._recovery(float(at))
-        return Struck(recovery, waited, gone is not None, self.balance())
+        keys = {letter.key for letter in made}
+        refused = [a for a in self._client.attempts if a.key in keys and a.code not in (0, 250)]
+        return Struck(recovery, waited, gone is not None, self.balance(), refused)
 
     def balance(self) -> Balance:
         """The books as they stand."""
@@ -120,6 +125,13 @@ class Fire:
     def start(self) -> None:
         """Start the gateway, its points ready to be armed."""
         self.house.start(environment={VARIABLE: str(self.points)})
+
+    def _order(self, shot: Shot) -> Path:
+        """Arm the point; the file that is there once it was done."""
+        fired = self.points / f"{shot.point}.fired"
+        fired.unlink(missing_ok=True)
+        (self.points / shot.point).write_text(shot.order)
+        return fired
 
     def restart(self) -> None:
         """Stop and start in order."""

@@ -21,7 +21,7 @@ class Shot:
 
     role: who passes it. passes: the point is passed for the so-many-th time. word: see
     `gateway.failpoint`. refuses: the next hop refuses somebody meanwhile, so that a sender has to
-    be told.
+    be told. times: as soon as it has fallen it is ordered anew.
     """
 
     point: str
@@ -30,9 +30,10 @@ class Shot:
     passes: int
     word: str = ""
     refuses: bool = False
+    times: int = 1
 
     def __str__(self) -> str:
-        return f"{self.point}-{self.action}"
+        return f"{self.point}-{self.action}" + (f"-{self.times}" if self.times > 1 else "")
 
     @property
     def order(self) -> str:
@@ -84,6 +85,19 @@ BESIDE_A_COMMIT = (
     "outcome.rows-written",
 )
 
+# One of each kind: the client hears of it, a commit fails, a mail is tried again, a worker ends.
+OF_EACH_KIND = (
+    "accept.content-sealed",
+    "accept.rows-written",
+    "commit.before",
+    "commit.after",
+    "accept.replying",
+    "seal.signed",
+    "seal.rows-written",
+    "deliver.reply-read",
+    "notice.written",
+)
+
 
 def kills(chance: random.Random, only: Collection[str] = ()) -> list[Shot]:
     """A kill at each point (of `only`, if any), most of one process, some of all of them."""
@@ -102,9 +116,9 @@ def kills(chance: random.Random, only: Collection[str] = ()) -> list[Shot]:
     return shots
 
 
-def faults(chance: random.Random) -> list[Shot]:
-    """An OSError at each point: the process may go on, or give up and be started again."""
-    return [_shot(aim, "raise", chance) for aim in AIMS]
+def faults(chance: random.Random, only: Collection[str] = ()) -> list[Shot]:
+    """An OSError at each point (of `only`): the process may go on, or end and be started again."""
+    return [_shot(aim, "raise", chance) for aim in AIMS if not only or aim.point in only]
 
 
 def _shot(aim: Aim, action: str, chance: random.Random) -> Shot:
