@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.demo.stage import stage
 from tests.faults.fire import Fire, under_fire
 from tests.faults.shots import OF_EACH_KIND, Shot, faults, kills
+from tests.flows.stages import stage
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.demo.postgres import Postgres
-from gateway.demo.stage import stage
 from tests.faults.fire import Fire, under_fire
 from tests.faults.shots import BESIDE_A_COMMIT, Shot, kills
+from tests.flows.stages import stage
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 
