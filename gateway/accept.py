@@ -27,7 +27,7 @@ from archive.working import WorkingKeys
 from gateway import sortedjson
 from gateway.clock import to_micros
 from gateway.errors import Refusal
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.mail import Peer, Submission
 from gateway.mime.authors import authorship
 from gateway.mime.entity import Message, split
@@ -68,7 +68,7 @@ class Accepted:
 
 def _rows(conn: sa.Connection, batch: Sequence[Accepted]) -> None:
     enqueue(conn, [one.row for one in batch])
-    hit("accept.rows-written")
+    failpoint("accept.rows-written")
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Intake:
             sealed = await asyncio.to_thread(self._seal, archive_id, message, submission, batch)
         else:
             sealed = self._seal(archive_id, message, submission, batch)
-        hit("accept.content-sealed")
+        failpoint("accept.content-sealed")
         outside = self.outside
         if outside is not None and outside.wants(sealed):
             sealed = await outside.keep(sealed, submission.received_at)
@@ -215,7 +215,6 @@ class Intake:
             if outside is not None:
                 outside.not_committed(sealed, error)
             raise
-        hit("accept.committed")
 
     # -- parts ---------------------------------------------------------------------------------
 

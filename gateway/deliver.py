@@ -15,7 +15,7 @@ import structlog
 from archive.store import Draft
 from gateway.accept import recipient_fields
 from gateway.clock import to_micros
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.mail import RcptOptions
 from gateway.outbound import Failure
 from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
@@ -66,7 +66,7 @@ async def _send_group(
             text = f"the route {group.route} has no CA for the verified TLS that a rule demands"
         lost = [Outcome(m.address, Result.TEMPORARY, 0, "4.4.4", text, "") for m in members]
         return list(zip(members, lost, strict=True))
-    hit("deliver.connecting")
+    failpoint("deliver.connecting")
     # Nobody outside is told of a copy: its sender is the house, and hears of it.
     copied = bool(job.sender) and all(m.copied_by for m in members)
     outcomes = await deliverer.deliver(
@@ -76,10 +76,10 @@ async def _send_group(
         group.emitted,
         eight_bit=not group.emitted.isascii(),
         smtputf8="SMTPUTF8" in job.parameters,
-        on_dot_sent=lambda: hit("deliver.dot-sent"),
+        on_dot_sent=lambda: failpoint("deliver.dot-sent"),
         wishes=_wishes(job, group, members, copied=copied),
     )
-    hit("deliver.reply-read")
+    failpoint("deliver.reply-read")
     return list(zip(members, outcomes, strict=True))
 
 

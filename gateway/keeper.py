@@ -21,7 +21,7 @@ from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.database.room import is_full, reason_of
 from gateway.database.trouble import TROUBLE
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
@@ -198,7 +198,7 @@ class Keeper:
         if self.sweeper is None:
             return
         try:
-            for one in self.sweeper.step(lambda: hit("sweep.marked")):
+            for one in self.sweeper.step(lambda: failpoint("sweep.marked")):
                 age = int(one.age.total_seconds())
                 log.info("blob_swept", blob=one.name, size=one.size, age_seconds=age)
         except BlobTrouble as error:

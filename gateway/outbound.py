@@ -17,7 +17,7 @@ import structlog
 from archive.store import Draft
 from gateway.accept import recipient_fields
 from gateway.clock import from_micros, to_micros
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.groups import memberships
 from gateway.mime.canonical import CannotConvert, Transformation, to_7bit
 from gateway.mime.entity import Message, content_entity, split
@@ -308,7 +308,7 @@ class Outbound:
             assert first.cipher is not None
             before = header(message, received=received)
             emitted = encrypt(inside.entity, envelopes, first.cipher, before=before)
-            hit("seal.encrypted")
+            failpoint("seal.encrypted")
             outcome = "encrypted"
         else:
             # Clear text: only with a rule's permission for every single recipient (I3).
@@ -491,7 +491,7 @@ class Outbound:
             made: Signed = sign(
                 entity, member.signer.signer, digest="sha256", receipt_request=request
             )
-            hit("seal.signed")
+            failpoint("seal.signed")
             entity, digest = made.entity, made.content_digest
         receipt = "" if request is None else request.identifier.decode()
         done[key] = _Inside(entity, digest, transformations, receipt)

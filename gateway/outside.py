@@ -16,7 +16,7 @@ from archive.blobs import Blobs
 from archive.errors import AppenderBroken, BlobStoreFull, BlobTrouble
 from archive.seal import Sealed
 from gateway.errors import Refusal
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.storage_gate import AWAY, about
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class Outside:
             reason = f"it did not store a blob within {self._seconds:.0f} seconds"
             log.error("blob_store_fault", id=sealed.archive_id, reason=reason)
             raise about(AWAY, sealed.archive_id) from None
-        hit("accept.blob-stored")
+        failpoint("accept.blob-stored")
         return kept
 
     def not_committed(self, sealed: Sealed, error: Exception) -> None:

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import structlog
 
 from archive.errors import BlobTrouble, IndexTrouble
-from gateway import failpoints, maillog
+from gateway import failpoint, maillog
 from gateway.accepted import inherited
 from gateway.config import LogFormat, load
 from gateway.database import DatabaseUnsafe
@@ -91,8 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         json=config.log.format is LogFormat.JSON, level=config.log.level.value, tally=tally
     )
     structlog.contextvars.bind_contextvars(process=args.name)
-    if failpoints.ARMED is not None:
-        log.warning("failpoint_armed", point=failpoints.ARMED[0])
+    failpoint.say_so()
     # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
     # without looking at those again saves a tenth of the processor time.
     gc.collect()
@@ -103,9 +102,10 @@ def main(argv: list[str] | None = None) -> int:
         with saved(tally):
             _open_database(wiring, args.role)
             _ROLES[args.role](wiring, args)
-    except TROUBLE as error:
-        # A full disk, a locked database, a server that became read only: no mail is to blame for
-        # it, and none may be held for it.
+    except (*TROUBLE, OSError) as error:
+        # A full disk, a locked database, a server that became read only, no more files to open: no
+        # mail is to blame for it, and none may be held for it. (What sealing a mail raises does
+        # not come here.)
         log.error("storage_fault", role=args.role, reason=reason_of(error))
         return STORAGE_FAILED
     except (SceauError, PkiError) as error:

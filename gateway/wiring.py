@@ -25,7 +25,7 @@ from archive.recipients import ArchiveRecipient, load_recipient
 from archive.store import head
 from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
-from gateway import clock
+from gateway import clock, failpoint
 from gateway.accept import Intake
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
@@ -152,6 +152,7 @@ class Wiring(Installation):
         else:
             write = timed(database.write_beside, self.tally)
             again = patience(BRIEF, for_room=self.works)
+        write = failpoint.around(write)
         return Appender(
             write,
             origin=origin,
@@ -278,7 +279,8 @@ class Wiring(Installation):
         intermediates = [
             der for path in self.config.pki.intermediates for der in load_certificates(path)
         ]
-        return StoredTrust(self.database.read, anchors=self.anchors, intermediates=intermediates)
+        read = failpoint.ahead("find.crls-asked", self.database.read)
+        return StoredTrust(read, anchors=self.anchors, intermediates=intermediates)
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:

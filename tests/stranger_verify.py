@@ -115,38 +115,41 @@ def verify(path, folder=None):
     """Number of entries. Raises ValueError("entry N: …")."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        ((epoch, origin, size, head),) = db.execute(
-            "SELECT epoch, origin, size, prev FROM log_head"
-        )
-        prev, index = sha256(origin.encode()).hex(), 0
-        for stored_index, stored_id, raw in db.execute(
-            "SELECT entry_index, archive_id, entry FROM log_entries "
-            "WHERE epoch = ? ORDER BY entry_index",
-            (epoch,),
-        ):
-            try:
-                entry = canonical(raw)
-                place = (entry["v"], entry["origin"], entry["epoch"], entry["index"], entry["prev"])
-                if set(entry) != ENTRY_KEYS or place != (1, origin, epoch, index, prev):
-                    raise ValueError("does not join the entry before")
-                if (stored_index, stored_id) != (index, entry["id"]):
-                    raise ValueError("is filed in the wrong place")
-                row = db.execute(
-                    "SELECT payload FROM log_payloads WHERE commitment = ?", (entry["commitment"],)
-                ).fetchone()
-                if row is None:
-                    raise ValueError("payload is missing")
-                values = values_of(row[0], entry["commitment"])
-                if "sealed.sha256" in values:
-                    check_content(db, entry["id"], values, folder)
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"entry {index}: {error}") from error
-            prev, index = sha256(raw).hex(), index + 1
-        if (index, prev) != (size, head):
-            raise ValueError(f"entry {min(index, size)}: the head of the log does not agree")
-        return index
+        return verify_log(db, folder)
     finally:
         db.close()
+
+
+def verify_log(db, folder=None):
+    """The same of an open database whose `execute` takes ? for parameters."""
+    ((epoch, origin, size, head),) = db.execute("SELECT epoch, origin, size, prev FROM log_head")
+    prev, index = sha256(origin.encode()).hex(), 0
+    for stored_index, stored_id, raw in db.execute(
+        "SELECT entry_index, archive_id, entry FROM log_entries "
+        "WHERE epoch = ? ORDER BY entry_index",
+        (epoch,),
+    ):
+        try:
+            entry = canonical(raw)
+            place = (entry["v"], entry["origin"], entry["epoch"], entry["index"], entry["prev"])
+            if set(entry) != ENTRY_KEYS or place != (1, origin, epoch, index, prev):
+                raise ValueError("does not join the entry before")
+            if (stored_index, stored_id) != (index, entry["id"]):
+                raise ValueError("is filed in the wrong place")
+            row = db.execute(
+                "SELECT payload FROM log_payloads WHERE commitment = ?", (entry["commitment"],)
+            ).fetchone()
+            if row is None:
+                raise ValueError("payload is missing")
+            values = values_of(row[0], entry["commitment"])
+            if "sealed.sha256" in values:
+                check_content(db, entry["id"], values, folder)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"entry {index}: {error}") from error
+        prev, index = sha256(raw).hex(), index + 1
+    if (index, prev) != (size, head):
+        raise ValueError(f"entry {min(index, size)}: the head of the log does not agree")
+    return index
 
 
 if __name__ == "__main__":

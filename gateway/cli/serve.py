@@ -29,6 +29,7 @@ def _run(args: Namespace) -> int:
 
     from gateway.cli.account import operator
     from gateway.config import load
+    from gateway.failpoint import refuse_outside_tests
     from gateway.installation import Installation
     from gateway.metrics.tally import Tally, make_run_folder, saved, tally_file
     from gateway.notify import Notifier
@@ -36,6 +37,7 @@ def _run(args: Namespace) -> int:
     from gateway.service import Service
     from gateway.wiring import Wiring
 
+    refuse_outside_tests(os.environ)
     path = config_path(args, os.environ).resolve()
     log = structlog.get_logger()
     notifier = Notifier(os.environ)

@@ -22,7 +22,7 @@ from gateway.demo.pki import P12_PASSWORD, Ministry, World
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError, free_port
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0  # of a machine that may have much else to do
 
 DEFAULT_RULES = """
 [[policy.rules]]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from archive.appender import Appender
 from archive.store import Draft
 from gateway.clock import to_micros
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.notices import Notice
 from gateway.queue import store
 from gateway.queue.batches import Batches
@@ -48,7 +48,7 @@ def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finishe
         notices = [notice.message for one in batch for notice in one.notices]
         if notices:
             store.enqueue(conn, notices)
-            hit("notice.written")
-        hit("outcome.rows-written")
+            failpoint("notice.written")
+        failpoint("outcome.rows-written")
 
     return Batches(appender, lambda one: one.entries, rows, gather=_GATHER)

@@ -33,7 +33,7 @@ from gateway.database import Database
 from gateway.database.room import reason_of
 from gateway.database.trouble import TROUBLE
 from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.neighbours import NEXT_HOP, Neighbours
 from gateway.notices import Notice, Notices
 from gateway.outbound import AT_ONCE, Outbound, Work, note_fault, put_off
@@ -146,7 +146,7 @@ class Worker:
                     idle = wake.later(idle)
                     continue
                 idle = FIRST
-                hit("claim.committed")
+                failpoint("claim.committed")
                 if jobs[0].suspect:
                     # It may kill again: what else is in hand is brought to an end first, so that
                     # no other mail is blamed for it.
@@ -188,10 +188,10 @@ class Worker:
             large = [job for job in _to_open(jobs) if job.size > least]
             if large:  # a blob store may keep us waiting as a directory may
                 fetched = await loop.run_in_executor(looking, self._fetch, large)
-        hit("seal.looked-up")
+        failpoint("find.done")
         works = await loop.run_in_executor(sealing, self._seal_all, jobs, findings, moment, fetched)
         await self._commit_sealed(works)
-        hit("seal.committed")
+        failpoint("seal.committed")
         for work in works:
             deliveries.start(self._deliver(work))
 
@@ -363,7 +363,7 @@ class Worker:
             store.add_copies(conn, [(w.job.archive_id, r) for w in works for r in w.copies])
             store.save_recipients(conn, changed)
             store.enqueue(conn, [notice.message for notice in notices])
-            hit("seal.rows-written")
+            failpoint("seal.rows-written")
             return kept
 
         self.evidence.committed(await asyncio.wrap_future(self.appender.submit(drafts, rows)))
@@ -409,7 +409,7 @@ class Worker:
                 self.notices.write, job, told, original=content, now=now
             )
         await self._outcomes.commit(Finished(job, drafts, notices))
-        hit("outcome.committed")
+        failpoint("outcome.committed")
         log_outcomes(job, results, groups)
         for notice in notices:
             log_notice(notice)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import Refusal
-from gateway.failpoints import hit
+from gateway.failpoint import failpoint
 from gateway.mail import NOTHING_ASKED, RcptOptions, Submission
 from gateway.smtp import replies
 from gateway.smtp.data import DataScanner
@@ -279,16 +279,19 @@ class Session(Proving):
         finally:
             self.accepting = False
         reply = task.result()
-        self.say(reply)
         if reply.startswith("250"):
             self.taken += 1
             self._fruitless = 0
-            hit("accept.replied")
+            await self.push(reply)
+            failpoint("accept.replied")
+        else:
+            self.say(reply)
 
     async def _accept(self, submission: Submission) -> str:
         """The reply after the dot, whatever happens."""
         try:
             archive_id = await self.house.intake.accept(submission)
+            failpoint("accept.replying")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             # A Refusal, or a fault of ours. Cancelled inside: nobody knows whether it was
             # committed, so the client must come again (I2: that is then a second mail).

@@ -140,14 +140,15 @@ def test_a_kill_between_blob_and_commit_leaves_a_blob_that_is_swept(
     made: Stage, tmp_path: Path
 ) -> None:
     scene = scene_with(made, "killed", FOLDER)
-    token = tmp_path / "token"
-    token.touch()
-    house = scene.house.start(environment={"SCEAU_FAILPOINT": f"accept.blob-stored={token}"})
+    (tmp_path / "only-in-tests").touch()
+    kill = tmp_path / "accept.blob-stored"
+    kill.write_text("kill")
+    house = scene.house.start(environment={"SCEAU_FAILPOINTS": str(tmp_path)})
     content = large()
     try:
         receipt = scene.send(content, AMELIE)
         assert receipt.code != 250
-        assert not token.exists()
+        assert not kill.exists()
         (orphan,) = blob_files(scene)
         until(lambda: scene.send(mail(), AMELIE).code == 250, 20, lambda: house.log.read_text())
         archive_id = scene.accepted(content, AMELIE)
@@ -160,11 +161,12 @@ def test_a_kill_between_blob_and_commit_leaves_a_blob_that_is_swept(
     stamp = time.time() - 8 * 86400  # nobody's clock has to be believed for more than this
     for path in blob_files(scene):
         os.utime(path, (stamp, stamp))
-    token.touch()
-    house.start(environment={"SCEAU_FAILPOINT": f"sweep.marked={token}"})
+    kill = tmp_path / "sweep.marked"
+    kill.write_text("kill")
+    house.start(environment={"SCEAU_FAILPOINTS": str(tmp_path)})
     try:
         until(lambda: not orphan.exists(), 20, lambda: house.log.read_text()[-2000:])
-        assert not token.exists()  # killed in the middle, and done by the next
+        assert not kill.exists()  # killed in the middle, and done by the next
         swept = [event for event in house.events() if event["event"] == "blob_swept"]
         assert [event["blob"] for event in swept] == [f"{orphan.parent.name}/{orphan.name}"]
         assert len(blob_files(scene)) == 1
