@@ -118,7 +118,7 @@ def _send(show: Show, mails: Path, corpora: Path | None) -> None:
     forged = _letter("forged", Mail("forged", two.content.replace(SENDER.encode(), b"a@other.example")), amelie.address)  # noqa: E501  # fmt: skip
     (answer,) = send([forged], show.house.listen_port, connections=1)
     show.check("a From outside the relay's domains is refused", answer.code == 550, f"{answer.code} {answer.text}")  # noqa: E501  # fmt: skip
-    settled = show.house.wait_settled(seconds=40)
+    settled = show.house.wait_settled(seconds=180)
     show.check("nothing is left queued", settled, f"after {time.monotonic() - begin:.1f} s")
 
 
@@ -264,7 +264,7 @@ def _archive(show: Show) -> None:
         "the archive gives each mail back, octet for octet", len(same) == len(show.letters),
         f"{len(same)} of {len(show.letters)}",
     )  # fmt: skip
-    indexed = house.wait_indexed(seconds=20)
+    indexed = house.wait_indexed(seconds=120)
     hits = house.json("archive", "search", "subject:prefecture", "--case", "demo")
     wanted = {show.receipts[key].archive_id for key in show.letters if key.startswith("accents")}
     found = {str(hit["id"]) for hit in hits}
