@@ -10,7 +10,7 @@ import pytest
 
 from gateway.demo.pki import Keys
 from gateway.demo.sink import read_ledger
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, Scene, mail, until
 from tests.services.wall_clock import WallClock
 

@@ -15,7 +15,7 @@ from gateway.demo.house import children_of
 from gateway.demo.pki import Keys
 from gateway.demo.run import archive_id_of
 from gateway.demo.sink import read_ledger
-from gateway.demo.stage import stage
+from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, Scene, mail, until
 
 pytestmark = pytest.mark.flow
