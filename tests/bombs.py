@@ -121,7 +121,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         + b"\r\n\r\nmot\r\n"
     ),
     "encoded words by the thousand": lambda: (
-        HEAD.replace(b"bombe", b"\r\n ".join([b"=?utf-8?q?=41?="] * 20_000)) + b"\r\nmot\r\n"
+        HEAD.replace(b"bombe", b"bombe\r\n " + b"\r\n ".join([b"=?utf-8?q?=41?="] * 20_000))
+        + b"\r\nmot\r\n"
     ),
     "nested comments in To": lambda: (
         HEAD + b"Cc: " + b"(" * 10_000 + b")" * 10_000 + b" a@justice.example\r\n\r\nmot\r\n"
