@@ -58,8 +58,8 @@ class _Seen:
 class Neighbours:
     """What this process sees. Safe for threads; `well` for somebody who was well costs nothing.
 
-    file: where it is told to others, None for nowhere. A process in the place of another one goes
-    on with what that one has seen.
+    file: where it is told to others; None: a command, which says itself what it sees. A process
+    in the place of another one goes on with what that one has seen.
     """
 
     def __init__(self, file: Path | None, now: Callable[[], datetime]) -> None:
@@ -83,7 +83,7 @@ class Neighbours:
             self._seen[kind, name] = seen
             if news or moment - self._written > _REWRITE:
                 self._write(moment)
-        if news:
+        if news and self._file is not None:
             log.warning("neighbour_away", kind=kind, name=name, reason=reason)
 
     def well(self, kind: str, name: str) -> None:
@@ -95,7 +95,8 @@ class Neighbours:
         with self._turn:
             self._seen[kind, name] = replace(before, well=moment)
             self._write(moment)
-        log.info("neighbour_back", kind=kind, name=name, since=before.since)
+        if self._file is not None:
+            log.info("neighbour_back", kind=kind, name=name, since=before.since)
 
     def overrule(self, kind: str, name: str) -> None:
         """He answers, whatever other processes have seen before."""

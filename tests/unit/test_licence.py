@@ -363,7 +363,7 @@ def test_the_claim_reads_an_index_and_sorts_nothing(postgres_database: Database)
         )
         conn.execute(sa.text("ANALYZE messages"))
         compiled = store._DUE.compile(dialect=conn.dialect)
-        values = {**compiled.params, "now": 10**9, "limit": 32}
+        values = {**compiled.params, "now": 10**9, "limit": 32, "largest": store.NO_LIMIT}
         text = "\n".join(conn.exec_driver_sql(f"EXPLAIN {compiled}", values).scalars())
     assert "messages_waiting" in text
     assert "Sort" not in text

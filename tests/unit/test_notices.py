@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import email
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from archive.fields import Open, decode_payload
 from archive.models import log_entries, log_payloads
+from archive.store import Draft, append
 from archive.working import WorkingUnwrapper
 from gateway import clock
 from gateway.clock import from_micros, to_micros
@@ -633,6 +635,16 @@ def _act(office: Office, archive_id: str, verb: str) -> None:
 
     class Wiring:
         database = office.database
+
+        class belief:
+            @staticmethod
+            def now() -> datetime:
+                return office.now
+
+        @staticmethod
+        def append_with(conn: sa.Connection, drafts: Sequence[Draft]) -> None:
+            append(conn, drafts, origin=ORIGIN, now=office.now)
+
         notices = office.worker.notices
         unwrapper = office.worker.unwrapper
         blobs = None
@@ -641,16 +653,8 @@ def _act(office: Office, archive_id: str, verb: str) -> None:
             class queue:
                 expire = timedelta(days=5)
 
-            class archive:
-                origin = ORIGIN
-
     wiring: Any = Wiring()
-    at = office.now
-    original, clock.now = clock.now, lambda: at
-    try:
-        perform(wiring, verb, archive_id, by="paul", reason="")
-    finally:
-        clock.now = original
+    perform(wiring, verb, archive_id, by="paul", reason="")
 
 
 def test_a_notice_and_what_it_tells_are_one_transaction(
@@ -666,7 +670,7 @@ def test_a_notice_and_what_it_tells_are_one_transaction(
         if name == "notice.written":
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr(outcomes, "hit", crash)
+    monkeypatch.setattr(outcomes, "failpoint", crash)
     with pytest.raises(RuntimeError):
         office.work()
     monkeypatch.undo()

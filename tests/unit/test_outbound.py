@@ -233,11 +233,11 @@ def test_a_fault_in_one_group_is_not_that_of_the_others(
     findings = {bob.address: found(bob), hidden.address: found(hidden)}
 
     def fails_for_the_hidden(
-        entity: bytes, recipients: Sequence[Envelope], cipher: Cipher
+        entity: bytes, recipients: Sequence[Envelope], cipher: Cipher, *, before: bytes
     ) -> bytes:
         if recipients[0].certificate.address == hidden.address:
             raise RuntimeError("nobody foresaw this")
-        return encrypt(entity, recipients, cipher)
+        return encrypt(entity, recipients, cipher, before=before)
 
     monkeypatch.setattr("gateway.outbound.encrypt", fails_for_the_hidden)
     work = to_seal([bob.address, hidden.address], findings, to=bob.address)
