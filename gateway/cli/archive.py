@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from gateway.cli.account import operator
 from gateway.cli.exits import CANNOT_TELL, DONE, NO
 from gateway.cli.nested import field_lines
-from gateway.cli.options import add_config, add_json, config_path, count, moment
+from gateway.cli.opening import on_installation
+from gateway.cli.options import add_config, add_json, count, moment
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.i18n import message
 
 if TYPE_CHECKING:
     from archive.store import Record
+    from gateway.installation import Installation
 
 HELP = "search, read, follow and verify the archive"
 
@@ -38,7 +40,7 @@ def configure(parser: ArgumentParser) -> None:
     search.add_argument("--since", type=moment, metavar="RFC3339", help="accepted from then on")
     search.add_argument("--until", type=moment, metavar="RFC3339", help="accepted before")
     search.add_argument("--case", required=True, help="file number or request this is for")
-    search.set_defaults(run=_search)
+    search.set_defaults(run=on_installation(_search))
 
     show = verbs.add_parser("show", help="give a mail back as it came (the reading is logged)")
     show.add_argument("ids", nargs="+", metavar="ID", help="archive id")
@@ -47,32 +49,30 @@ def configure(parser: ArgumentParser) -> None:
     show.add_argument(
         "--out", type=Path, metavar="FILE", help="write there; a folder for several mails"
     )
-    show.set_defaults(run=_show)
+    show.set_defaults(run=on_installation(_show))
 
     history = verbs.add_parser("history", help="all log entries about a mail")
     history.add_argument("id", metavar="ID", help="archive id")
-    history.set_defaults(run=_history)
+    history.set_defaults(run=on_installation(_history))
 
     verify = verbs.add_parser("verify", help="check the whole log and all it commits to")
     verify.add_argument("--since", type=int, default=0, metavar="N", help="from entry N on")
     verify.add_argument("--open", action="store_true", help="open the content too; needs --key")
     verify.add_argument("--key", type=Path, metavar="FILE", help="the authority's key")
     verify.add_argument("--case", default="", help="file number or request, with --open")
-    verify.set_defaults(run=_verify)
+    verify.set_defaults(run=on_installation(_verify))
     for verb in (search, show, history, verify):
         add_config(verb)
         add_json(verb)
 
 
-def _search(args: Namespace) -> int:
+def _search(args: Namespace, installation: Installation) -> int:
     from archive.access import find
     from archive.errors import IndexUnusable
     from archive.index import lag, unreadable
     from gateway import clock
-    from gateway.installation import Installation
 
     output = output_of(args)
-    installation = Installation.from_file(config_path(args, os.environ))
     index = installation.config.archive.index
     with installation.database.read() as conn:
         behind = lag(index, conn, moment=clock.now())  # before the entry of this search itself
@@ -128,17 +128,15 @@ def _search(args: Namespace) -> int:
     return DONE
 
 
-def _show(args: Namespace) -> int:
+def _show(args: Namespace, installation: Installation) -> int:
     from archive.access import read_content
     from archive.recipients import load_private_key
     from gateway.cli.usage import UsageError
-    from gateway.installation import Installation
 
     output = output_of(args)
     if len(args.ids) > 1 and args.out is None:
         raise UsageError("several mails need --out with a folder")
     key = load_private_key(args.key)
-    installation = Installation.from_file(config_path(args, os.environ))
     if len(args.ids) > 1:
         args.out.mkdir(mode=0o700, exist_ok=True)
     with output.progress("reading", len(args.ids)) as bar:
@@ -185,12 +183,10 @@ def _give(content: bytes, archive_id: str, target: Path | None, output: Output) 
         sys.stdout.buffer.write(content)
 
 
-def _history(args: Namespace) -> int:
+def _history(args: Namespace, installation: Installation) -> int:
     from archive.store import history
-    from gateway.installation import Installation
 
     output = output_of(args)
-    installation = Installation.from_file(config_path(args, os.environ))
     with installation.database.read() as conn:
         found = history(conn, args.id)
     for record in found:
@@ -237,20 +233,18 @@ def _print(record: Record, output: Output) -> None:
                 output.line(f"    {line}")
 
 
-def _verify(args: Namespace) -> int:
+def _verify(args: Namespace, installation: Installation) -> int:
     from archive.entry import new_archive_id
     from archive.fsck import verify
     from archive.recipients import load_private_key
     from archive.store import Draft, head
     from gateway.cli.usage import UsageError
-    from gateway.installation import Installation
 
     output = output_of(args)
     if args.open and (args.key is None or not args.case.strip()):
         raise UsageError("--open needs --key and --case: opening the archive is logged")
     if args.key is not None and not args.open:
         raise UsageError("--key is for --open")
-    installation = Installation.from_file(config_path(args, os.environ))
     unwrapper = None
     if args.open:
         unwrapper = load_private_key(args.key)

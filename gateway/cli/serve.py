@@ -30,7 +30,7 @@ def _run(args: Namespace) -> int:
     from gateway.cli.account import operator
     from gateway.config import load
     from gateway.failpoint import refuse_outside_tests
-    from gateway.installation import Installation
+    from gateway.installation import Installation, shared_database
     from gateway.metrics.tally import Tally, make_run_folder, saved, tally_file
     from gateway.notify import Notifier
     from gateway.serve import Supervisor
@@ -42,8 +42,10 @@ def _run(args: Namespace) -> int:
     log = structlog.get_logger()
     notifier = Notifier(os.environ)
     installation = Installation(load(path))
+    if not shared_database(installation.config):
+        # A file that is not there is a mistake, and nothing is made in its place.
+        installation.database.close()
     run_folder = make_run_folder(installation.run_folder)
-    installation.close()
     tally = Tally(tally_file(run_folder, "supervisor"))
     by = operator()
 
