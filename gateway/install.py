@@ -14,6 +14,7 @@ from gateway.database import Database
 from gateway.errors import NotFound, SceauError
 from gateway.installation import open_configured, serve_lock
 from gateway.queue.models import processes
+from gateway.queue.processes import INDEX
 
 
 class NotEmpty(SceauError):
@@ -101,6 +102,8 @@ def _signs_of_life(database: Database) -> dict[str, tuple[str, int, int]]:
         if not sa.inspect(conn).has_table(processes.name, schema=processes.schema):
             return {}
         rows = conn.execute(
-            sa.select(columns.name, columns.node, columns.takeover, columns.beats)
+            sa.select(columns.name, columns.node, columns.takeover, columns.beats).where(
+                columns.role != INDEX  # it reports now and then, and is not taken over
+            )
         ).all()
     return {row.name: (row.node, row.takeover, row.beats) for row in rows}

@@ -137,15 +137,16 @@ class House:
 
     def stop(self) -> int:
         """Gracefully; the exit code."""
-        if self.process is None:
+        process = self.process
+        if process is None:
             return 0
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(40)
+                process.wait(40)
             except subprocess.TimeoutExpired:
                 self.kill()
-        code = self.process.wait()
+        code = process.wait()
         self.process = None
         return code
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from gateway.demo.client import Letter, send
-from gateway.demo.house import House
+from gateway.demo.house import House, children_of
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.stage import Stage
@@ -40,6 +42,13 @@ class TracedHouse(House):
             *("-e", "signal=none", "-o", str(trace), *super()._command(arguments)),
             *("--role", "intake"),
         ]
+
+    def stop(self) -> int:
+        """See `House.stop`. strace keeps signals to itself: the gateway is told directly."""
+        if self.process is not None:
+            for pid in children_of(self.process.pid):
+                os.kill(pid, signal.SIGTERM)
+        return super().stop()
 
 
 class Call(NamedTuple):

@@ -39,8 +39,8 @@ class LightHouse:
     def clock(self) -> Any:
         return None
 
-    def arrived(self, _session: Any) -> bool:
-        return True
+    def arrived(self, _session: Any) -> str:
+        return ""
 
     def left(self, _session: Any) -> None: ...
 

@@ -269,6 +269,7 @@ def test_a_token_that_chooses_its_own_nonce(hsm: SoftHsm) -> None:
 def test_from_import_to_signature_and_back_to_a_file(hsm: SoftHsm, tmp_path: Path) -> None:
     """Keys under a file move into the token and out again; a person signs all the time."""
     house = House(tmp_path / "house")
+    assert house.run("crl", "refresh").code == 0
     folder = P12Folder(house)
     for number in range(30):
         folder.add(f"p{number:02}", row={"consent_of": f"Person {number}"})
