@@ -11,6 +11,7 @@ import sys
 import time
 import timeit
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,18 @@ def test_the_manual_has_the_same_list() -> None:
 
 
 def test_a_point_that_is_not_armed_costs_nothing() -> None:
-    number = 20_000
-    # The least of many: everything else that the machine does only adds to it.
-    least = min(timeit.repeat(lambda: [failpoint("claim.committed") for _ in range(number)],
-                              number=1, repeat=40))  # fmt: skip
-    assert least / number < 100e-9
+    """Little more than a call: what a function that does nothing takes, in the same minute."""
+
+    def nothing(name: str) -> None:
+        del name
+
+    def least(function: Callable[[str], None]) -> float:
+        # The least of many: everything else that the machine does only adds to it.
+        calls = timeit.repeat(lambda: function("claim.committed"), number=20_000, repeat=10)
+        return min(calls)
+
+    rounds = [(least(failpoint), least(nothing)) for _ in range(5)]
+    assert min(one for one, _ in rounds) < 2 * min(other for _, other in rounds)
 
 
 @pytest.mark.parametrize("more", [{}, {"NOTIFY_SOCKET": "/run/systemd/notify"}])
