@@ -11,6 +11,7 @@ import pytest
 from aiosmtpd.smtp import SMTP
 
 from gateway.smtp.client import Deliverer, NextHop, Result, TlsDemand
+from gateway.smtp.room import Room
 from gateway.smtp.session import Session
 from gateway.smtp.settings import ListenSettings
 from tests.services.smtp_listener import NotingIntake
@@ -34,6 +35,7 @@ class LightHouse:
 
     def __init__(self) -> None:
         self.intake = NotingIntake()
+        self.room = Room(self.settings.max_size * 2)
         self.tasks: set[Any] = set()
 
     def clock(self) -> Any:
