@@ -28,8 +28,12 @@ class Moved(Scene):
         return sum(event["event"] == name for event in self.house.events())
 
     def jump(self, off: timedelta) -> None:
-        """Set the clock; return when the gateway has seen that it was moved."""
+        """Set the clock; return when the gateway has seen that it was moved.
+
+        Not before it believes the clock again: who doubts it already sees nothing new.
+        """
         before = self.events("clock_doubted")
+        until(lambda: self.events("clock_believed") >= before, 60, self.house.log.read_text)
         self.clock.set(off)
         until(lambda: self.events("clock_doubted") > before, 60, self.house.log.read_text)
 
