@@ -438,6 +438,8 @@ class _Tasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.running.discard(task)
+        if task.cancelled():  # by the end of the process, which has a reason of its own
+            return
         fault = task.exception()  # asked for in any case: asyncio prints what nobody asks for
         self._fault = self._fault or fault
 
