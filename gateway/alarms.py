@@ -24,6 +24,7 @@ from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, Absence
 from gateway.queue.backlog import POISON_CODE
 from gateway.running import Status
 from gateway.signing_watch import ENDING
+from gateway.wholefile import replace_text
 
 log = structlog.get_logger()
 
@@ -326,10 +327,8 @@ class Alarms:
                 for one, each in self._said.items()
                 if each.mailed is not None
             }
-        new = self.file.with_suffix(".new")
         with suppress(OSError):
-            new.write_text(json.dumps(kept), "utf-8")
-            new.replace(self.file)
+            replace_text(self.file, json.dumps(kept))
 
 
 def _due(said: _Said, moment: datetime) -> bool:

@@ -24,6 +24,7 @@ from archive.store import Draft
 from gateway import sortedjson
 from gateway.clock import from_micros, rfc3339, to_micros
 from gateway.i18n import message
+from gateway.wholefile import replace_text
 
 # Further than this from where it should be, the clock is not believed. NTP corrects seconds, a
 # leap second is one; a certificate that is 300 s too old or too young is within what clocks of
@@ -129,9 +130,7 @@ def read_basis(file: Path) -> Basis | None:
 
 def write_basis(file: Path, basis: Basis) -> None:
     """Replace the file. Raises OSError."""
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(asdict(basis)), "ascii")
-    new.replace(file)
+    replace_text(file, json.dumps(asdict(basis)))
 
 
 class Belief:

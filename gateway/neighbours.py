@@ -21,6 +21,7 @@ import structlog
 from gateway.belief import boot_id
 from gateway.clock import boot_clock, rfc3339
 from gateway.database.room import reason_of
+from gateway.wholefile import replace_text
 
 log = structlog.get_logger()
 
@@ -118,10 +119,8 @@ class Neighbours:
             return
         self._written = moment
         rows = [[*key, s.since, s.reason, s.failed, s.well] for key, s in self._seen.items()]
-        new = self._file.with_suffix(".new")
         with suppress(OSError):  # a full disk is no reason for a fault
-            new.write_text(json.dumps({"boot": boot_id(), "seen": rows}), "utf-8")
-            new.replace(self._file)
+            replace_text(self._file, json.dumps({"boot": boot_id(), "seen": rows}))
 
 
 def neighbours_file(run_folder: Path, place: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import rfc3339
+from gateway.wholefile import replace_text
 
 _NAME = "status.json"
 _DEATHS = 50  # the latest that are remembered
@@ -66,11 +67,8 @@ class Status:
 
     def write(self, run_folder: Path) -> None:
         """Replace the file. A full disk is no reason for a fault."""
-        file = run_folder / _NAME
-        new = file.with_suffix(".new")
         with suppress(OSError):
-            new.write_text(json.dumps(asdict(self)), "utf-8")
-            new.replace(file)
+            replace_text(run_folder / _NAME, json.dumps(asdict(self)))
 
 
 def started(pid: int) -> str:

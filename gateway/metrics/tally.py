@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from gateway.metrics.names import COUNTERS, HISTOGRAMS
+from gateway.wholefile import replace_text
 
 T = TypeVar("T")
 
@@ -85,11 +86,8 @@ class Tally:
                 "sums": self.sums,
             }
             text = json.dumps(value)
-        # Replaced whole: a reader never sees half a file. Not synced: see the top of this file.
-        new = self._file.with_suffix(".new")
-        try:
-            new.write_text(text, "utf-8")
-            new.replace(self._file)
+        try:  # not synced: see the top of this file
+            replace_text(self._file, text)
         except OSError:
             self._changed = True
 
