@@ -31,6 +31,16 @@ def add_ground(verb: ArgumentParser) -> None:
     )
 
 
+def add_key(verb: ArgumentParser) -> None:
+    """Whose key, and which of several; `the_one` chooses by it."""
+    verb.add_argument("address", metavar="ADDRESS", help="the person's mail address")
+    verb.add_argument(
+        "--certificate",
+        metavar="SHA256",
+        help="which certificate's key; needed where several are stored",
+    )
+
+
 def ground_of(args: Namespace) -> Ground:
     """What `--basis` and `--form` say. Raises OSError, UsageError."""
     from pki.persons import Ground
@@ -54,13 +64,8 @@ def person_of(text: str, option: str) -> str:
 
 def add_consent(verb: ArgumentParser) -> None:
     """Options of `sceau pki key consent`."""
-    verb.add_argument("address", metavar="ADDRESS", help="the person's mail address")
+    add_key(verb)
     verb.add_argument("--person", required=True, metavar="NAME", help="who agrees")
-    verb.add_argument(
-        "--certificate",
-        metavar="SHA256",
-        help="which certificate's key; needed where several are stored",
-    )
     add_ground(verb)
     add_config(verb)
     add_json(verb)

@@ -12,6 +12,7 @@ from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_text
 from gateway.cli.pki_key_consent import (
     add_ground,
+    add_key,
     consent_json,
     ground_of,
     live_consent,
@@ -25,12 +26,7 @@ if TYPE_CHECKING:
 
 def add_remove(verb: ArgumentParser) -> None:
     """Options of `sceau pki key remove`."""
-    verb.add_argument("address", metavar="ADDRESS", help="the person's mail address")
-    verb.add_argument(
-        "--certificate",
-        metavar="SHA256",
-        help="which certificate's key; needed where several are stored",
-    )
+    add_key(verb)
     verb.add_argument(
         "--yes", action="store_true", help="do it; otherwise only what would follow is said"
     )
@@ -41,7 +37,6 @@ def add_remove(verb: ArgumentParser) -> None:
 
 
 def _remove(args: Namespace, installation: Installation) -> int:
-    from archive.store import append
     from gateway import clock, key_removal
     from gateway.cli.pki_input import fingerprint_of
     from pki.addresses import canonical
@@ -64,7 +59,7 @@ def _remove(args: Namespace, installation: Installation) -> int:
                 conn, removal.key, by=operator(), moment=now, ground=ground,
                 org=config.gateway.organisation,
             )  # fmt: skip
-            append(conn, done.drafts, origin=config.archive.origin, now=now)
+            installation.append_with(conn, done.drafts)
     ended = () if done is None else done.ended
     if output.as_json:
         output.record(
