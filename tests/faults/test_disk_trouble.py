@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.demo.pki import Keys
 from gateway.demo.stage import Stage
-from tests.flows.stages import stage
 from tests.flows.test_blobs import large
 from tests.flows.way_out_scene import mail
 from tests.soak.disk_trouble import FULL, offer, take, wait
@@ -23,21 +19,6 @@ from tests.soak.lost_writes import Machine, machine_on
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
 
 FAULT = re.compile(r"4\.3\.0 .*\(id ([0-9a-f]+)\)")
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Open to PostgreSQL, which runs as somebody else."""
-    made = Path(tempfile.mkdtemp(prefix="sceau-disk-", dir="/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture(scope="module")
-def made(folder: Path) -> Iterator[Stage]:
-    with stage(folder / "stage", keys=Keys()) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

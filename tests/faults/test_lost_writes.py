@@ -7,36 +7,16 @@ it does; the last test here shows that a gateway which does not sync is caught b
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.demo.pki import Keys
 from gateway.demo.process import NotStartedError
 from gateway.demo.stage import Stage
 from tests.disk.replay import Loss
-from tests.flows.stages import stage
 from tests.soak.lost_writes import machine_on
 
 pytestmark = [pytest.mark.fault, pytest.mark.flow]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Open to PostgreSQL, which runs as somebody else."""
-    made = Path(tempfile.mkdtemp(prefix="sceau-lost-", dir="/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture(scope="module")
-def made(folder: Path) -> Iterator[Stage]:
-    with stage(folder / "stage", keys=Keys()) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("database", "rounds"), [("sqlite", 2), ("postgresql", 1)])
