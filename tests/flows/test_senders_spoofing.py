@@ -237,25 +237,23 @@ def xclient_before_tls(senders: Senders) -> int:
         return attempt(client, FROM_HUGO, HUGO)
 
 
-def front_end_client_without_login(senders: Senders) -> int:
+def _front_end_says(senders: Senders, attributes: str) -> int:
     with senders.connect(FRONT) as client:
-        assert client.docmd("XCLIENT ADDR=203.0.113.9 LOGIN=[UNAVAILABLE]")[0] == 220
+        assert client.docmd(f"XCLIENT {attributes}")[0] == 220
         client.ehlo()
         return attempt(client, FROM_HUGO, HUGO)
+
+
+def front_end_client_without_login(senders: Senders) -> int:
+    return _front_end_says(senders, "ADDR=203.0.113.9 LOGIN=[UNAVAILABLE]")
 
 
 def front_end_client_of_unknown_address(senders: Senders) -> int:
-    with senders.connect(FRONT) as client:
-        assert client.docmd("XCLIENT ADDR=[UNAVAILABLE]")[0] == 220
-        client.ehlo()
-        return attempt(client, FROM_HUGO, HUGO)
+    return _front_end_says(senders, "ADDR=[UNAVAILABLE]")
 
 
 def front_end_client_with_a_helo_only(senders: Senders) -> int:
-    with senders.connect(FRONT) as client:
-        assert client.docmd("XCLIENT HELO=x")[0] == 220
-        client.ehlo()
-        return attempt(client, FROM_HUGO, HUGO)
+    return _front_end_says(senders, "HELO=x")
 
 
 def the_login_of_the_client_before(senders: Senders) -> int:
