@@ -48,6 +48,15 @@ class Attempts:
         self._write(archive_id)
         return True
 
+    def committing(self) -> None:
+        """All of the piece was looked at: who dies from here on dies of the disk, not of a mail.
+
+        Without it the last mail of the piece would bear the blame for every kill that a slow sync
+        gives time for, and be left out of the index for nothing.
+        """
+        if self.careful:
+            self._write("")
+
     def done(self) -> None:
         """The piece is committed."""
         self.careful, self.deaths = False, {}

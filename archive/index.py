@@ -227,6 +227,7 @@ class Indexer:
         document.add_unsigned("position", reached.size)
         self._write(self._writer.delete_documents_by_term, "id", POSITION_ID)
         self._write(self._writer.add_document, document)
+        self._attempts.committing()
         # Killed before: this piece is done again. Killed after: it is done, and known as done.
         self._write(self._writer.commit)
         self._index.reload()

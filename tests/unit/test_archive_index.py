@@ -243,6 +243,38 @@ sys.stdin.readline()
 """
 
 
+DIES_IN_ITS_COMMIT = """
+import os, signal
+class Writer:
+    def __init__(self, real):
+        self.real = real
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+    def commit(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+indexer._writer = Writer(indexer._writer)
+"""
+
+
+def test_no_mail_is_blamed_for_a_kill_in_the_middle_of_a_commit(
+    world: World, tmp_path: Path
+) -> None:
+    """A slow disk makes commits long: most kills and power cuts come in one of them."""
+    ids = []
+    for number in range(3):
+        draft = world.accepted(json.dumps({"body": f"texte n{number}"}).encode())
+        ids.append(draft.archive_id)
+        world.append(draft)
+    dying = PROGRAM.replace("print(", DIES_IN_ITS_COMMIT + "print(", 1)
+    for _ in range(5):
+        ended = subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False)
+        assert ended.returncode == -signal.SIGKILL
+    whole = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], check=False, input=b"")
+    assert whole.returncode == 0
+    hits = search(tmp_path / "index", "texte", limit=1000)
+    assert sorted(hit.archive_id for hit in hits) == sorted(ids)
+
+
 def test_killed_again_and_again_every_mail_is_in_the_index_once(
     world: World, tmp_path: Path
 ) -> None:
