@@ -64,9 +64,11 @@ class Attempts:
 
     def _write(self, current: str) -> None:
         # Not synced: a process that is killed leaves it all the same, and after a power cut nobody
-        # is to blame.
+        # is to blame. Where there is no room for it there is none for the index either, which
+        # says so and waits.
         text = json.dumps({"deaths": self.deaths, "id": current})
-        (self.folder / _FILE).write_text(text, "utf-8")
+        with suppress(OSError):
+            (self.folder / _FILE).write_text(text, "utf-8")
 
 
 def note_skipped(folder: Path, archive_id: str, moment: datetime) -> None:

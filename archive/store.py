@@ -26,6 +26,7 @@ from archive.models import (
     log_working_wraps,
 )
 from archive.reading import Record, head, history, load_sealed, read_entries
+from archive.rows import Rows
 
 __all__ = [
     "Draft",
@@ -63,12 +64,11 @@ def create_log(conn: sa.Connection, origin: str) -> None:
     )
 
 
-# Made once: SQLAlchemy compiles a statement object once, but a new one it has to read again first.
 _INSERT_BULK = tuple(
-    sa.insert(table)
+    Rows(sa.insert(table), *(column.name for column in table.c))
     for table in (log_contents, log_content_keys, log_working_wraps, log_blobs, log_payloads)
 )
-_INSERT_ENTRIES = sa.insert(log_entries)
+_INSERT_ENTRIES = Rows(sa.insert(log_entries), "epoch", "entry_index", "archive_id", "entry")
 _MOVE_HEAD = sa.update(log_head).where(log_head.c.epoch == sa.bindparam("of_epoch"))
 
 
@@ -115,7 +115,7 @@ def append_prepared(
         rows.append(
             {"epoch": epoch, "entry_index": entry.index, "archive_id": entry.id, "entry": data}
         )
-    conn.execute(_INSERT_ENTRIES, rows)
+    _INSERT_ENTRIES.write(conn, rows)
     conn.execute(_MOVE_HEAD, {"of_epoch": epoch, "size": tip.size, "prev": tip.prev})
     return entries
 
@@ -151,5 +151,4 @@ def _insert_bulk(conn: sa.Connection, prepared: Sequence[Prepared]) -> None:
     for statement, rows in zip(
         _INSERT_BULK, (contents, keys, working, blobs, payloads), strict=True
     ):
-        if rows:
-            conn.execute(statement, rows)
+        statement.write(conn, rows)

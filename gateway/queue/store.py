@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from archive.models import log_entries, log_working_wraps
+from archive.rows import Rows
 from archive.store import LARGE, LARGE_FROM
 from gateway.errors import SceauError
 from gateway.mail import NOTHING_ASKED
@@ -41,25 +42,41 @@ POISON = Problem(
 )
 
 
-# Statements made once: SQLAlchemy keys its cache of compiled SQL by walking a statement, and
-# remembers that walk only on the object itself. On the hot path this is half of the cost.
-_INSERT_MESSAGE = messages.insert()
-_INSERT_RECIPIENTS = recipients.insert()
-_INSERT_GROUPS = groups.insert()
+_INSERT_MESSAGE = Rows(messages.insert(), *(column.name for column in messages.c))
+_OF_THE_ENVELOPE = [c.name for c in recipients.c if c.name not in ("copied_by", "released")]
+_INSERT_RECIPIENTS = Rows(recipients.insert(), *_OF_THE_ENVELOPE)
+_INSERT_COPIES = recipients.insert()
+_INSERT_GROUPS = Rows(groups.insert(), *(column.name for column in groups.c))
 _OF_MESSAGE = messages.c.archive_id == sa.bindparam("id")
 _OF_RECIPIENT = sa.and_(
     recipients.c.archive_id == sa.bindparam("id"), recipients.c.position == sa.bindparam("pos")
 )
-_CLAIM = messages.update().where(_OF_MESSAGE)
-_GIVE_BACK = messages.update().where(_OF_MESSAGE)
-_PLAN_ATTEMPTS = recipients.update().where(_OF_RECIPIENT)
-_SAVE_RECIPIENTS = recipients.update().where(_OF_RECIPIENT)
-_DROP_OCTETS = groups.update().where(groups.c.id == sa.bindparam("id_")).values(emitted=None)
+_CLAIM = Rows(messages.update().where(_OF_MESSAGE), "id", "claimed_by")
+_GIVE_BACK = Rows(
+    messages.update().where(_OF_MESSAGE), "id", "claimed_by", "crashes", "due_at", "settled_at"
+)
+_OF_RECIPIENTS = recipients.update().where(_OF_RECIPIENT)
+_PLAN_ATTEMPTS = Rows(_OF_RECIPIENTS, "id", "pos", "attempts", "next_attempt_at")
+_SAVE_RECIPIENTS = Rows(
+    _OF_RECIPIENTS,
+    "id",
+    "pos",
+    "state",
+    "group_id",
+    "attempts",
+    "next_attempt_at",
+    "expires_at",
+    "reason",
+    "decision",
+    "told",
+    "held_at",
+)
+_NO_OCTETS = groups.update().values(emitted=sa.null())
+_DROP_OCTETS = Rows(_NO_OCTETS.where(groups.c.id == sa.bindparam("id_")), "id_")
 # All of a message, also those sealed for a recipient who was released and sealed anew.
-_DROP_ALL_OCTETS = (
-    groups.update()
-    .where(groups.c.archive_id == sa.bindparam("id_"), groups.c.emitted.is_not(None))
-    .values(emitted=None)
+_DROP_ALL_OCTETS = Rows(
+    _NO_OCTETS.where(groups.c.archive_id == sa.bindparam("id_"), groups.c.emitted.is_not(None)),
+    "id_",
 )
 
 
@@ -71,8 +88,8 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
     """Insert messages and their recipients, due at once."""
     if not new:
         return
-    conn.execute(
-        _INSERT_MESSAGE,
+    _INSERT_MESSAGE.write(
+        conn,
         [
             {
                 "archive_id": message.archive_id,
@@ -92,8 +109,8 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
             for message in new
         ],
     )
-    conn.execute(
-        _INSERT_RECIPIENTS,
+    _INSERT_RECIPIENTS.write(
+        conn,
         [
             {
                 "archive_id": message.archive_id,
@@ -176,7 +193,7 @@ def claim(
     if not rows:
         return []
     ids = [row.archive_id for row in rows]
-    conn.execute(_CLAIM, [{"id": archive_id, "claimed_by": worker} for archive_id in ids])
+    _CLAIM.write(conn, [{"id": archive_id, "claimed_by": worker} for archive_id in ids])
     jobs = {row.archive_id: _job(row) for row in rows}
     planned = []
     for job, recipient in _recipients_of(conn, jobs):
@@ -201,8 +218,7 @@ def claim(
                     "next_attempt_at": recipient.next_attempt_at,
                 }
             )
-    if planned:
-        conn.execute(_PLAN_ATTEMPTS, planned)
+    _PLAN_ATTEMPTS.write(conn, planned)
     return list(jobs.values())
 
 
@@ -233,8 +249,8 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
     if sealed:
         if any(g.size > LARGE_FROM for g in sealed):
             conn.info[LARGE] = True
-        conn.execute(
-            _INSERT_GROUPS,
+        _INSERT_GROUPS.write(
+            conn,
             [
                 {
                     "id": g.id,
@@ -294,7 +310,7 @@ def add_copies(conn: sa.Connection, copies: Sequence[tuple[str, Recipient]]) -> 
     """Insert recipients whom a rule added (archive id, recipient), before they are saved."""
     if copies:
         conn.execute(
-            _INSERT_RECIPIENTS,
+            _INSERT_COPIES,
             [
                 {
                     "archive_id": archive_id,
@@ -327,8 +343,8 @@ def note_released(conn: sa.Connection, archive_id: str, members: Sequence[Recipi
 def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]]) -> None:
     """Write back recipients (archive id, recipient) as they stand in memory."""
     if changed:
-        conn.execute(
-            _SAVE_RECIPIENTS,
+        _SAVE_RECIPIENTS.write(
+            conn,
             [
                 {
                     "id": archive_id,
@@ -352,8 +368,8 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
     """End the claims: say when each message is due again, drop the octets of finished groups."""
     if not jobs:
         return
-    conn.execute(
-        _GIVE_BACK,
+    _GIVE_BACK.write(
+        conn,
         [
             {
                 "id": job.archive_id,
@@ -365,16 +381,14 @@ def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
             for job in jobs
         ],
     )
-    if settled := [{"id_": job.archive_id} for job in jobs if job.settled]:
-        conn.execute(_DROP_ALL_OCTETS, settled)
+    _DROP_ALL_OCTETS.write(conn, [{"id_": job.archive_id} for job in jobs if job.settled])
     finished = []
     for job in jobs:
         if not job.settled:
             open_groups = {r.group_id for r in job.recipients if r.state in OPEN}
             all_groups = {r.group_id for r in job.recipients if r.group_id is not None}
             finished += [{"id_": group} for group in all_groups - open_groups]
-    if finished:
-        conn.execute(_DROP_OCTETS, finished)
+    _DROP_OCTETS.write(conn, finished)
 
 
 def release_claims(

@@ -96,6 +96,7 @@ class Fire:
         self.sink.refuse(*([BASTIEN] if shot.refuses else ()))
         children = self._children()
         before = self._waited()
+        time.sleep(shot.rest)
         fired = self._order(shot)
         first = round(mails * _BEFORE)
         with self._sending(made[:first]):

@@ -21,7 +21,7 @@ class Shot:
 
     role: who passes it. passes: the point is passed for the so-many-th time. word: see
     `gateway.failpoint`. refuses: the next hop refuses somebody meanwhile, so that a sender has to
-    be told. times: as soon as it has fallen it is ordered anew.
+    be told. times: as soon as it has fallen it is ordered anew. rest: seconds of silence before.
     """
 
     point: str
@@ -31,6 +31,7 @@ class Shot:
     word: str = ""
     refuses: bool = False
     times: int = 1
+    rest: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.point}-{self.action}" + (f"-{self.times}" if self.times > 1 else "")
@@ -50,6 +51,7 @@ class Aim:
     sure: int
     refuses: bool = False
     other_roles: bool = False  # pass it too, and are not meant
+    rest: float = 0.0  # seconds for which a worker remembers, and passes it no more
 
 
 AIMS = (
@@ -60,7 +62,7 @@ AIMS = (
     Aim("accept.replying", "intake", 10),
     Aim("accept.replied", "intake", 10),
     Aim("claim.committed", "worker", 1),
-    Aim("find.crls-asked", "worker", 1, other_roles=True),
+    Aim("find.crls-asked", "worker", 1, other_roles=True, rest=1.1),
     Aim("find.done", "worker", 1),
     Aim("seal.signed", "worker", 10),
     Aim("seal.encrypted", "worker", 10),
@@ -123,4 +125,5 @@ def faults(chance: random.Random, only: Collection[str] = ()) -> list[Shot]:
 
 def _shot(aim: Aim, action: str, chance: random.Random) -> Shot:
     word = aim.role if aim.other_roles else ""
-    return Shot(aim.point, aim.role, action, chance.randint(1, aim.sure), word, aim.refuses)
+    passes = chance.randint(1, aim.sure)
+    return Shot(aim.point, aim.role, action, passes, word, aim.refuses, rest=aim.rest)
