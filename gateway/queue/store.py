@@ -147,18 +147,24 @@ _DUE = (
     .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
 )
 _DUE_NOTICES = _DUE.where(messages.c.kind == NOTICE)
+_ANY_DUE = (
+    sa.select(messages.c.archive_id)
+    .where(
+        messages.c.claimed_by.is_(None),
+        messages.c.due_at <= sa.bindparam("now"),
+        messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
+    )
+    .limit(1)
+)
+_ANY_DUE_NOTICE = _ANY_DUE.where(messages.c.kind == NOTICE)
 
 
 def something_due(
     conn: sa.Connection, now: int, largest: int = NO_LIMIT, *, notices: bool = False
 ) -> bool:
     """Whether a claim would find work; reads only, so that idle workers take no write lock."""
-    due = sa.select(messages.c.archive_id).where(
-        messages.c.claimed_by.is_(None), messages.c.due_at <= now, messages.c.size <= largest
-    )
-    if notices:
-        due = due.where(messages.c.kind == NOTICE)
-    return conn.execute(due.limit(1)).first() is not None
+    asked = _ANY_DUE_NOTICE if notices else _ANY_DUE
+    return conn.execute(asked, {"now": now, "largest": largest}).first() is not None
 
 
 def claim(
