@@ -27,6 +27,7 @@ from gateway.node import node_name
 from gateway.queue.claims import free_claims
 from gateway.queue.note import read_notes
 from gateway.queue.processes import INDEX
+from gateway.queue.store import Blame
 from gateway.queue.takeover import take_over
 from gateway.running import Process, Reload, Status
 from gateway.serve import Child, Plan, ReloadRefused
@@ -188,7 +189,7 @@ class Service:
             if alarm.subject == "keeper":
                 log.error("alarm", code=alarm.code, subject=alarm.subject, text=alarm.text)
 
-    def free(self, worker: str | None, *, blame: bool) -> None:
+    def free(self, worker: str | None, *, blame: Blame) -> None:
         """Hand out again what a worker held; None: what anybody held."""
         free_claims(
             self.wiring.database,
@@ -201,10 +202,14 @@ class Service:
         )
 
     def _free_left_behind(self) -> None:
-        """What an earlier run on this machine held; nothing of what others hold just now."""
+        """What an earlier run on this machine held; nothing of what others hold just now.
+
+        It ended with all its processes, so no mail of theirs is to blame but one that was being
+        sealed: power cuts, one after the other, must not hold a mail for a person.
+        """
         wiring = self.wiring
         if not wiring.database.shared:
-            self.free(None, blame=True)
+            self.free(None, blame=Blame.IN_HAND)
             return
         node = node_name(wiring.lock_file)
         take_over(
@@ -213,7 +218,8 @@ class Service:
             origin=wiring.config.archive.origin,
             org=wiring.config.gateway.organisation,
             belief=wiring.belief,
-            blame=True,
+            blame=Blame.IN_HAND,
+            in_hand=read_notes(wiring.run_folder, None),
         )
 
     def _read(self) -> tuple[Snapshot, Wiring]:

@@ -33,6 +33,7 @@ def _run(args: Namespace) -> int:
     from gateway.installation import Installation, shared_database
     from gateway.metrics.tally import Tally, make_run_folder, saved, tally_file
     from gateway.notify import Notifier
+    from gateway.queue.store import Blame
     from gateway.serve import Supervisor
     from gateway.service import Service
     from gateway.wiring import Wiring
@@ -72,7 +73,9 @@ def _run(args: Namespace) -> int:
     supervisor = Supervisor(
         plan,
         on_start=lambda: service.started(plan),
-        on_death=lambda name, blame: service.free(name, blame=blame),
+        on_death=lambda name, blame: service.free(
+            name, blame=Blame.ANYBODY if blame else Blame.NOBODY
+        ),
         on_ready=on_ready,
         on_reload=service.next_plan,
         on_reloaded=on_reloaded,

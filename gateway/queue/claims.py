@@ -14,6 +14,7 @@ from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.queue import processes, store
 from gateway.queue.jobs import problem_to_json
+from gateway.queue.store import Blame
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ def free_claims(
     org: str,
     worker: str | None,
     belief: Belief,
-    blame: bool = True,
+    blame: Blame = Blame.ANYBODY,
     in_hand: Sequence[str] = (),
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
@@ -48,7 +49,7 @@ def release(
     org: str,
     worker: str | None,
     belief: Belief,
-    blame: bool,
+    blame: Blame,
     in_hand: Sequence[str] = (),
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
@@ -78,6 +79,14 @@ _DROP_ALL_OCTETS = Rows(
     _NO_OCTETS.where(groups.c.archive_id == sa.bindparam("id_"), groups.c.emitted.is_not(None)),
     "id_",
 )
+
+
+class Blame(Enum):
+    """Which messages count a death of the process that held them, and are held after three."""
+
+    NOBODY = "nobody"  # the death has another reason: a full disk, our own signal, the network
+    IN_HAND = "in hand"  # those that were being sealed, if that is known: all died at once
+    ANYBODY = "anybody"  # the same; if it is not known all, for it was one of them
 
 
 class Busy(SceauError):
@@ -402,7 +411,7 @@ def release_claims(
     *,
     worker: str | None,
     now: int,
-    blame: bool = True,
+    blame: Blame = Blame.ANYBODY,
     in_hand: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Free the messages of a worker that died (None: of all): (ids freed, ids held).
@@ -411,18 +420,16 @@ def release_claims(
     stays counted. After `POISON_AFTER` deaths a
     message is held for a person: the caller writes that into the log.
 
-    blame: whether a message may have been the reason; False where the death is known to have
-        another, such as a full disk or our own signal.
     in_hand: those that were being sealed when the worker died: of its messages they alone are
-        blamed. Without any all are, for nobody knows which it was.
+        blamed.
     """
     whose = (
         messages.c.claimed_by.is_not(None) if worker is None else messages.c.claimed_by == worker
     )
     rows = conn.execute(sa.select(messages.c.archive_id, messages.c.crashes).where(whose)).all()
     held = {row.archive_id for row in rows}
-    known = held.intersection(in_hand) if blame else set()
-    blamed = (known or held) if blame else set()
+    known = held.intersection(in_hand) if blame is not Blame.NOBODY else set()
+    blamed = held if blame is Blame.ANYBODY and not known else known
     when = {one: now + (SUSPECT_PAUSE if one in known else 0) for one in held}
     deaths = {row.archive_id: row.crashes + (row.archive_id in blamed) for row in rows}
     poisoned = [one for one, number in deaths.items() if number >= POISON_AFTER]

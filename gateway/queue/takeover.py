@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +14,7 @@ from gateway.database import Database
 from gateway.queue import processes
 from gateway.queue.claims import release
 from gateway.queue.processes import Process
+from gateway.queue.store import Blame
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Watch:
             origin=self._origin,
             org=self._org,
             belief=self._belief,
-            blame=False,  # it was cut off, with its machine or from the database
+            blame=Blame.NOBODY,  # it was cut off, with its machine or from the database
         )
 
 
@@ -101,15 +102,27 @@ def take_over(
     origin: str,
     org: str,
     belief: Belief,
-    blame: bool,
+    blame: Blame,
+    in_hand: Sequence[str] = (),
 ) -> None:
-    """Dismiss these processes and hand out again what nobody holds by then, in one transaction."""
+    """Dismiss these processes and hand out again what nobody holds by then, in one transaction.
+
+    blame, in_hand: see `store.release_claims`.
+    """
     with database.write() as conn:
         for one in processes.known(conn):
             if which(one) and processes.dismiss(conn, one.name, beats=one.beats):
                 log.error("process_dismissed", name=one.name, node=one.node, role=one.role)
         said = [
-            release(conn, origin=origin, org=org, worker=name, belief=belief, blame=blame)
+            release(
+                conn,
+                origin=origin,
+                org=org,
+                worker=name,
+                belief=belief,
+                blame=blame,
+                in_hand=in_hand,
+            )
             for name in processes.nobodys(conn)
         ]
     for tell in said:

@@ -118,12 +118,19 @@ class Machine:
         every = [part for state in State for part in ("--state", str(state))]
         lines = self.scene.json("queue", "list", *every, "--limit", "1000000")
         states: dict[tuple[str, str], list[str]] = {}
+        reasons: dict[str, object] = {}
         for line in lines:
             states.setdefault((str(line["id"]), str(line["recipient"])), []).append(line["state"])
+            reasons[str(line["id"])] = line["reason"]
         for archive_id, letter in self.promised.items():
             for address in letter.rcpt_to:
                 found = states.get((archive_id, address), [])
-                assert found in (["queued"], ["delivered"]), (archive_id, address, found)
+                assert found in (["queued"], ["delivered"]), (
+                    archive_id,
+                    address,
+                    found,
+                    reasons.get(archive_id),
+                )
         out = self.house.folder.parent / "shown"
         out.mkdir()
         key = ("--key", str(self.house.authority_key), "--case", "lost writes")

@@ -21,6 +21,7 @@ from gateway.demo.postgres import Postgres
 from gateway.queue import processes, store
 from gateway.queue.jobs import Job, NewMessage
 from gateway.queue.licence import Licence
+from gateway.queue.store import Blame
 from gateway.queue.takeover import Watch, take_over
 from gateway.queue.wake import Wake
 from tests.conftest import ORIGIN
@@ -131,7 +132,7 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
                 origin=ORIGIN,
                 org="o",
                 belief=TRUSTING,
-                blame=False,
+                blame=Blame.NOBODY,
             )
             done.set()
 
@@ -218,7 +219,7 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
         origin=ORIGIN,
         org="o",
         belief=TRUSTING,
-        blame=True,
+        blame=Blame.ANYBODY,
     )
     with postgres_database.read() as conn:
         rows = conn.execute(sa.text("SELECT claimed_by, crashes FROM messages ORDER BY 1")).all()

@@ -31,6 +31,7 @@ from gateway.queue import acts, store
 from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.models import recipients
 from gateway.queue.states import State
+from gateway.queue.store import Blame
 from gateway.signers import Signers
 from gateway.smtp.client import NextHop, Outcome, Result
 from gateway.smtp.wishes import Wishes
@@ -678,7 +679,7 @@ def test_a_notice_and_what_it_tells_are_one_transaction(
         rows = conn.execute(recipients.select()).all()
     assert [(row.address, row.state) for row in rows] == [(BOB, "queued")]
     with office.database.write() as conn:
-        store.release_claims(conn, worker=None, now=to_micros(office.now), blame=False)
+        store.release_claims(conn, worker=None, now=to_micros(office.now), blame=Blame.NOBODY)
     office.worker.__post_init__()
     office.work()
     assert office.state(archive_id) == [State.FAILED]

@@ -21,6 +21,7 @@ from gateway.queue.jobs import Job, NewMessage, SealedGroup, problem_to_json
 from gateway.queue.models import groups, messages
 from gateway.queue.schedule import wait_after
 from gateway.queue.states import State
+from gateway.queue.store import Blame
 from pki.errors import Problem
 from pki.fetch import FetchRules
 from pki.trust import StoredTrust
@@ -205,8 +206,31 @@ def test_deaths_that_no_message_is_to_blame_for_hold_none(database: Database) ->
     for _ in range(5):
         claim(database)
         with database.write() as conn:
-            freed, held = store.release_claims(conn, worker="w", now=T0, blame=False)
+            freed, held = store.release_claims(conn, worker="w", now=T0, blame=Blame.NOBODY)
         assert (freed, held) == (["m1"], [])
+
+
+def test_when_all_die_at_once_only_what_was_being_sealed_is_suspect(database: Database) -> None:
+    """A power cut, again and again: the mail that was in the queue each time is not to blame."""
+    for name in ("waiting", "in-hand"):
+        put(database, name)
+    for times in (1, 2, 3):
+        for _ in range(2):  # a suspect is handed out alone
+            claim(database, now=T0 + times * 60 * SECOND)
+        with database.write() as conn:
+            freed, held = store.release_claims(
+                conn,
+                worker=None,
+                now=T0 + times * 60 * SECOND,
+                blame=Blame.IN_HAND,
+                in_hand=["in-hand", "of-another-run"],
+            )
+    assert (freed, held) == (["waiting"], ["in-hand"])
+    with database.read() as conn:
+        crashes = conn.execute(
+            sa.select(messages.c.crashes).where(messages.c.archive_id == "waiting")
+        ).scalar_one()
+    assert crashes == 0
 
 
 def test_a_message_that_is_done_is_no_longer_suspect(database: Database) -> None:
