@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
-from gateway.demo.house import House
+from gateway.demo.house import House, children_of
+from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError
 from gateway.demo.stage import Stage
 
@@ -16,36 +23,78 @@ recipient = "@justice.example"
 encryption = "required"
 without_certificate = "hold"
 sign = "seal"
+crypto = "{crypto}"
 """
 
 _INDEX_SECONDS = 120.0
+_ROLE = re.compile(r"gateway\.roles\0(\w+)\0")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sceau:
-    """The product (see `bench.way_out.System`): archive, index, LDAP, CRLs, policy, all of it."""
+    """The product (see `bench.measure.System`): archive, index, LDAP, CRLs, policy, all of it.
 
-    name = "sceau"
+    modern: AES-GCM and OAEP, as agreed with the recipient's domain. postgres: a running server for
+    the database; otherwise SQLite. folder: distinguishes those of one stage.
+    """
 
-    def __init__(self, stage: Stage, sink_port: int) -> None:
-        self._house: House = stage.house(rules=_RULES, sink_port=sink_port)
-        self._house.make(persons=False)
-        self.port = self._house.listen_port
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        sink_port: int,
+        *,
+        modern: bool = False,
+        postgres: Postgres | None = None,
+        folder: str = "",
+    ) -> None:
+        self.name = name
+        self.house: House = stage.house(
+            f"{name.replace(' ', '-')}{folder}",
+            rules=_RULES.format(crypto="modern" if modern else "readable"),
+            sink_port=sink_port,
+            postgres=postgres,
+        )
+        self._postgres = postgres
+        self.house.make(persons=False)
+        self.port = self.house.listen_port
 
     def start(self) -> None:
         """`sceau serve`; returns when it is ready."""
-        self._house.start()
+        self.house.start()
 
     def stop(self) -> None:
         """End it as an administrator would."""
-        self._house.stop()
+        self.house.stop()
 
     def settle(self) -> float:
         """Wait until the full-text index has caught up; how many seconds that took."""
         begin = time.monotonic()
-        if not self._house.wait_indexed(seconds=_INDEX_SECONDS):
+        if not self.house.wait_indexed(seconds=_INDEX_SECONDS):
             raise NotStartedError(f"the index is still behind after {_INDEX_SECONDS:.0f} s")
         return time.monotonic() - begin
 
+    def processor(self) -> Mapping[str, float]:
+        """By role; the database server is one of them."""
+        assert self.house.process is not None
+        taken: dict[str, float] = defaultdict(float)
+        for pid in (self.house.process.pid, *children_of(self.house.process.pid)):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found = _ROLE.search(Path(f"/proc/{pid}/cmdline").read_text())
+                taken[found[1] if found else "supervisor"] += _seconds(pid)
+        if self._postgres is not None:
+            pids = [self._postgres.pid, *children_of(self._postgres.pid)]
+            for pid in pids:
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    taken["postgresql"] += _seconds(pid)
+        return dict(taken)
+
     def complaints(self) -> str:
         """The end of its log, for a round that did not come to its end."""
-        return self._house.log.read_text("utf-8", "replace")[-2000:]
+        return self.house.log.read_bytes()[-2000:].decode("utf-8", "replace")
+
+
+def _seconds(pid: int) -> float:
+    """User and system time of all threads of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

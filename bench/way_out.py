@@ -1,6 +1,6 @@
 """`./dev bench way-out`: mails a second from the first connection to the last delivery.
 
-Sceau and the peer take turns on the same machine, with the same client and receiving server
+Sceau and its peers take turns on the same machine, with the same client and receiving server
 (Postfix's smtp-source and smtp-sink), the same mails, keys and algorithms. Only one of them runs
 at a time. The figure is the median of the rounds; what counts is the ratio.
 """
@@ -12,251 +12,257 @@ import json
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from bench.diy import Diy
-from bench.ends import Receiver, send
+from bench.ends import Receiver
+from bench.limits import signatures_a_second
 from bench.load import SIZES, mail
+from bench.measure import Load, Proof, Round, System, measure
+from bench.postfix import Relay
 from bench.sceau import Sceau
-from gateway.demo import client
-from gateway.demo.client import Letter, spread
 from gateway.demo.judge import NotProvedError, open_mail, write_trust
-from gateway.demo.pki import Credential
+from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError
-from gateway.demo.sink import read_ledger
-from gateway.demo.stage import stage
+from gateway.demo.stage import Stage, stage
 
+_SQLITE, _POSTGRES = "sceau sqlite", "sceau postgresql"
+_SYSTEMS = {"sqlite": _SQLITE, "postgresql": _POSTGRES, "diy": Diy.name, "relay": Relay.name}
 # Mails a round: enough for some seconds of each.
-_COUNTS = {("sceau", "4k"): 2000, ("sceau", "75k"): 1000}
-_PEER_COUNT = 120
-_WARM_UP = 20
-_CONNECTIONS = 20
-_PATIENCE = 60.0  # seconds without the last delivery, then the round has failed
-
-
-class System(Protocol):
-    """Something that takes mail on a port and delivers it to the sink it was made for."""
-
-    name: str
-    port: int
-
-    def start(self) -> None:
-        """Start; returns when the port takes mail. Raises NotStartedError."""
-        ...
-
-    def stop(self) -> None:
-        """Stop; nothing of it runs afterwards."""
-        ...
-
-    def settle(self) -> float:
-        """Wait until work that goes on behind the deliveries is done; seconds it took."""
-        ...
-
-    def complaints(self) -> str:
-        """What its log says last."""
-        ...
+_COUNTS = {
+    _SQLITE: {"4k": 2000, "75k": 1000, "1M": 150},
+    _POSTGRES: {"4k": 2000, "75k": 1000, "1M": 150},
+    Diy.name: {"4k": 120, "75k": 120, "1M": 80},
+    Relay.name: {"4k": 3000, "75k": 2000, "1M": 300},
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One measurement. accept_rate: mails a second until the last 250. settled: see `settle`."""
+class Case:
+    """What is measured against each other. keys: of seal and reader; modern: see `Diy`."""
 
-    system: str
     size: str
-    mails: int
-    seconds: float
-    rate: float
-    accept_rate: float
-    settled: float
+    keys: str
+    modern: bool
+
+    def __str__(self) -> str:
+        keys = {"rsa": "RSA-2048", "ec": "P-256"}[self.keys]
+        return f"{self.size} {keys} {'GCM' if self.modern else 'CBC'}"
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """With what openssl opens a delivered mail."""
+class Result:
+    """All rounds of a case, by system, and what openssl signs with its keys on all cores."""
 
-    reader: Credential
-    trust: Path
+    case: Case
+    rounds: Mapping[str, Sequence[Round]]
+    limit: float
 
+    def median(self, system: str) -> float:
+        """Mails a second."""
+        return statistics.median(one.rate for one in self.rounds[system])
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is sent: a mail as octets, and as smtp-source reads it."""
+    def ratio(self, system: str, peer: str) -> float | None:
+        """How many times as fast; None where one was not measured."""
+        if system not in self.rounds or peer not in self.rounds:
+            return None
+        return round(self.median(system) / self.median(peer), 2)
 
-    content: bytes
-    file: Path
-    sender: str
-    recipient: str
+    def share(self, system: str) -> float:
+        """Of the physical limit: one signature a mail."""
+        return round(self.median(system) / self.limit, 3)
 
-
-def measure(
-    system: System, receiver: Receiver, load: Load, proof: Proof, size: str, count: int
-) -> Round:
-    """One round. Raises NotStartedError when a mail is refused, or does not arrive or open."""
-    system.start()
-    try:
-        _prove(system, receiver, load, proof)
-        with receiver.counting() as sink:
-            begin = time.monotonic()
-            send(
-                system.port,
-                load.file,
-                load.sender,
-                load.recipient,
-                count,
-                connections=_CONNECTIONS,
-            )
-            accepted = time.monotonic()
-            if not sink.wait(count, _PATIENCE):
-                raise NotStartedError(
-                    f"{system.name}: {sink.mails} of {count} mails arrived\n{system.complaints()}"
-                )
-            settled = system.settle()
-    finally:
-        system.stop()
-    return Round(
-        system.name,
-        size,
-        count,
-        round(sink.last - begin, 3),
-        round(count / (sink.last - begin), 1),
-        round(count / (accepted - begin), 1),
-        round(settled, 1),
-    )
-
-
-def _prove(system: System, receiver: Receiver, load: Load, proof: Proof) -> None:
-    """Warm it up, and have openssl open what it delivers: speed of what does not work is none."""
-    letter = Letter("", load.sender, (load.recipient,), load.content)
-    with receiver.keeping() as sink:
-        before = sink.deliveries()
-        receipts = client.send(spread([letter], _WARM_UP), system.port, connections=_CONNECTIONS)
-        refused = [receipt for receipt in receipts if receipt.code != 250]
-        if refused:
-            raise NotStartedError(
-                f"{system.name} answered {refused[0].code} {refused[0].text}\n"
-                + system.complaints()
-            )
-        end = time.monotonic() + _PATIENCE
-        while sink.deliveries() < before + _WARM_UP:
-            if time.monotonic() > end:
-                raise NotStartedError(f"{system.name} delivers nothing\n{system.complaints()}")
-            time.sleep(0.02)
-        for one in read_ledger(sink.folder)[before:]:
-            try:
-                open_mail(sink.folder / one.file, proof.reader, proof.trust)
-            except NotProvedError as error:
-                raise NotStartedError(
-                    f"{system.name} delivers what does not open: {error}"
-                ) from error
+    def processor(self, system: str) -> dict[str, float]:
+        """Milliseconds a mail by part, medians."""
+        rounds = self.rounds[system]
+        return {
+            part: round(statistics.median(one.processor[part] for one in rounds), 2)
+            for part in rounds[0].processor
+        }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: measured; 3: could not be measured."""
     parser = argparse.ArgumentParser(prog="./dev bench way-out", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds each (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds each (default 5)")
     parser.add_argument("--size", choices=SIZES, action="append", help="default: all")
-    parser.add_argument("--only", choices=["sceau", "peer"], help="without the other one")
-    parser.add_argument("--mails", type=int, help="mails a round for Sceau")
     parser.add_argument(
-        "--database", choices=["sqlite", "postgres"], default="sqlite", help="Sceau's database"
+        "--keys", choices=["rsa", "ec"], action="append", help="of seal and reader; default: rsa"
     )
+    parser.add_argument(
+        "--cipher",
+        choices=["cbc", "gcm"],
+        action="append",
+        help="with PKCS #1 v1.5, or OAEP, for RSA keys; default: cbc",
+    )
+    parser.add_argument(
+        "--system", choices=_SYSTEMS, action="append", help="default: all, one after the other"
+    )
+    parser.add_argument("--mails", type=int, help="mails a round for Sceau")
     parser.add_argument("--dir", type=Path, help="work below this folder (default: temporary)")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end")
     options = parser.parse_args(arguments)
     try:
-        rounds = _measure_all(options)
+        results = _measure_all(options)
     except NotStartedError as error:
         print(error, file=sys.stderr)
         return 3
-    print(json.dumps(_summary(rounds)) if options.json else _report(rounds))
+    print(json.dumps(_summary(results)) if options.json else "\n".join(_report(results)))
     return 0
 
 
-def _measure_all(options: argparse.Namespace) -> list[Round]:
-    rounds = []
+def _measure_all(options: argparse.Namespace) -> list[Result]:
+    wanted = [_SYSTEMS[name] for name in options.system or _SYSTEMS]
+    keys = Keys()
+    results = []
     with ExitStack() as stack:
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir)
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir))
         )
+        folder.chmod(0o711)  # PostgreSQL and Postfix are somebody else when we are root
         server = None
-        if options.database == "postgres":
-            Path(folder).chmod(0o711)  # the server is somebody else when we are root
-            server = stack.enter_context(Postgres(Path(folder) / "postgres"))
-        around = stack.enter_context(stage(Path(folder), postgres=server))
-        around.sink.stop()
-        writer, reader = around.world.interieur.person(), around.world.justice.person()
-        assert writer.credential is not None
-        assert reader.credential is not None
-        receiver = Receiver(Path(folder) / "received")
-        systems: list[System] = []
-        if options.only != "peer":
-            systems.append(Sceau(around, receiver.port))
-        if options.only != "sceau":
-            peer = Diy(
-                Path(folder) / "peer",
-                receiver.port,
-                signer=writer.credential,
-                issuer=around.world.interieur.issuing.credential,
-                reader=reader.credential,
+        if _POSTGRES in wanted:
+            server = stack.enter_context(Postgres(folder / "postgres"))
+        for kind in options.keys or ["rsa"]:
+            with stage(folder / kind, keys=keys, seal=kind) as around:
+                around.sink.stop()
+                limit = signatures_a_second(kind)
+                for cipher in options.cipher or ["cbc"]:
+                    modern = cipher == "gcm"
+                    place = folder / kind / cipher
+                    receiver = Receiver(place / "received")
+                    systems = _systems(wanted, around, place, receiver, kind, modern, server)
+                    for size in options.size or SIZES:
+                        case = Case(size, kind, modern)
+                        rounds = _rounds(case, systems, around, place, receiver, options)
+                        results.append(Result(case, rounds, limit))
+    return results
+
+
+def _systems(
+    wanted: Sequence[str],
+    around: Stage,
+    place: Path,
+    receiver: Receiver,
+    kind: str,
+    modern: bool,
+    server: Postgres | None,
+) -> list[System]:
+    world = around.world
+    writer, reader = world.interieur.person(kind=kind), world.justice.person(kind=kind)
+    assert writer.credential is not None
+    assert reader.credential is not None
+    systems: list[System] = []
+    for name in wanted:
+        if name == Relay.name:
+            systems.append(Relay(place / "relay", receiver.port))
+        elif name == Diy.name:
+            systems.append(
+                Diy(
+                    place / "diy",
+                    receiver.port,
+                    signer=writer.credential,
+                    issuer=world.interieur.issuing.credential,
+                    reader=reader.credential,
+                    modern=modern,
+                    rsa=kind == "rsa",
+                )
             )
-            systems.append(peer)
-        ministries = [around.world.interieur, around.world.justice]
-        proof = Proof(reader.credential, write_trust(ministries, Path(folder) / "trust.pem"))
-        for size in options.size or SIZES:
-            content = mail(size, writer.address, reader.address)
-            file = Path(folder) / f"{size}.eml"
-            file.write_bytes(content.replace(b"\r\n", b"\n"))
-            load = Load(content, file, writer.address, reader.address)
-            for number in range(options.rounds):
-                for system in systems:
-                    count = _COUNTS.get((system.name, size), _PEER_COUNT)
-                    if options.mails and system.name == Sceau.name:
-                        count = options.mails
-                    one = measure(system, receiver, load, proof, size, count)
-                    print(
-                        f"{size} round {number + 1}: {one.system}: {one.rate:.1f}/s",
-                        file=sys.stderr,
-                    )
-                    rounds.append(one)
-    return rounds
-
-
-def _summary(rounds: Sequence[Round]) -> dict[str, object]:
-    """Medians by size and system, the ratio where both were measured, and the rounds."""
-    results: dict[str, dict[str, float]] = {}
-    for size in dict.fromkeys(one.size for one in rounds):
-        medians = {
-            name: statistics.median(
-                one.rate for one in rounds if (one.size, one.system) == (size, name)
+        else:
+            database = server if name == _POSTGRES else None
+            systems.append(
+                Sceau(
+                    name, around, receiver.port, modern=modern, postgres=database, folder=place.name
+                )
             )
-            for name in dict.fromkeys(one.system for one in rounds)
-        }
-        results[size] = dict(medians)
-        if len(medians) == 2:
-            results[size]["ratio"] = round(medians[Sceau.name] / medians[Diy.name], 2)
-    return {"bench": "way-out", "results": results, "rounds": [asdict(one) for one in rounds]}
+    return systems
 
 
-def _report(rounds: Sequence[Round]) -> str:
-    lines = [f"{'size':<6}{'system':<20}{'median/s':>10}{'accepted/s':>12}{'index after':>13}"]
-    summary = _summary(rounds)["results"]
-    assert isinstance(summary, dict)
-    for size, medians in summary.items():
-        for name in (name for name in medians if name != "ratio"):
-            mine = [one for one in rounds if (one.size, one.system) == (size, name)]
-            accepted = statistics.median(one.accept_rate for one in mine)
-            settled = statistics.median(one.settled for one in mine)
-            behind = f"{settled:.1f} s" if name == Sceau.name else "-"
-            lines.append(f"{size:<6}{name:<20}{medians[name]:>10.1f}{accepted:>12.1f}{behind:>13}")
-        if "ratio" in medians:
-            lines.append(f"{size:<6}{'ratio':<20}{medians['ratio']:>9.1f}x")
-    return "\n".join(lines)
+def _rounds(
+    case: Case,
+    systems: Sequence[System],
+    around: Stage,
+    place: Path,
+    receiver: Receiver,
+    options: argparse.Namespace,
+) -> dict[str, list[Round]]:
+    world = around.world
+    writer, reader = world.interieur.person(kind=case.keys), world.justice.person(kind=case.keys)
+    content = mail(SIZES[case.size], writer.address, reader.address)
+    load = Load.write(place / f"{case.size}.eml", content, writer.address, reader.address)
+    assert reader.credential is not None
+    trust = write_trust([world.interieur, world.justice], place / "trust.pem")
+    opened: Proof = partial(open_mail, reader=reader.credential, trust=trust)
+    found: dict[str, list[Round]] = {system.name: [] for system in systems}
+    for number in range(options.rounds):
+        for system in systems:
+            count = _COUNTS[system.name][case.size]
+            if options.mails and isinstance(system, Sceau):
+                count = options.mails
+            proof = partial(_unchanged, content) if isinstance(system, Relay) else opened
+            one = measure(system, receiver, load, proof, count)
+            print(f"{case} round {number + 1}: {one.system}: {one.rate:.1f}/s", file=sys.stderr)
+            found[system.name].append(one)
+    return found
+
+
+def _unchanged(content: bytes, delivered: Path) -> None:
+    """The body is what was sent. Raises NotProvedError."""
+    if not delivered.read_bytes().endswith(content.partition(b"\r\n\r\n")[2]):
+        raise NotProvedError("the body is another one than was sent")
+
+
+def _summary(results: Sequence[Result]) -> dict[str, object]:
+    return {
+        "bench": "way-out",
+        "results": [
+            {
+                "size": one.case.size,
+                "keys": one.case.keys,
+                "cipher": "gcm" if one.case.modern else "cbc",
+                "signatures_a_second": one.limit,
+                "systems": {
+                    name: {
+                        "rate": one.median(name),
+                        "of_peer": one.ratio(name, Diy.name),
+                        "of_relay": one.ratio(name, Relay.name),
+                        "of_limit": one.share(name),
+                        "processor_ms": one.processor(name),
+                        "rounds": [asdict(each) for each in rounds],
+                    }
+                    for name, rounds in one.rounds.items()
+                },
+            }
+            for one in results
+        ],
+    }
+
+
+def _report(results: Sequence[Result]) -> Iterator[str]:
+    yield f"{'':20}{'mails/s':>9}{'accepted':>10}{'x diy':>8}{'x relay':>9}{'of limit':>10}  index"
+    for one in results:
+        yield f"{one.case}; the limit: {one.limit:.0f} signatures a second on all cores"
+        for name, rounds in one.rounds.items():
+            accepted = statistics.median(each.accept_rate for each in rounds)
+            sceau = name in (_SQLITE, _POSTGRES)
+            line = f"  {name:<18}{one.median(name):>9.1f}{accepted:>10.1f}"
+            for peer, width in ((Diy.name, 8), (Relay.name, 9)):
+                ratio = one.ratio(name, peer) if sceau else None
+                line += f"{'-' if ratio is None else f'{ratio:.2f}':>{width}}"
+            line += f"{f'{one.share(name):.1%}' if sceau else '-':>10}"
+            yield line + (f"  {_index(one, name)}" if sceau else "")
+
+
+def _index(result: Result, name: str) -> str:
+    """What of the work the full-text index takes, and how long it runs on after the last mail."""
+    parts = result.processor(name)
+    settled = statistics.median(one.settled for one in result.rounds[name])
+    return f"{parts.get('index', 0.0) / sum(parts.values()):.0%} of the processor, {settled:.1f} s"
 
 
 if __name__ == "__main__":

@@ -178,17 +178,19 @@ class Keys:
         return self._rsa[label]
 
 
-def make_world(folder: Path, base_url: str, *, moment: datetime, keys: Keys | None = None) -> World:
+def make_world(
+    folder: Path, base_url: str, *, moment: datetime, keys: Keys | None = None, seal: str = "rsa"
+) -> World:
     """Make both ministries below `folder` (created if absent).
 
     base_url: where `World.crl_folder` will be served ("http://127.0.0.1:PORT"); it goes into the
     CRL distribution points. moment: the "now" of the world, aware UTC; certificates count from a
-    day before it, CRLs end `CRL_VALIDITY` after it.
+    day before it, CRLs end `CRL_VALIDITY` after it. seal: kind of the sending ministry's seal key.
     """
     moment = moment.replace(microsecond=0)  # RFC 5280 §4.1.2.5 has no fractions of a second
     maker = _Maker(folder, base_url.rstrip("/"), moment, keys or Keys())
     interieur = maker.ministry(
-        "Ministère fictif de l'Intérieur", INTERIEUR, "rsa", _INTERIEUR_PEOPLE, seal=True
+        "Ministère fictif de l'Intérieur", INTERIEUR, "rsa", _INTERIEUR_PEOPLE, seal=seal
     )
     justice = maker.ministry("Ministère fictif de la Justice", JUSTICE, "ec", _JUSTICE_PEOPLE)
     tls_ca, tls_server = maker.servers()
@@ -225,7 +227,7 @@ class _Maker:
         self.crl_folder.mkdir(parents=True, exist_ok=True)
 
     def ministry(
-        self, name: str, domain: str, issuing_kind: str, people: _PeopleTable, *, seal: bool = False
+        self, name: str, domain: str, issuing_kind: str, people: _PeopleTable, *, seal: str = ""
     ) -> Ministry:
         root = self._authority(name, domain, "root", "rsa", None)
         issuing = self._authority(name, domain, "issuing", issuing_kind, root)
@@ -241,7 +243,7 @@ class _Maker:
         if seal:
             address = f"{DOMAIN_SIGNER}@{domain}"
             credential = self._mail_credential(
-                issuing, _name(name, DOMAIN_SIGNER), address, "rsa", domain, "seal", sign_only=True
+                issuing, _name(name, DOMAIN_SIGNER), address, seal, domain, "seal", sign_only=True
             )
         return Ministry(name, domain, root, issuing, made, credential)
 

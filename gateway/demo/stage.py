@@ -89,16 +89,17 @@ def stage(
     keys: Keys | None = None,
     tls: bool = False,
     postgres: Postgres | None = None,
+    seal: str = "rsa",
 ) -> Iterator[Stage]:
     """Set it up below `folder`, stop everything at the end.
 
     tls: the sink offers STARTTLS. postgres: a running server for the houses' databases; otherwise
-        SQLite.
+        SQLite. seal: kind of the key that the sending ministry seals with.
     """
     with ExitStack() as stack:
         crl_server = CrlServer(folder / "world" / "crl")
         world = make_world(
-            folder / "world", crl_server.base_url, moment=datetime.now(UTC), keys=keys
+            folder / "world", crl_server.base_url, moment=datetime.now(UTC), keys=keys, seal=seal
         )
         stack.enter_context(crl_server)
         directory = Directory(world, folder / "slapd")
