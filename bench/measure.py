@@ -52,18 +52,33 @@ class System(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: a mail as octets, and as smtp-source reads it."""
+    """What is sent: a mail as octets, and as smtp-source reads it. others: more recipients, which
+    smtp-source cannot name: then the demo's client sends.
+    """
 
     content: bytes
     file: Path
     sender: str
     recipient: str
+    others: tuple[str, ...] = ()
 
     @classmethod
-    def write(cls, file: Path, content: bytes, sender: str, recipient: str) -> Load:
+    def write(
+        cls,
+        file: Path,
+        content: bytes,
+        sender: str,
+        recipient: str,
+        others: tuple[str, ...] = (),
+    ) -> Load:
         """content: with CRLF line ends."""
         file.write_bytes(content.replace(b"\r\n", b"\n"))
-        return cls(content, file, sender, recipient)
+        return cls(content, file, sender, recipient, others)
+
+    @property
+    def letter(self) -> Letter:
+        """For the demo's client."""
+        return Letter("", self.sender, (self.recipient, *self.others), self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +110,15 @@ def measure(
     """One round. Raises NotStartedError when a mail is refused, or does not arrive or open."""
     system.start()
     try:
-        _prove(system, receiver, load, proof)
+        _prove(system, receiver, load, proof, min(_WARM_UP, count))
         with receiver.counting() as sink:
             before = system.processor()
             begin = time.monotonic()
-            send(
-                system.port,
-                load.file,
-                load.sender,
-                load.recipient,
-                count,
-                connections=connections,
-            )
+            if load.others:
+                _send(system, load, count, connections)
+            else:
+                place = (system.port, load.file, load.sender, load.recipient)
+                send(*place, count, connections=connections)
             accepted = time.monotonic()
             if not sink.wait(count, _PATIENCE):
                 raise NotStartedError(
@@ -128,20 +140,23 @@ def measure(
     )
 
 
-def _prove(system: System, receiver: Receiver, load: Load, proof: Proof) -> None:
+def _send(system: System, load: Load, count: int, connections: int) -> None:
+    receipts = client.send(spread([load.letter], count), system.port, connections=connections)
+    refused = [one for one in receipts if one.code != 250 or one.refused]
+    if refused:
+        raise NotStartedError(
+            f"{system.name} answered {refused[0].code} {refused[0].text} {refused[0].refused}\n"
+            + system.complaints()
+        )
+
+
+def _prove(system: System, receiver: Receiver, load: Load, proof: Proof, count: int) -> None:
     """Warm it up, and look at what it delivers: speed of what does not work is none."""
-    letter = Letter("", load.sender, (load.recipient,), load.content)
     with receiver.keeping() as sink:
         before = sink.deliveries()
-        receipts = client.send(spread([letter], _WARM_UP), system.port, connections=CONNECTIONS)
-        refused = [receipt for receipt in receipts if receipt.code != 250]
-        if refused:
-            raise NotStartedError(
-                f"{system.name} answered {refused[0].code} {refused[0].text}\n"
-                + system.complaints()
-            )
+        _send(system, load, count, CONNECTIONS)
         end = time.monotonic() + _PATIENCE
-        while sink.deliveries() < before + _WARM_UP:
+        while sink.deliveries() < before + count:
             if time.monotonic() > end:
                 raise NotStartedError(f"{system.name} delivers nothing\n{system.complaints()}")
             time.sleep(0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +35,7 @@ class Sceau:
 
     modern: AES-GCM and OAEP, as agreed with the recipient's domain. postgres: a running server for
     the database; otherwise SQLite. folder: distinguishes those of one stage.
+    retry: between two attempts. workers: processes that seal.
     """
 
     def __init__(
@@ -47,6 +47,8 @@ class Sceau:
         modern: bool = False,
         postgres: Postgres | None = None,
         folder: str = "",
+        retry: str = "30m",
+        workers: int | str = "auto",
     ) -> None:
         self.name = name
         self.house: House = stage.house(
@@ -54,6 +56,8 @@ class Sceau:
             rules=_RULES.format(crypto="modern" if modern else "readable"),
             sink_port=sink_port,
             postgres=postgres,
+            retry=f'["{retry}"]',
+            workers=workers,
         )
         self._postgres = postgres
         self.house.make(persons=False)
@@ -76,18 +80,25 @@ class Sceau:
 
     def processor(self) -> Mapping[str, float]:
         """By role; the database server is one of them."""
-        assert self.house.process is not None
-        taken: dict[str, float] = defaultdict(float)
-        for pid in (self.house.process.pid, *children_of(self.house.process.pid)):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                found = _ROLE.search(Path(f"/proc/{pid}/cmdline").read_text())
-                taken[found[1] if found else "supervisor"] += _seconds(pid)
-        if self._postgres is not None:
-            pids = [self._postgres.pid, *children_of(self._postgres.pid)]
+        taken: dict[str, float] = {}
+        for role, pids in self.pids().items():
+            taken[role] = 0.0
             for pid in pids:
                 with suppress(FileNotFoundError, ProcessLookupError):
-                    taken["postgresql"] += _seconds(pid)
-        return dict(taken)
+                    taken[role] += _seconds(pid)
+        return taken
+
+    def pids(self) -> dict[str, list[int]]:
+        """Process ids by role."""
+        assert self.house.process is not None
+        found: dict[str, list[int]] = {}
+        for pid in (self.house.process.pid, *children_of(self.house.process.pid)):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                role = _ROLE.search(Path(f"/proc/{pid}/cmdline").read_text())
+                found.setdefault(role[1] if role else "supervisor", []).append(pid)
+        if self._postgres is not None:
+            found["postgresql"] = [self._postgres.pid, *children_of(self._postgres.pid)]
+        return found
 
     def complaints(self) -> str:
         """The end of its log, for a round that did not come to its end."""

@@ -179,22 +179,37 @@ class Keys:
 
 
 def make_world(
-    folder: Path, base_url: str, *, moment: datetime, keys: Keys | None = None, seal: str = "rsa"
+    folder: Path,
+    base_url: str,
+    *,
+    moment: datetime,
+    keys: Keys | None = None,
+    seal: str = "rsa",
+    crowd: int = 0,
 ) -> World:
     """Make both ministries below `folder` (created if absent).
 
     base_url: where `World.crl_folder` will be served ("http://127.0.0.1:PORT"); it goes into the
     CRL distribution points. moment: the "now" of the world, aware UTC; certificates count from a
     day before it, CRLs end `CRL_VALIDITY` after it. seal: kind of the sending ministry's seal key.
+    crowd: more people of the receiving ministry, `crowd_address` each.
     """
     moment = moment.replace(microsecond=0)  # RFC 5280 §4.1.2.5 has no fractions of a second
     maker = _Maker(folder, base_url.rstrip("/"), moment, keys or Keys())
     interieur = maker.ministry(
         "Ministère fictif de l'Intérieur", INTERIEUR, "rsa", _INTERIEUR_PEOPLE, seal=seal
     )
-    justice = maker.ministry("Ministère fictif de la Justice", JUSTICE, "ec", _JUSTICE_PEOPLE)
+    readers = _JUSTICE_PEOPLE + tuple(
+        (f"Agent {n}", crowd_address(n).partition("@")[0], "rsa", Fault.NONE) for n in range(crowd)
+    )
+    justice = maker.ministry("Ministère fictif de la Justice", JUSTICE, "ec", readers)
     tls_ca, tls_server = maker.servers()
     return World(folder, interieur, justice, maker.crl_folder, tls_ca, tls_server)
+
+
+def crowd_address(number: int) -> str:
+    """Of one in the crowd, from 0."""
+    return f"agent.{number:04d}@{JUSTICE}"
 
 
 # Name, local part, kind of key, fault. The speaking names make a demo's table readable.

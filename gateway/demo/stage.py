@@ -90,16 +90,23 @@ def stage(
     tls: bool = False,
     postgres: Postgres | None = None,
     seal: str = "rsa",
+    crowd: int = 0,
 ) -> Iterator[Stage]:
     """Set it up below `folder`, stop everything at the end.
 
     tls: the sink offers STARTTLS. postgres: a running server for the houses' databases; otherwise
         SQLite. seal: kind of the key that the sending ministry seals with.
+    crowd: see `make_world`.
     """
     with ExitStack() as stack:
         crl_server = CrlServer(folder / "world" / "crl")
         world = make_world(
-            folder / "world", crl_server.base_url, moment=datetime.now(UTC), keys=keys, seal=seal
+            folder / "world",
+            crl_server.base_url,
+            moment=datetime.now(UTC),
+            keys=keys,
+            seal=seal,
+            crowd=crowd,
         )
         stack.enter_context(crl_server)
         directory = Directory(world, folder / "slapd")

@@ -12,6 +12,7 @@ import pkgutil
 import secrets
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -58,7 +59,9 @@ def main(arguments: list[str]) -> int:
     try:
         module.run(seed, rounds)
     except AssertionError as failed:
-        print(f"soak {wanted.name}: FAILED: {failed}\nthe same again: {again}", file=sys.stderr)
+        at = traceback.extract_tb(failed.__traceback__)[-1]
+        what = f"{failed}\n{Path(at.filename).name}:{at.lineno}: {at.line}"
+        print(f"soak {wanted.name}: FAILED: {what}\nthe same again: {again}", file=sys.stderr)
         return 1
     print(f"soak {wanted.name}: held for {time.monotonic() - begun:.0f} s with seed {seed}")
     return 0
