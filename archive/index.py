@@ -21,11 +21,11 @@ import tantivy
 from archive import reading
 from archive.attempts import Attempts
 from archive.blobs import Blobs, filled
-from archive.chain import Tip
 from archive.drafts import CONTENT_KIND, CONTENT_SIZE
 from archive.entry import decode
 from archive.errors import BlobTrouble, Damaged, EntryMalformed, IndexTrouble, Problem
 from archive.fulltext import POSITION_ID, open_index, unusable
+from archive.lag import Lag, Position, lag, place, position
 from archive.seal import Unwrapper, open_content
 from archive.store import Record
 
@@ -46,46 +46,6 @@ class Extracted:
     body: str
     attachment_names: Sequence[str]
     date: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far the index is: entries 0 … size-1 of this log are in it."""
-
-    origin: str
-    epoch: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the index is behind. seconds: age of the oldest entry that is not in it."""
-
-    entries: int
-    seconds: float
-
-
-def position(index: tantivy.Index) -> Position | None:
-    """How far this index is, None if nothing was ever committed to it."""
-    index.reload()
-    searcher = index.searcher()
-    query = tantivy.Query.term_query(index.schema, "id", POSITION_ID)
-    hits = searcher.search(query, limit=1).hits
-    if not hits:
-        return None
-    found = searcher.doc(hits[0][1])
-    return Position(found["origin"][0], found["epoch"][0], found["position"][0])
-
-
-def lag(index_dir: Path, conn: sa.Connection, *, moment: datetime) -> Lag:
-    """How far the index in this folder is behind the log. Raises IndexUnusable, LogMissing."""
-    tip = reading.head(conn)
-    at = _place(index_dir, position(open_index(index_dir)), tip)
-    waiting = next(reading.read_raw(conn, at, limit=1), None)
-    if waiting is None:
-        return Lag(0, 0.0)
-    age = (moment - decode(waiting[2]).time).total_seconds()
-    return Lag(tip.size - at, max(age, 0.0))
 
 
 def unreadable(index_dir: Path) -> int:
@@ -152,7 +112,7 @@ class Indexer:
             self._position = position(self._index)
         with self._read() as conn:
             tip = reading.head(conn)
-            at = _place(self._dir, self._position, tip)
+            at = place(self._dir, self._position, tip)
             rows = list(reading.read_raw(conn, at, limit=self.batch))
             if not rows:
                 return 0
@@ -178,7 +138,7 @@ class Indexer:
         return len(rows)
 
     def lag(self, conn: sa.Connection, *, moment: datetime) -> Lag:
-        """See the function `lag`."""
+        """See `archive.lag.lag`."""
         return lag(self._dir, conn, moment=moment)
 
     def close(self) -> None:
@@ -307,18 +267,3 @@ def _with_parts(value: str) -> str:
 def _clean(text: str) -> str:
     """Text that can be UTF-8: broken charsets leave lone surrogates."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _place(index_dir: Path, reached: Position | None, tip: Tip) -> int:
-    """Index of the first entry that is not indexed yet."""
-    if reached is None:
-        return 0
-    if (reached.origin, reached.epoch) != (tip.origin, tip.epoch):
-        raise unusable(index_dir, f"it belongs to the log {reached.origin}")
-    if reached.size > tip.size:
-        raise unusable(
-            index_dir,
-            f"it has seen {reached.size} entries and the log has {tip.size}: "
-            "the database was rolled back",
-        )
-    return reached.size

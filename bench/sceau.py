@@ -33,7 +33,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Sceau:
     """The product (see `bench.measure.System`): archive, index, LDAP, CRLs, policy, all of it.
 
-    modern: AES-GCM and OAEP, as agreed with the recipient's domain. postgres: a running server for
+    modern: AES-GCM and OAEP, as agreed with the recipient's domain. postgres: a stopped server for
     the database; otherwise SQLite. folder: distinguishes those of one stage.
     retry: between two attempts. workers: processes that seal.
     """
@@ -60,16 +60,26 @@ class Sceau:
             workers=workers,
         )
         self._postgres = postgres
+        if postgres is not None:
+            postgres.start()
         self.house.make(persons=False)
+        if postgres is not None:
+            postgres.stop()
         self.port = self.house.listen_port
 
     def start(self) -> None:
-        """`sceau serve`; returns when it is ready."""
+        """`sceau serve`; returns when it is ready. Its database server runs only meanwhile: what
+        that does in the background would slow the others down.
+        """
+        if self._postgres is not None:
+            self._postgres.start()
         self.house.start()
 
     def stop(self) -> None:
         """End it as an administrator would."""
         self.house.stop()
+        if self._postgres is not None:
+            self._postgres.stop()
 
     def settle(self) -> float:
         """Wait until the full-text index has caught up; how many seconds that took."""

@@ -127,7 +127,8 @@ def _measure_all(options: argparse.Namespace) -> list[Result]:
         folder.chmod(0o711)  # PostgreSQL and Postfix are somebody else when we are root
         server = None
         if _POSTGRES in wanted:
-            server = stack.enter_context(Postgres(folder / "postgres"))
+            server = Postgres(folder / "postgres")
+            stack.callback(server.stop)
         for kind in options.keys or ["rsa"]:
             with stage(folder / kind, keys=keys, seal=kind) as around:
                 around.sink.stop()

@@ -12,8 +12,7 @@ from pathlib import Path
 import structlog
 
 from archive.errors import BlobTrouble, IndexUnusable
-from archive.fulltext import open_index
-from archive.index import position
+from archive.lag import Onlooker
 from archive.sweep import Sweeper
 from archive.working import WorkingKeys, erase_wraps, settled_days
 from gateway import clock
@@ -68,9 +67,13 @@ class Keeper:
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
     _consents_logged: bool = field(default=False, init=False)
+    _onlooker: Onlooker = field(init=False)
     _sweep_due: datetime | None = field(default=None, init=False)
     _full_said: datetime | None = field(default=None, init=False)
     _troubled: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._onlooker = Onlooker(self.index)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
@@ -207,7 +210,7 @@ class Keeper:
     def indexed_here(self) -> int:
         """How many entries are in this machine's full-text index; 0 while there is none."""
         try:
-            found = position(open_index(self.index))
+            found = self._onlooker.position()
         except IndexUnusable:
             return 0
         return 0 if found is None else found.size

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from archive.errors import ArchiveError
-from archive.index import lag
+from archive.lag import lag
 from gateway import running
 from gateway.check.finding import Finding, error, good, warning
 from gateway.config.checks import LEAST_ARCHIVE_RECIPIENTS

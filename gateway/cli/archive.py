@@ -69,7 +69,8 @@ def configure(parser: ArgumentParser) -> None:
 def _search(args: Namespace, installation: Installation) -> int:
     from archive.access import find
     from archive.errors import IndexUnusable
-    from archive.index import lag, unreadable
+    from archive.index import unreadable
+    from archive.lag import lag
     from gateway import clock
 
     output = output_of(args)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from archive.attempts import skipped_since
 from archive.errors import ArchiveError
-from archive.index import Lag, lag
+from archive.lag import Lag, Onlooker
 from gateway import running
 from gateway.belief import Doubt
 from gateway.known import KnownCertificate
@@ -83,6 +83,10 @@ class Gauges:
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _onlooker: Onlooker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._onlooker = Onlooker(self.index)
 
     def look(self) -> Standing:
         """How things stand, at most a few seconds ago."""
@@ -105,7 +109,7 @@ class Gauges:
                     # One issuer may have several series (scopes): the first to end is what counts.
                     crls[crl.issuer] = min(crl.next_update, crls.get(crl.issuer, crl.next_update))
             with suppress(ArchiveError):
-                behind = lag(self.index, conn, moment=moment)
+                behind = self._onlooker.lag(conn, moment=moment)
         return Standing(
             moment=moment,
             backlog=queue,

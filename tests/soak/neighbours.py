@@ -75,8 +75,9 @@ def run(seed: int, rounds: int = len(OUTAGES), *, seconds: float = SECONDS) -> N
                 outage = order.pop()
                 name = str(getattr(outage, "__name__", outage))
                 _say(f"round {number + 1}: {name}: {_round(made, house, outage, name, seconds)}")
+                _no_trace(house, name)
             assert house.stop() == 0
-            assert "Traceback" not in house.log.read_text()
+            _no_trace(house, "stopping")
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -128,6 +129,11 @@ def _round(made: Stage, house: House, outage: Outage, name: str, seconds: float)
     (report,) = house.json("archive", "verify")
     assert report["status"] == "valid", figures
     return figures
+
+
+def _no_trace(house: House, name: str) -> None:
+    found = [line for line in house.log.read_text().split("\n{") if "Traceback" in line]
+    assert not found, f"{name}: {found[0][-6000:]}"
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from archive.index import Lag
+from archive.lag import Lag
 from gateway.alarm_mail import alarm_mail
 from gateway.alarms import CODES, NEIGHBOUR, Alarm, Alarms, judge
 from gateway.belief import BEHIND, MOVED, Doubt

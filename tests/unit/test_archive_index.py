@@ -17,7 +17,8 @@ from archive import store
 from archive.entry import new_archive_id
 from archive.errors import IndexUnusable, SearchError
 from archive.fulltext import open_index
-from archive.index import Extracted, Indexer, lag, position, unreadable
+from archive.index import Extracted, Indexer, unreadable
+from archive.lag import Onlooker, lag, position
 from archive.search import Hit, search
 from archive.store import Draft
 from archive.working import erase_wraps
@@ -331,3 +332,44 @@ def test_a_damaged_later_entry_does_not_hide_the_mail(indexed: Indexed, world: W
         indexed.step()
     assert indexed.find("texte") == [wanted]
     assert unreadable(indexed.folder) == 0
+
+
+def test_an_onlooker_follows_the_index_through_commits_damage_and_a_new_one(
+    indexed: Indexed, world: World, tmp_path: Path
+) -> None:
+    onlooker = Onlooker(indexed.folder)
+
+    def entries() -> int:
+        with world.database.read() as conn:
+            return onlooker.lag(conn, moment=MOMENT).entries
+
+    assert entries() == 0
+    indexed.add(body="a")
+    assert entries() == 1
+    indexed.step()
+    assert entries() == 0
+    aside = tmp_path / "aside"
+    indexed.folder.rename(aside)
+    for _ in range(2):
+        with pytest.raises(IndexUnusable):
+            onlooker.position()
+    fresh = Indexer(indexed.folder, extract, world.database.read, world.gateway)
+    assert entries() == 1
+    fresh.step()
+    assert entries() == 0
+    fresh.close()
+
+
+def test_looking_again_and_again_costs_no_memory_and_no_threads(indexed: Indexed) -> None:
+    indexed.add(body="a")
+    indexed.step()
+    onlooker = Onlooker(indexed.folder)
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    onlooker.position()
+    before = threads()
+    for _ in range(50):
+        assert onlooker.position() is not None
+    assert threads() <= before

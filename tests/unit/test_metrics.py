@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from archive.index import Lag
+from archive.lag import Lag
 from gateway import maillog
 from gateway.alarms import CODES
 from gateway.known import KnownCertificate
