@@ -22,7 +22,7 @@ LEDGER = "ledger.jsonl"
 RULES = "rules.json"
 
 _MAX_LINE = 4096  # RFC 5321 §4.5.3.1.4 wants 512; ESMTP parameters make lines longer
-_MAX_MESSAGE = 64 * 1024 * 1024
+_MAX_MESSAGE = 100 * 1024 * 1024  # 50 MB of mail, signed and encrypted, is 70
 
 
 @dataclass(frozen=True, slots=True)
