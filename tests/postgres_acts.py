@@ -42,6 +42,8 @@ def _reload(session, name: str, value: str) -> None:
     while session.execute("SELECT current_setting(%s)", (name,)).fetchone() != (value,):
         assert time.monotonic() < until, name
         time.sleep(0.01)
+    # The server tells its sessions one after the other, and nothing says when it has told all.
+    time.sleep(0.1)
 
 
 def standby(primary: Postgres, folder: Path, name: str) -> Postgres:

@@ -16,6 +16,7 @@ from gateway.database.late import LateDatabase
 from gateway.database.patience import BRIEF, patience
 from gateway.demo.postgres import USER, Postgres
 from tests.conftest import ORIGIN
+from tests.flows.way_out_scene import until
 from tests.postgres_acts import setting
 from tests.services.silent_proxy import SilentProxy
 from tests.unit.test_postgres_appender import MOMENT, draft, size
@@ -127,12 +128,17 @@ def test_what_is_turned_off_while_we_run_ends_the_commits(
     with postgres_database.write() as conn:
         store.head(conn)
     monkeypatch.setattr(module, "_LOOK_AGAIN", 0.0)
-    with (
-        setting(postgres, name, "off"),
-        pytest.raises(DatabaseUnsafe, match=f"{name} is off"),
-        postgres_database.write(),
-    ):
-        pass
+
+    def refusal() -> str:
+        try:
+            with postgres_database.write():
+                return ""
+        except DatabaseUnsafe as error:
+            return str(error)
+
+    with setting(postgres, name, "off"):
+        until(lambda: f"{name} is off" in refusal(), 10, lambda: name)
+    until(lambda: not refusal(), 10, lambda: name)
     with postgres_database.write() as conn:
         store.head(conn)
 
