@@ -205,6 +205,8 @@ def test_the_live_view_redraws_and_ends_on_ctrl_c(scene: Scene) -> None:
         [sys.executable, "-m", "gateway.cli", "queue", "watch", "--config", scene.house.config],
         stdin=theirs, stdout=theirs, stderr=theirs,
         env={**os.environ, "TERM": "vt100", "LANG": "C.UTF-8", "LC_ALL": ""},
+        # As at a terminal: a shell that starts us in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     shown = b""
