@@ -108,7 +108,8 @@ def test_who_is_away_is_named_and_mail_goes_when_he_is_back(scene: Scene) -> Non
         assert 'sceau_neighbours_away{kind="next-hop"} 1.0' in metrics(scene)
     for archive_id in waiting:
         scene.wait_arrived(archive_id, seconds=40)
-    names = [event["event"] for event in house.events(since=mark)]
+    # Of the database some process may notice only now that it was away in an earlier test.
+    names = [e["event"] for e in house.events(since=mark) if e.get("kind") == "next-hop"]
     assert names.count("neighbour_away") == 1
     assert "neighbour_back" in names
     assert 'sceau_neighbours_away{kind="next-hop"} 0.0' in metrics(scene)
