@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ def measure(
     connections: int = CONNECTIONS,
 ) -> Round:
     """One round. Raises NotStartedError when a mail is refused, or does not arrive or open."""
+    os.sync()  # what the one before has written shall not go to the disk in this one's time
     system.start()
     try:
         _prove(system, receiver, load, proof, min(_WARM_UP, count))
