@@ -69,18 +69,25 @@ def run(seed: int, rounds: int = len(OUTAGES), *, seconds: float = SECONDS) -> N
         with stage(folder / "stage", keys=Keys(), postgres=server) as made:
             rules = DEFAULT_RULES.replace('"person"', '"seal"')
             house = made.house(rules=rules, retry=_RETRY).make(persons=False).start()
-            order: list[Outage] = []
-            for number in range(rounds):
-                order = order or draw.sample(OUTAGES, len(OUTAGES))
-                outage = order.pop()
-                name = str(getattr(outage, "__name__", outage))
-                _say(f"round {number + 1}: {name}: {_round(made, house, outage, name, seconds)}")
-                _no_trace(house, name)
-            assert house.stop() == 0
-            _no_trace(house, "stopping")
+            try:
+                _rounds(made, house, draw, rounds, seconds)
+                assert house.stop() == 0
+                _no_trace(house, "stopping")
+            finally:
+                house.stop()
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rounds(made: Stage, house: House, draw: random.Random, rounds: int, seconds: float) -> None:
+    order: list[Outage] = []
+    for number in range(rounds):
+        order = order or draw.sample(OUTAGES, len(OUTAGES))
+        outage = order.pop()
+        name = str(getattr(outage, "__name__", outage))
+        _say(f"round {number + 1}: {name}: {_round(made, house, outage, name, seconds)}")
+        _no_trace(house, name)
 
 
 def _round(made: Stage, house: House, outage: Outage, name: str, seconds: float) -> str:
