@@ -37,10 +37,10 @@ message_size_limit = 100000000
 smtpd_client_connection_count_limit = 0
 """
 
-_MASTER = """\
+# What every instance needs, whatever it is for. Not qmgr: how often it looks is not the same.
+SERVICES = """\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
@@ -54,6 +54,8 @@ scache unix - - n - 1 scache
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
+
+_QMGR = "qmgr unix n - n 300 1 qmgr\n"
 
 
 class Postfix:
@@ -85,7 +87,7 @@ class Postfix:
             "name": short,
         }
         (self._etc / "main.cf").write_text((_MAIN + main).format(**names))
-        (self._etc / "master.cf").write_text((master + _MASTER).format(**names))
+        (self._etc / "master.cf").write_text((master + _QMGR + SERVICES).format(**names))
         self._log = folder / "log"
 
     def start(self) -> None:

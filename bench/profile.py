@@ -16,15 +16,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from bench.ends import Receiver
-from bench.load import SIZES, mail
-from bench.measure import Load, Round, measure
+from bench.load import SIZES
+from bench.measure import Round, measure
+from bench.pair import Pair
 from bench.picture import bars
 from bench.sceau import Sceau
-from gateway.demo.judge import open_mail, write_trust
 from gateway.demo.process import NotStartedError
 from gateway.demo.stage import stage
 
@@ -47,7 +46,7 @@ _SUBJECTS = {
         "archive/working",
         "archive/blob",
     ),
-    "full text": ("archive/index", "archive/fulltext", "gateway/index"),
+    "full text": ("archive/index", "archive/fulltext"),
     "database": (
         "sqlalchemy/",
         "psycopg",
@@ -171,17 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(stack: ExitStack, folder: Path, size: str) -> Round:
     around = stack.enter_context(stage(folder))
     around.sink.stop()
-    world = around.world
-    writer, reader = world.interieur.person(), world.justice.person()
-    assert reader.credential is not None
     receiver = Receiver(folder / "received")
     sceau = _Watched("sceau", around, receiver.port, workers=1)
     sceau.watch(folder)
-    content = mail(SIZES[size], writer.address, reader.address)
-    load = Load.write(folder / "mail.eml", content, writer.address, reader.address)
-    trust = write_trust([world.interieur, world.justice], folder / "trust.pem")
-    proof = partial(open_mail, reader=reader.credential, trust=trust)
-    return measure(sceau, receiver, load, proof, _COUNTS[size])
+    pair = Pair(around, folder)
+    return measure(sceau, receiver, pair.load(SIZES[size]), pair.opened, _COUNTS[size])
 
 
 if __name__ == "__main__":

@@ -11,18 +11,16 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from bench.ends import Receiver
-from bench.load import mail
-from bench.measure import Load, Round, measure
+from bench.measure import Round, measure
+from bench.pair import Pair
 from bench.picture import Curve, curves
 from bench.sceau import Sceau
 from gateway.database import open_database
-from gateway.demo.judge import open_mail, write_trust
 from gateway.demo.pki import Keys, PrivateKey, crowd_address
 from gateway.demo.process import NotStartedError
 from gateway.demo.stage import Stage, stage
@@ -36,7 +34,7 @@ _RECIPIENTS = (1, 5, 20, 100, 500)
 _CLIENTS = (1, 5, 20, 50, 100, 200)
 _WAITING = (10, 100, 1_000, 10_000, 100_000)
 _USUAL = 4_000  # octets
-# A round sends so many octets or recipients, or so many mails if that is less.
+# A round sends so many octets, or so many mails if that is less.
 _OCTETS, _MOST = 150_000_000, 1_500
 
 _DAY = 86_400_000_000  # microseconds
@@ -53,13 +51,10 @@ class Bench:
     """What all sweeps have in common."""
 
     def __init__(self, around: Stage, folder: Path, rounds: int) -> None:
-        self._around, self._folder, self._rounds = around, folder, rounds
+        self._rounds = rounds
         self._receiver = Receiver(folder / "received")
         self._sceau = Sceau("sceau", around, self._receiver.port, retry="48h")
-        world = around.world
-        self._sender = world.interieur.person().address
-        self._reader = world.justice.person()
-        self._trust = write_trust([world.interieur, world.justice], folder / "trust.pem")
+        self._pair = Pair(around, folder)
 
     def sizes(self) -> list[tuple[float, float]]:
         """Mails a second by octets."""
@@ -93,19 +88,15 @@ class Bench:
     def _rate(
         self, size: int, mails: int, *, others: tuple[str, ...] = (), connections: int = 20
     ) -> float:
-        to = (self._reader.address, *others)
-        content = mail(size, self._sender, ">,\r\n <".join(to))
-        load = Load.write(
-            self._folder / "mail.eml", content, self._sender, self._reader.address, others
-        )
-        assert self._reader.credential is not None
-        proof = partial(open_mail, reader=self._reader.credential, trust=self._trust)
+        load = self._pair.load(size, others)
         rounds: list[Round] = []
         for _ in range(self._rounds):
-            one = measure(self._sceau, self._receiver, load, proof, mails, connections=connections)
+            one = measure(
+                self._sceau, self._receiver, load, self._pair.opened, mails, connections=connections
+            )
             rounds.append(one)
             print(
-                f"{size} octets, {len(to)} recipients, {connections} clients: {one.rate}/s",
+                f"{size} octets, {1 + len(others)} recipients, {connections} clients: {one.rate}/s",
                 file=sys.stderr,
             )
         return statistics.median(one.rate for one in rounds)

@@ -21,11 +21,12 @@ from pathlib import Path
 from bench.diy import Diy
 from bench.ends import Receiver
 from bench.limits import signatures_a_second
-from bench.load import SIZES, mail
-from bench.measure import Load, Proof, Round, System, measure
+from bench.load import SIZES
+from bench.measure import Proof, Round, System, measure
+from bench.pair import Pair, credential_of
 from bench.postfix import Relay
 from bench.sceau import Sceau
-from gateway.demo.judge import NotProvedError, open_mail, write_trust
+from gateway.demo.judge import NotProvedError
 from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import NotStartedError
@@ -137,10 +138,11 @@ def _measure_all(options: argparse.Namespace) -> list[Result]:
                     modern = cipher == "gcm"
                     place = folder / kind / cipher
                     receiver = Receiver(place / "received")
-                    systems = _systems(wanted, around, place, receiver, kind, modern, server)
+                    pair = Pair(around, place, kind)
+                    systems = _systems(wanted, around, pair, receiver, modern, server)
                     for size in options.size or SIZES:
                         case = Case(size, kind, modern)
-                        rounds = _rounds(case, systems, around, place, receiver, options)
+                        rounds = _rounds(case, systems, pair, receiver, options)
                         results.append(Result(case, rounds, limit))
     return results
 
@@ -148,16 +150,12 @@ def _measure_all(options: argparse.Namespace) -> list[Result]:
 def _systems(
     wanted: Sequence[str],
     around: Stage,
-    place: Path,
+    pair: Pair,
     receiver: Receiver,
-    kind: str,
     modern: bool,
     server: Postgres | None,
 ) -> list[System]:
-    world = around.world
-    writer, reader = world.interieur.person(kind=kind), world.justice.person(kind=kind)
-    assert writer.credential is not None
-    assert reader.credential is not None
+    place = pair.folder
     systems: list[System] = []
     for name in wanted:
         if name == Relay.name:
@@ -167,11 +165,11 @@ def _systems(
                 Diy(
                     place / "diy",
                     receiver.port,
-                    signer=writer.credential,
-                    issuer=world.interieur.issuing.credential,
-                    reader=reader.credential,
+                    signer=credential_of(pair.writer),
+                    issuer=around.world.interieur.issuing.credential,
+                    reader=credential_of(pair.reader),
                     modern=modern,
-                    rsa=kind == "rsa",
+                    rsa=pair.kind == "rsa",
                 )
             )
         else:
@@ -187,25 +185,19 @@ def _systems(
 def _rounds(
     case: Case,
     systems: Sequence[System],
-    around: Stage,
-    place: Path,
+    pair: Pair,
     receiver: Receiver,
     options: argparse.Namespace,
 ) -> dict[str, list[Round]]:
-    world = around.world
-    writer, reader = world.interieur.person(kind=case.keys), world.justice.person(kind=case.keys)
-    content = mail(SIZES[case.size], writer.address, reader.address)
-    load = Load.write(place / f"{case.size}.eml", content, writer.address, reader.address)
-    assert reader.credential is not None
-    trust = write_trust([world.interieur, world.justice], place / "trust.pem")
-    opened: Proof = partial(open_mail, reader=reader.credential, trust=trust)
+    load = pair.load(SIZES[case.size])
     found: dict[str, list[Round]] = {system.name: [] for system in systems}
     for number in range(options.rounds):
         for system in systems:
             count = _COUNTS[system.name][case.size]
             if options.mails and isinstance(system, Sceau):
                 count = options.mails
-            proof = partial(_unchanged, content) if isinstance(system, Relay) else opened
+            unsealed = isinstance(system, Relay)
+            proof: Proof = partial(_unchanged, load.content) if unsealed else pair.opened
             one = measure(system, receiver, load, proof, count)
             print(f"{case} round {number + 1}: {one.system}: {one.rate:.1f}/s", file=sys.stderr)
             found[system.name].append(one)

@@ -144,27 +144,20 @@ def enqueue(conn: sa.Connection, new: Sequence[NewMessage]) -> None:
     )
 
 
+_IS_DUE = sa.and_(
+    messages.c.claimed_by.is_(None),
+    messages.c.due_at <= sa.bindparam("now"),
+    messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
+)
 _DUE = (
     sa.select(messages)
-    .where(
-        messages.c.claimed_by.is_(None),
-        messages.c.due_at <= sa.bindparam("now"),
-        messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
-    )
+    .where(_IS_DUE)
     .order_by(messages.c.due_at)
     .limit(sa.bindparam("limit"))
     .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
 )
 _DUE_NOTICES = _DUE.where(messages.c.kind == NOTICE)
-_ANY_DUE = (
-    sa.select(messages.c.archive_id)
-    .where(
-        messages.c.claimed_by.is_(None),
-        messages.c.due_at <= sa.bindparam("now"),
-        messages.c.size <= sa.bindparam("largest", type_=sa.BigInteger),
-    )
-    .limit(1)
-)
+_ANY_DUE = sa.select(messages.c.archive_id).where(_IS_DUE).limit(1)
 _ANY_DUE_NOTICE = _ANY_DUE.where(messages.c.kind == NOTICE)
 
 

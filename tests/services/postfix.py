@@ -19,30 +19,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.postfix import SERVICES
 from gateway.demo.process import free_port
 
-# pickup is here because postqueue takes its absence for "mail system is down".
-_MASTER = """\
+# Among SERVICES is pickup, because postqueue takes its absence for "mail system is down".
+_MASTER = (
+    """\
 127.0.0.1:{port} inet n - n - - smtpd{options}
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
 qmgr unix n - n 1 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
 virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-scache unix - - n - 1 scache
-anvil unix - - n - 1 anvil
 tlsmgr unix - - n 1000? 1 tlsmgr
 showq unix n - n - - showq
-postlog unix-dgram n - n - 1 postlogd
 """
+    + SERVICES
+)
 
 
 class Postfix:

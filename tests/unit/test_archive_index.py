@@ -244,6 +244,14 @@ sys.stdin.readline()
 """
 
 
+def numbered(world: World, number: int) -> list[str]:
+    """So many mails; their archive ids."""
+    drafts = [world.accepted(json.dumps({"body": f"texte n{n}"}).encode()) for n in range(number)]
+    for draft in drafts:
+        world.append(draft)
+    return [draft.archive_id for draft in drafts]
+
+
 DIES_IN_ITS_COMMIT = """
 import os, signal
 class Writer:
@@ -261,11 +269,7 @@ def test_no_mail_is_blamed_for_a_kill_in_the_middle_of_a_commit(
     world: World, tmp_path: Path
 ) -> None:
     """A slow disk makes commits long: most kills and power cuts come in one of them."""
-    ids = []
-    for number in range(3):
-        draft = world.accepted(json.dumps({"body": f"texte n{number}"}).encode())
-        ids.append(draft.archive_id)
-        world.append(draft)
+    ids = numbered(world, 3)
     dying = PROGRAM.replace("print(", DIES_IN_ITS_COMMIT + "print(", 1)
     for _ in range(5):
         ended = subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False)
@@ -279,11 +283,7 @@ def test_no_mail_is_blamed_for_a_kill_in_the_middle_of_a_commit(
 def test_killed_again_and_again_every_mail_is_in_the_index_once(
     world: World, tmp_path: Path
 ) -> None:
-    ids = []
-    for number in range(60):
-        draft = world.accepted(json.dumps({"body": f"texte n{number}"}).encode())
-        ids.append(draft.archive_id)
-        world.append(draft)
+    ids = numbered(world, 60)
     reached = []
     for attempt in range(40):
         process = subprocess.Popen(
