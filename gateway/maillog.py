@@ -18,6 +18,8 @@ from gateway.logstream import LogStream
 from gateway.metrics.events import count
 from gateway.metrics.tally import Tally
 
+log = structlog.get_logger()
+
 # Made once: json.dumps with arguments makes an encoder anew for every line.
 _ENCODE = JSONEncoder(ensure_ascii=False, default=str, separators=(", ", ": ")).encode
 
@@ -53,6 +55,19 @@ def _counting(tally: Tally, least: int) -> structlog.typing.Processor:
     return process
 
 
+class _Libraries(logging.Handler):
+    """What libraries say to the standard module, as lines like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        try:
+            text = record.getMessage()
+        except (KeyError, TypeError, ValueError):  # its text and its arguments do not fit
+            text = str(record.msg)
+        say = log.error if record.levelno >= logging.ERROR else log.warning
+        say("library_fault", library=record.name, text=text, exc_info=record.exc_info)
+
+
 def configure(*, json: bool, level: str, tally: Tally | None = None, again: bool = False) -> None:
     """Set up structlog for this process. level: a name of the logging module, lower case.
 
@@ -81,5 +96,7 @@ def configure(*, json: bool, level: str, tally: Tally | None = None, again: bool
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stream)),
         cache_logger_on_first_use=not again,
     )
-    # Libraries that use the standard module (aiosmtpd, alembic) speak up from warnings only.
-    logging.basicConfig(level=logging.WARNING, stream=cast("TextIO", stream))
+    # Libraries that use the standard module speak up from warnings only.
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()])
+    # Its warnings are what it could not tidy up after an error that it raises as well.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -47,6 +47,18 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.pgconn.finish()
             raise NoAnswer(f"the server has not answered within {patience:g} seconds") from None
 
+    def rollback(self) -> None:
+        """See `psycopg.Connection.rollback`. A session that cannot even do that is at its end.
+
+        Cut off in the middle of a pipeline (many rows in one call), it looks open and takes no
+        statement any more: whoever keeps connections would keep this one.
+        """
+        try:
+            super().rollback()
+        except psycopg.Error:
+            self.close()
+            raise
+
 
 @contextmanager
 def bounded(connection: BoundedConnection, seconds: float) -> Generator[None, None, None]:

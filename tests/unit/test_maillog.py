@@ -32,3 +32,31 @@ def test_what_a_stranger_said_begins_no_line_and_steers_no_terminal(as_json: boo
 
 def test_json_is_quoted_once() -> None:
     assert json.loads(_said(as_json=True))["reply"] == "250 2.0.0 Ok\nfake: line \x1b[2J"
+
+
+_A_LIBRARY = """
+import logging
+from gateway import maillog
+maillog.configure(json=True, level="info")
+try:
+    raise OSError("gone")
+except OSError:
+    logging.getLogger("lib.pool").error("while tidying\\nup %s", "that", exc_info=True)
+logging.getLogger("lib").warning("%d", "no number")
+logging.getLogger("lib").info("nothing of interest")
+"""
+
+
+def test_what_libraries_say_is_a_line_like_all_others() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _A_LIBRARY], capture_output=True, text=True, check=True
+    ).stderr
+    first, second = [json.loads(line) for line in told.splitlines()]
+    assert (first["event"], first["library"], first["level"]) == (
+        "library_fault",
+        "lib.pool",
+        "error",
+    )
+    assert first["text"] == "while tidying\nup that"
+    assert "OSError: gone" in first["exception"]
+    assert (second["library"], second["text"], second["level"]) == ("lib", "%d", "warning")

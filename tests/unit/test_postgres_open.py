@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -123,6 +125,30 @@ def test_no_value_of_a_row_stands_in_an_error(postgres_database: Database) -> No
     with pytest.raises(sa.exc.DataError) as other, postgres_database.write() as conn:
         conn.execute(certificates.insert(), [row, row])
     assert "marie" not in "".join(traceback.format_exception(other.value))
+
+
+def test_a_session_that_is_stuck_in_a_pipeline_is_not_kept(
+    postgres_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that is cut off while many rows are on their way: it cannot even roll back."""
+    sessions = []
+
+    def be_cut_off() -> None:
+        with postgres_database.write() as conn:
+            raw = conn.connection.driver_connection
+            assert isinstance(raw, psycopg.Connection)
+            sessions.append(raw)
+            raw.pgconn.enter_pipeline_mode()
+            raw.pgconn.send_query_params(b"SELECT 1", None)
+            raise OSError
+
+    with pytest.raises(sa.exc.OperationalError):
+        be_cut_off()
+    assert sessions[0].closed
+    with postgres_database.write() as conn:
+        assert conn.execute(sa.text("SELECT 1")).scalar() == 1
+    gc.collect()  # what was lost on the way is tidied up, not complained about
+    assert caplog.records == []
 
 
 def test_a_read_is_one_state_and_writes_nothing(postgres_database: Database) -> None:
