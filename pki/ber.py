@@ -60,7 +60,7 @@ class Element:
         return self
 
 
-def read(data: bytes) -> Element:
+def read(data: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELEMENTS) -> Element:
     """Exactly one element, within the limits of depth and number. Raises ValueError."""
     root = _head(data, 0, len(data))
     open_ones = [root] if root.tag & CONSTRUCTED else []
@@ -78,11 +78,11 @@ def read(data: bytes) -> Element:
             continue
         child = _head(data, at, parent.end)
         count += 1
-        if count > MAX_ELEMENTS:
+        if count > max_elements:
             raise ValueError("it has too many elements")
         parent.children.append(child)
         if child.tag & CONSTRUCTED:
-            if len(open_ones) == MAX_DEPTH:
+            if len(open_ones) == max_depth:
                 raise ValueError("it is nested too deep")
             open_ones.append(child)
             at = child.body
