@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 import re
 import tempfile
+import textwrap
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from bench.ends import Counter
@@ -33,6 +35,14 @@ _SAMPLE = 2.0
 _CLIENTS, _BATCH, _PAUSE = 2, 10, 0.25
 _KINDS = (400, 2_000, 8_000, 60_000, 250_000)
 _WEIGHTS = (30, 40, 20, 8, 2)
+
+# As in a language: few words make up most of a text, and new ones become rare. Letters by chance
+# would make every word a new one, and a full-text index grows with its words.
+_WORDS = tuple(
+    "".join(random.Random(n).choices("aeinorstuldcmp", k=3 + n % 9)) for n in range(30_000)
+)
+_FREQUENCIES = tuple(accumulate(1 / (n + 3) for n in range(len(_WORDS))))
+_WORD = 7  # octets of a word and its blank, about
 
 _ANON = re.compile(r"^RssAnon:\s+(\d+) kB", re.MULTILINE)
 _ROLE = re.compile(r"gateway\.roles\0(\w+)\0")
@@ -132,7 +142,8 @@ def _under_load(house: House, seed: int, seconds: float) -> tuple[int, list[Curv
 def _letter(dice: random.Random) -> Letter:
     size = dice.choices(_KINDS, _WEIGHTS)[0]
     to = dice.choices((AMELIE, BASTIEN, NOBODY), (60, 38, 2))[0]
-    text = "".join(dice.choices("abcdefghij klmnop\n", k=size)).replace("\n", "\r\n")
+    text = " ".join(dice.choices(_WORDS, cum_weights=_FREQUENCIES, k=size // _WORD))
+    text = "\r\n".join(textwrap.wrap(text, 72))
     sender = JEANNE if dice.random() > 0.03 else "somebody@elsewhere.example"  # 550
     key = f"{dice.getrandbits(64):x}"
     return Letter(key, sender, (to,), mail(text, sender=sender, to=to, subject=key))
