@@ -203,6 +203,23 @@ def decode_payload(data: bytes) -> dict[str, Field]:
     return payload
 
 
+def unsafe_stated(data: bytes, names: Sequence[str]) -> dict[str, bytes] | None:
+    """Values of open fields as stored bytes state them, compared with nothing; None if unreadable.
+
+    For who compares them with something else, or to whom a lie does no harm: `decode_payload` and
+    the commitment cost thirty times as much.
+    """
+    try:
+        found = json.loads(data)
+        return {
+            name: a2b_base64(found[name]["value"])
+            for name in names
+            if name in found and "value" in found[name]
+        }
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
 def _decode_field(name: str, one: Any) -> Field:
     if isinstance(one, dict) and all(isinstance(part, str) for part in one.values()):
         try:

@@ -21,13 +21,13 @@ import tantivy
 from archive import reading
 from archive.attempts import Attempts
 from archive.blobs import Blobs, filled
-from archive.drafts import CONTENT_KIND, CONTENT_SIZE
-from archive.entry import decode
-from archive.errors import BlobTrouble, Damaged, EntryMalformed, IndexTrouble, Problem
+from archive.drafts import CONTENT_KIND
+from archive.entry import Entry, decode
+from archive.errors import BlobTrouble, EntryMalformed, IndexTrouble, Problem
 from archive.fulltext import POSITION_ID, open_index, unusable
 from archive.lag import Lag, Position, lag, place, position
-from archive.seal import Unwrapper, open_content
-from archive.store import Record
+from archive.reading import InFlight
+from archive.seal import Sealed, Unwrapper, open_content
 
 _HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
 _LARGE = 1 << 20  # contents above are read one by one: several of 50 MB would fill the memory
@@ -118,17 +118,10 @@ class Indexer:
                 return 0
             self._attempts.begin()
             bringing, unclear = _bringing_content(rows)
-            found = reading.records(conn, [raw for _, _, raw in bringing])
-            sealed: list[Record] = []
-            for (_, archive_id, _), one in zip(bringing, found, strict=True):
-                if isinstance(one, Damaged):
-                    unclear.append(archive_id)
-                elif reading.has_content(one):
-                    sealed.append(one)
-            self._add_contents(conn, sealed)
+            self._add_contents(conn, bringing)
         # A damaged entry may be the one that brought a mail: its id must be in the index. But it
         # must not replace a document that is there.
-        added = {one.entry.id for one in sealed}
+        added = {one.id for one in bringing}
         searcher = self._index.searcher()
         for archive_id in unclear:
             if archive_id not in added and not searcher.doc_freq("id", archive_id):
@@ -145,28 +138,30 @@ class Indexer:
         """Let merges end and give the folder free."""
         self._writer.wait_merging_threads()
 
-    def _add_contents(self, conn: sa.Connection, sealed: list[Record]) -> None:
-        records = {one.entry.id: one for one in sealed}
-        wraps = reading.read_wraps(conn, list(records))
-        missing = dict(records)
-        for archive_id, content, fields, blob in _contents(conn, records):
-            record = missing.pop(archive_id)
+    def _add_contents(self, conn: sa.Connection, bringing: list[Entry]) -> None:
+        times = {one.id: one.time for one in bringing}
+        commitments = {one.id: one.commitment for one in bringing}
+        # The log is not asked whether the payload is the one it committed to: whoever opens a mail
+        # that was found asks that, and so does `archive verify`.
+        mails = reading.unsafe_stated_mails(conn, commitments)
+        for sealed in _in_flight(conn, list(mails.values())):
+            time = times.pop(sealed.archive_id)
             extracted: Extracted | None
-            if not self._attempts.touch(archive_id):
-                self._skipped(archive_id)
-                self._add(archive_id, record.entry.time, None)
+            if not self._attempts.touch(sealed.archive_id):
+                self._skipped(sealed.archive_id)
+                self._add(sealed.archive_id, time, None)
                 continue
             try:
-                one = reading.assemble(record, content, fields, *wraps[archive_id], blob=blob)
-                extracted = self._extract(open_content(filled(one, self._blobs), self._keys))
+                content = open_content(filled(sealed, self._blobs), self._keys)
+                extracted = self._extract(content)
             except BlobTrouble:
                 # Not unreadable: it will be there again, and mail is indexed once only.
                 raise
             except Exception:  # noqa: BLE001 - hostile mail breaks parsers, not the index
                 extracted = None
-            self._add(archive_id, record.entry.time, extracted)
-        for archive_id, record in missing.items():
-            self._add(archive_id, record.entry.time, None)
+            self._add(sealed.archive_id, time, extracted)
+        for archive_id, time in times.items():
+            self._add(archive_id, time, None)
 
     def _add(self, archive_id: str, time: datetime | None, found: Extracted | None) -> None:
         document = tantivy.Document()
@@ -209,35 +204,26 @@ class Indexer:
             ) from error
 
 
-def _bringing_content(
-    rows: list[tuple[int, str, bytes]],
-) -> tuple[list[tuple[int, str, bytes]], list[str]]:
-    """The rows whose entries bring a mail, and the ids of rows that cannot be read."""
+def _bringing_content(rows: list[tuple[int, str, bytes]]) -> tuple[list[Entry], list[str]]:
+    """The entries that bring a mail, and the ids of rows that cannot be read."""
     bringing, unclear = [], []
-    for row in rows:
+    for _, archive_id, raw in rows:
         try:
-            entry = decode(row[2])
+            entry = decode(raw)
         except EntryMalformed:
-            unclear.append(row[1])
+            unclear.append(archive_id)
         else:
             if entry.kind == CONTENT_KIND:
-                bringing.append(row)
+                bringing.append(entry)
     return bringing, unclear
 
 
-def _contents(
-    conn: sa.Connection, records: dict[str, Record]
-) -> Iterator[tuple[str, bytes, bytes, str | None]]:
-    """As `reading.read_contents`: small ones together, each large one alone."""
-    large = [key for key, one in records.items() if _size(one) > _LARGE]
-    yield from reading.read_contents(conn, [key for key in records if key not in set(large)])
-    for key in large:
-        yield from reading.read_contents(conn, [key])
-
-
-def _size(record: Record) -> int:
-    size = record.value(CONTENT_SIZE) or b"0"
-    return int(size) if size.isdigit() and len(size) < 16 else _LARGE + 1
+def _in_flight(conn: sa.Connection, mails: list[InFlight]) -> Iterator[Sealed]:
+    """As `reading.read_in_flight`: small ones together, each large one alone."""
+    yield from reading.read_in_flight(conn, [one for one in mails if one.size <= _LARGE])
+    for one in mails:
+        if one.size > _LARGE:
+            yield from reading.read_in_flight(conn, [one])
 
 
 def _fill(document: tantivy.Document, found: Extracted) -> None:
