@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     load_der_private_key,
@@ -24,7 +24,7 @@ from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, PrivateKeyError, problem
 from pki.models import SignatureScheme, Signer
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
@@ -40,7 +40,7 @@ class KeySigner:
         self._key = key
         self._certificate = certificate
         self._chain = chain
-        self._kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ec"
+        self._kind = _kind(key)
 
     def __repr__(self) -> str:
         return f"<KeySigner {self._kind}>"
@@ -60,7 +60,7 @@ class KeySigner:
 
     @property
     def kind(self) -> str:
-        """ "rsa" or "ec"."""
+        """ "rsa", "ec" or "ed25519"."""
         return self._kind
 
     def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:
@@ -75,9 +75,18 @@ class KeySigner:
             if scheme is SignatureScheme.RSA_PSS:
                 salted = padding.PSS(padding.MGF1(algorithm), algorithm.digest_size)
                 return key.sign(data, salted, algorithm)
+        elif isinstance(key, ed25519.Ed25519PrivateKey):
+            if scheme is SignatureScheme.ED25519:
+                return key.sign(data)
         elif scheme is SignatureScheme.ECDSA:
             return key.sign(data, ec.ECDSA(algorithm))
         raise ValueError(f"a key of kind {self._kind} cannot make {scheme.value} signatures")
+
+
+def _kind(key: PrivateKey) -> str:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "rsa"
+    return "ed25519" if isinstance(key, ed25519.Ed25519PrivateKey) else "ec"
 
 
 def load_signer(
@@ -225,9 +234,9 @@ def _der_key(
 
 def usable_key(name: str, key: object) -> PrivateKey:
     """`key`, if it is of a kind that can sign here. Raises PrivateKeyError."""
-    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+    if isinstance(key, PrivateKey):
         return key
-    raise _bad(name, "only RSA and elliptic curve keys can sign here")
+    raise _bad(name, "only RSA, elliptic curve and Ed25519 keys can sign here")
 
 
 def _read(path: Path) -> bytes:

@@ -21,11 +21,15 @@ class Purpose(Enum):
 
 
 class SignatureScheme(Enum):
-    """A signature algorithm, by what CMS calls it. All use the digest given beside them."""
+    """A signature algorithm, by what CMS calls it.
+
+    All use the digest given beside them, but for Ed25519, which has one of its own inside.
+    """
 
     RSA_PKCS1 = "rsa-pkcs1"
     RSA_PSS = "rsa-pss"
     ECDSA = "ecdsa"
+    ED25519 = "ed25519"
 
 
 class Signer(Protocol):
@@ -43,7 +47,7 @@ class Signer(Protocol):
 
     @property
     def kind(self) -> str:
-        """ "rsa" or "ec"."""
+        """ "rsa", "ec" or "ed25519"."""
         ...
 
     def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:

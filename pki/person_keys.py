@@ -15,7 +15,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -325,6 +325,8 @@ def _check_pair(key: PrivateKey, name: str) -> None:
         if isinstance(key, rsa.RSAPrivateKey):
             made = key.sign(probe, padding.PKCS1v15(), hashes.SHA256())
             key.public_key().verify(made, probe, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PrivateKey):
+            key.public_key().verify(key.sign(probe), probe)
         else:
             made = key.sign(probe, ec.ECDSA(hashes.SHA256()))
             key.public_key().verify(made, probe, ec.ECDSA(hashes.SHA256()))

@@ -80,7 +80,7 @@ class ConsentedSigner:
 
     @property
     def kind(self) -> str:
-        """ "rsa" or "ec"."""
+        """ "rsa", "ec" or "ed25519"."""
         return self._signer.kind
 
     def sign(self, data: bytes, scheme: SignatureScheme, digest: str) -> bytes:

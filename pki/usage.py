@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.addresses import canonical, in_domain
@@ -90,13 +90,19 @@ def anchor_problem(anchor: Anchor, *, address: str, purpose: Purpose) -> Problem
 
 
 def _key_usage_problem(cert: ParsedCertificate, purpose: Purpose) -> Problem | None:
-    """RFC 8550 §4.4.2; RFC 5753 §3.1 for elliptic curves. No keyUsage allows everything."""
+    """RFC 8550 §4.4.2; RFC 5753 §3.1, RFC 8410 §5 for elliptic curves.
+
+    No keyUsage allows everything.
+    """
     usage = cert.key_usage
     if usage is None:
         return None
     if purpose is Purpose.SIGN:
         fits, needed = usage.digital_signature or usage.content_commitment, "digitalSignature"
-    elif isinstance(cert.public_key, ec.EllipticCurvePublicKey):
+    elif isinstance(
+        cert.public_key,
+        ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey,
+    ):
         fits, needed = usage.key_agreement, "keyAgreement"
     else:
         fits, needed = usage.key_encipherment, "keyEncipherment"

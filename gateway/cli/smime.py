@@ -7,7 +7,7 @@ from pathlib import Path
 
 HELP = "sign, encrypt and look into files, without any configuration"
 
-_SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa")
+_SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
 _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 

@@ -132,11 +132,19 @@ def _outside(message: Message) -> bytes:
     return b"".join((*kept, b"MIME-Version: 1.0\r\n"))
 
 
+_KINDS = {
+    SignatureScheme.RSA_PKCS1: "rsa",
+    SignatureScheme.RSA_PSS: "rsa",
+    SignatureScheme.ECDSA: "ec",
+    SignatureScheme.ED25519: "ed25519",
+}
+
+
 def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
     if name == "auto":
         return None
     scheme = SignatureScheme(name)
-    if (scheme is SignatureScheme.ECDSA) != (signer.kind == "ec"):
+    if signer.kind != _KINDS[scheme]:
         raise SceauError(
             "this key cannot make {scheme} signatures",
             hint="leave out --signature",

@@ -26,6 +26,10 @@ RSAES_OAEP = "1.2.840.113549.1.1.7"
 MGF1 = "1.2.840.113549.1.1.8"
 RSASSA_PSS = "1.2.840.113549.1.1.10"
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
+ED25519 = "1.3.101.112"  # RFC 8410 §3
+X25519, X448 = "1.3.101.110", "1.3.101.111"
+STD_DH_HKDF_SHA256 = "1.2.840.113549.1.9.16.3.19"  # RFC 8418 §2.2
+STD_DH_HKDF_SHA512 = "1.2.840.113549.1.9.16.3.21"
 STD_DH_SHA256_KDF = "1.3.132.1.11.1"  # RFC 5753 §7.1.4
 AES_256_WRAP = "2.16.840.1.101.3.4.1.45"
 
@@ -81,7 +85,8 @@ class KeyManagement(Enum):
 
     RSA_PKCS1 = "rsa-pkcs1"  # RFC 3370 §4.2.1
     RSA_OAEP = "rsa-oaep"  # RFC 3560, with SHA-256 throughout
-    ECDH = "ecdh"  # RFC 5753: ephemeral-static, SHA-256 KDF, AES-256 wrap
+    # RFC 5753, RFC 8418: ephemeral-static, a KDF with SHA-256 (X448: SHA-512), AES-256 wrap
+    ECDH = "ecdh"
 
 
 def digest_algorithm(digest: str) -> bytes:
@@ -102,6 +107,8 @@ def signature_algorithm(scheme: SignatureScheme, digest: str) -> bytes:
             return der.algorithm(RSASSA_PSS, der.sequence(*_hash_and_mask(digest), salt))
         case SignatureScheme.ECDSA:
             return der.algorithm(_ECDSA[digest])
+        case SignatureScheme.ED25519:
+            return der.algorithm(ED25519)  # RFC 8419 §2.1: parameters absent
 
 
 def oaep_algorithm() -> bytes:

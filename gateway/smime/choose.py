@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 
 from gateway.smime.algorithms import RSAES_OAEP, Cipher, KeyManagement
 from pki.models import CheckedCertificate
+
+_AGREEING = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
 
 
 class DomainCrypto(Enum):
@@ -60,9 +62,9 @@ def choose(certificate: CheckedCertificate, domain: DomainCrypto) -> Treatment |
     that nobody can talk us down. Raises ValueError for a kind of key nobody encrypts to.
     """
     key = certificate.certificate.public_key()
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+    elliptic = isinstance(key, _AGREEING)
+    if not elliptic and not isinstance(key, rsa.RSAPublicKey):
         raise ValueError("nobody can encrypt to a key of this kind")
-    elliptic = isinstance(key, ec.EllipticCurvePublicKey)
     facts = {"address": certificate.address}
     announced = _announced(certificate.capabilities)
     if announced is not None:

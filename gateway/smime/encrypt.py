@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
 from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
 from cryptography.hazmat.primitives.ciphers import modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.smime import algorithms, der
+from gateway.smime.agreement import agreement, montgomery_agreement
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.bulk import LARGE, encrypt_large, enveloped_version
 from gateway.smime.names import issuer_and_serial
 from gateway.smime.wrapping import pkcs7_mime
 from pki.models import CheckedCertificate, Purpose
 
-CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _NONCE, _TAG = 12, 16  # RFC 5084 §3.2; a shorter tag is easier to forge
 _BLOCK = 16
 
@@ -46,7 +43,7 @@ def encrypt(
     before: octets that stand in front of it in what is returned: the fields of the mail.
     One RecipientInfo per certificate, in the order given; a certificate given twice counts once.
     Raises ValueError: no recipient, a certificate not checked for encryption, a transport that
-    does not fit the certificate's key, a curve other than P-256, P-384, P-521.
+    does not fit the certificate's key, a curve that is not among `agreement.CURVES`.
     """
     if not recipients:
         raise ValueError("nobody to encrypt to")
@@ -133,10 +130,11 @@ def _wrapper(certificate: bytes, transport: KeyManagement) -> Callable[[bytes], 
     name = issuer_and_serial(certificate)
     if isinstance(key, rsa.RSAPublicKey) and transport is not KeyManagement.ECDH:
         return _key_transport(key, name, transport)
-    if isinstance(key, ec.EllipticCurvePublicKey) and transport is KeyManagement.ECDH:
-        if key.curve.name not in CURVES:
-            raise ValueError(f"cannot encrypt to a key on the curve {key.curve.name}")
-        return _key_agreement(key, name)
+    if transport is KeyManagement.ECDH:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            return agreement(key, name)
+        if isinstance(key, x25519.X25519PublicKey | x448.X448PublicKey):
+            return montgomery_agreement(key, name)
     raise ValueError(f"{transport.value} does not fit the key of this certificate")
 
 
@@ -155,34 +153,5 @@ def _key_transport(
 
     def wrap(key: bytes) -> bytes:
         return der.sequence(start, der.octets(public.encrypt(key, pad)))
-
-    return wrap
-
-
-def _key_agreement(public: ec.EllipticCurvePublicKey, name: bytes) -> Callable[[bytes], bytes]:
-    """KeyAgreeRecipientInfo, ephemeral-static (RFC 5652 §6.2.2, RFC 5753 §3.1)."""
-    wrap_algorithm = der.algorithm(algorithms.AES_256_WRAP)
-    # ECC-CMS-SharedInfo (RFC 5753 §7.2): 256 bits of wrapping key, no ukm.
-    shared_info = der.sequence(
-        wrap_algorithm, der.element(0xA2, der.octets((256).to_bytes(4, "big")))
-    )
-    agreement = der.algorithm(algorithms.STD_DH_SHA256_KDF, wrap_algorithm)
-    originator = der.algorithm(algorithms.EC_PUBLIC_KEY)
-
-    def wrap(key: bytes) -> bytes:
-        ephemeral = ec.generate_private_key(public.curve)
-        secret = ephemeral.exchange(ec.ECDH(), public)
-        # X9.63 KDF (SEC 1 §3.6.1): one round gives all 32 octets.
-        wrapping = hashlib.sha256(secret + b"\0\0\0\x01" + shared_info).digest()
-        point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return der.element(
-            0xA1,
-            der.integer(3),
-            der.element(
-                0xA0, der.element(0xA1, originator, der.element(der.BIT_STRING, b"\0", point))
-            ),
-            agreement,
-            der.sequence(der.sequence(name, der.octets(aes_key_wrap(wrapping, key)))),
-        )
 
     return wrap

@@ -24,7 +24,12 @@ from pki.models import SignatureScheme, Signer
 # reaches the mail program behind the gateway, and common ones show AES-GCM as an empty mail.
 CAPABILITIES = (Cipher.AES_256_CBC, Cipher.AES_128_CBC)
 
-_DEFAULT_SCHEME = {"rsa": SignatureScheme.RSA_PKCS1, "ec": SignatureScheme.ECDSA}
+_DEFAULT_SCHEME = {
+    "rsa": SignatureScheme.RSA_PKCS1,
+    "ec": SignatureScheme.ECDSA,
+    "ed25519": SignatureScheme.ED25519,
+}
+_ONLY_DIGEST = {SignatureScheme.ED25519: "sha512"}  # RFC 8419 §3.1, with signed attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,15 @@ def sign(
     """multipart/signed over `entity`, octet for octet (RFC 8551 §3.5.3).
 
     entity: lines end in CRLF. Where it will travel in clear, `mime.canonical.to_7bit` comes first.
-    digest: "sha256", "sha384", "sha512". scheme: None is RSA PKCS#1 v1.5 or ECDSA, by the key.
+    digest: "sha256", "sha384", "sha512"; Ed25519 goes with SHA-512 whatever is asked for.
+    scheme: None is RSA PKCS#1 v1.5, ECDSA or Ed25519, by the key.
     signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
     receipt_request: asks the readers for signed receipts (RFC 2634 §2.7).
     Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
     """
     _check_line_ends(entity)
     scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    digest = _ONLY_DIGEST.get(scheme, digest)
     content_digest = _digest(entity, digest)
     cms = _signed_data(
         signer,
@@ -93,6 +100,7 @@ def sign_opaque(
     """
     _check_line_ends(entity)
     scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    digest = _ONLY_DIGEST.get(scheme, digest)
     content_digest = _digest(entity, digest)
     cms = _signed_data(
         signer, (digest, scheme, capabilities), content_digest, signing_time, content=entity

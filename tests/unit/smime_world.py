@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.smime.algorithms import KeyManagement
@@ -20,7 +20,8 @@ from pki.models import CheckedCertificate, Purpose
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+Agreeing = Key | x25519.X25519PrivateKey | x448.X448PrivateKey
 
 MAIL = (
     b"Received: from client.example.org\r\n"
@@ -41,7 +42,7 @@ class Identity:
     """A key, its certificate, and who issued it."""
 
     address: str
-    key: Key
+    key: Agreeing
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
 
@@ -52,6 +53,7 @@ class Identity:
     @property
     def signer(self) -> KeySigner:
         chain = tuple(one.public_bytes(serialization.Encoding.DER) for one in self.chain)
+        assert isinstance(self.key, Key)
         return KeySigner(self.key, self.der, chain)
 
     def checked(
@@ -98,6 +100,7 @@ class Identity:
             .hmac_hash(hashes.SHA1())
             .build(password)
         )
+        assert isinstance(self.key, Key)
         path.write_bytes(
             serialization.pkcs12.serialize_key_and_certificates(
                 self.address.encode(), self.key, self.certificate, [*self.chain, root], old
@@ -117,7 +120,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _issue(
-    subject: str, key: Key, issuer: str, issuer_key: Key, address: str | None
+    subject: str, key: Agreeing, issuer: str, issuer_key: rsa.RSAPrivateKey, address: str | None
 ) -> x509.Certificate:
     builder = (
         x509.CertificateBuilder()
@@ -170,13 +173,21 @@ class World:
         self.erin = self._person("alice@example.org", ec.generate_private_key(ec.SECP256R1()))
         self.curves = {
             curve.name: self._person(f"{curve.name}@example.net", ec.generate_private_key(curve))
-            for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
+            for curve in (
+                ec.SECP256R1(),
+                ec.SECP384R1(),
+                ec.SECP521R1(),
+                ec.BrainpoolP256R1(),
+                ec.BrainpoolP384R1(),
+                ec.BrainpoolP512R1(),
+            )
         }
-        self.odd_curve = self._person(
-            "odd@example.net", ec.generate_private_key(ec.BrainpoolP256R1())
-        )
+        self.odd_curve = self._person("odd@example.net", ec.generate_private_key(ec.SECP256K1()))
+        self.yves = self._person("alice@example.org", ed25519.Ed25519PrivateKey.generate())
+        self.xavier = self._person("xavier@example.net", x25519.X25519PrivateKey.generate())
+        self.xenia = self._person("xenia@example.net", x448.X448PrivateKey.generate())
 
-    def _person(self, address: str, key: Key) -> Identity:
+    def _person(self, address: str, key: Agreeing) -> Identity:
         certificate = _issue(f"Titulaire {address}", key, "AC d’essai", self._middle_key, address)
         return Identity(address, key, certificate, (self.middle,))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -149,9 +149,9 @@ def test_faults_in_plain_words(tmp_path: Path) -> None:
     file.write_bytes(RSA.key_pem[:300] + b"\n-----END PRIVATE KEY-----\n")
     with pytest.raises(PrivateKeyError, match="the private key cannot be read"):
         load_signer(file, beside)
-    edwards = ed25519.Ed25519PrivateKey.generate()
-    file.write_bytes(edwards.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    with pytest.raises(PrivateKeyError, match="only RSA and elliptic curve keys"):
+    agreeing = x25519.X25519PrivateKey.generate()
+    file.write_bytes(agreeing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(PrivateKeyError, match="only RSA, elliptic curve and Ed25519 keys"):
         load_signer(file, beside)
     with pytest.raises(PrivateKeyError, match=r"absent\.pem cannot be read: No such file"):
         load_signer(tmp_path / "absent.pem")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from asn1crypto import cms
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.mime.canonical import to_7bit
@@ -68,6 +70,22 @@ def test_openssl_verifies_every_combination(
 
     assert openssl_verify(tmp_path, _mail(signed.entity)) == ENTITY
     assert (signed.digest, signed.scheme) == (digest, scheme)
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha512"])
+def test_ed25519_signs_with_sha512_whatever_is_asked_for(digest: str) -> None:
+    """RFC 8419 §3.1. OpenSSL before 3.2 does not verify this: worked out from the standard."""
+    signed = sign(ENTITY, world().yves.signer, digest=digest)
+    info = _signer_info(signed)
+    public = world().yves.certificate.public_key()
+    assert isinstance(public, ed25519.Ed25519PublicKey)
+
+    assert (signed.digest, signed.scheme) == ("sha512", SignatureScheme.ED25519)
+    assert info["digest_algorithm"]["algorithm"].native == "sha512"
+    assert info["signature_algorithm"].dump() == bytes.fromhex("300506032b6570")
+    assert _attribute(info, "message_digest").native == hashlib.sha512(ENTITY).digest()
+    public.verify(info["signature"].native, b"\x31" + info["signed_attrs"].dump()[1:])
+    assert content_type(split(signed.entity).fields).parameters["micalg"] == b"sha-512"
 
 
 @pytest.mark.parametrize(
