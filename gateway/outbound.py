@@ -492,7 +492,11 @@ class Outbound:
                 entity, member.signer.signer, digest="sha256", receipt_request=request
             )
             failpoint("seal.signed")
-            entity, digest = made.entity, made.content_digest
+            if made.digest == "sha256":
+                digest = made.content_digest  # it was computed for the signature already
+            else:  # by what the signer's key demands (RFC 8419 §3.1)
+                digest = hashlib.sha256(entity).hexdigest()
+            entity = made.entity
         receipt = "" if request is None else request.identifier.decode()
         done[key] = _Inside(entity, digest, transformations, receipt)
         return done[key]

@@ -82,11 +82,17 @@ _WRITING: tuple[Row, ...] = (
     Row(_E, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_E, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_E, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_E, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
+    Row(_E, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
+    Row(_E, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
+    Row(_E, "x25519", 256, EVER, _END_2035, _ALLOWED, _SMIME),
+    Row(_E, "x448", 448, EVER, _END_2035, _ALLOWED, "RFC 8418"),
     Row(_S, "rsa", 3072, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_S, "rsa", 2048, EVER, _END_2027, _REMARK, _SOG),
     Row(_S, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_S, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_S, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_S, "ed25519", 256, EVER, _END_2035, _ALLOWED, _SMIME),
 )
 
 # What others signed must stay readable longer than what we make.

@@ -135,6 +135,13 @@ FLIPS: dict[datetime, dict[tuple[str, str, int], tuple[str, str]]] = {
             for operation in ("encrypt-to", "sign-with")
             for name in CURVES
         },
+        **{
+            ("encrypt-to", name, int(name.removesuffix("r1")[-3:])): ("allowed", "refused")
+            for name in BRAINPOOL
+        },
+        ("encrypt-to", "x25519", 256): ("allowed", "refused"),
+        ("encrypt-to", "x448", 448): ("allowed", "refused"),
+        ("sign-with", "ed25519", 256): ("allowed", "refused"),
         ("verify-scheme", "rsa-pkcs1", 0): ("remark", "legacy"),
         **{
             ("verify-scheme", name, 0): _TO_LEGACY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -247,6 +248,16 @@ def test_a_fault_in_one_group_is_not_that_of_the_others(
     assert second.state is State.QUEUED
     assert json.loads(second.reason)["code"] == "limits.internal"
     assert len(work.drafts) == 1
+
+
+def test_the_hash_in_the_log_is_sha256_whatever_the_signature_uses(bob: Identity) -> None:
+    """Ed25519 goes with SHA-512."""
+    seal = outbound(seal=world().yves)
+    work = seal.seal(job(bob.address), RAW, {bob.address: found(bob)}, moment=NOW)
+
+    (draft,) = work.drafts
+    expected = hashlib.sha256(content_entity(split(RAW))).hexdigest()
+    assert draft.fields["entity.sha256"].decode() == expected
 
 
 def test_a_person_signs_and_the_log_says_by_which_consent() -> None:
