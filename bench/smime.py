@@ -1,0 +1,251 @@
+"""`./dev bench smime`: signing and encrypting alone, in milliseconds of processor time a mail.
+
+The peer is the C program beside this file on OpenSSL's CMS, which signs and encrypts with the same
+keys in the same run; below both stands what the bare primitives cost: one private-key operation,
+one for each recipient, the content hashed and encrypted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher as PlainCipher
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from bench.load import mail
+from gateway.demo.pki import Credential, Keys, World, make_world
+from gateway.mime.entity import content_entity, split
+from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.sign import sign
+from pki.keys import load_signer
+from pki.verdict import unsafe_unchecked
+
+SIZES = {"4k": 4_096, "75k": 75_000, "1M": 1_000_000, "10M": 10_000_000}
+RECIPIENTS = (1, 10, 100)
+_SOURCE = Path(__file__).parent / "peers" / "openssl_cms.c"
+_OCTETS, _MOST = 30_000_000, 400  # a round does so many octets, or so many mails
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is done to a mail."""
+
+    size: str
+    keys: str
+    cipher: str
+    recipients: int
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.keys} {self.cipher}, {self.recipients} recipients"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Milliseconds of processor time a mail: medians."""
+
+    case: Case
+    sceau: float
+    openssl: float
+    primitives: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the C program's time."""
+        return self.sceau / self.openssl
+
+
+class Bench:
+    """One world, with the files that the C program wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._world = make_world(
+            folder / "world", "http://127.0.0.1:9", moment=datetime.now(UTC), keys=Keys()
+        )
+        self._program = _built(folder)
+
+    def run(self, case: Case, rounds: int) -> Result:
+        """By turns, so that the machine's pace is the same for all."""
+        octets, times = _work(case)
+        entity = content_entity(split(mail(octets, "a@interieur.example", "b@justice.example")))
+        ours, theirs, bare = [], [], []
+        seal, floor = self._sceau(case, entity), self._primitives(case, entity)
+        for _ in range(rounds):
+            ours.append(_processor_ms(seal, times))
+            theirs.append(self._openssl(case, entity, times))
+            bare.append(_processor_ms(floor, times))
+        return Result(case, *map(statistics.median, (ours, theirs, bare)))
+
+    def _sceau(self, case: Case, entity: bytes) -> Callable[[], object]:
+        writer, reader = _credentials(self._world, case.keys)
+        signer = load_signer(writer.key_file, writer.certificate_file)
+        how = KeyManagement.RSA_OAEP if case.keys == "rsa" else KeyManagement.ECDH
+        moment = datetime.now(UTC)
+        recipients = [
+            Recipient(unsafe_unchecked(one.read_bytes(), moment=moment), how)
+            for one in self._readers(case, reader)
+        ]
+        cipher = Cipher.AES_256_GCM if case.cipher == "gcm" else Cipher.AES_256_CBC
+        return lambda: encrypt(sign(entity, signer).entity, recipients, cipher)
+
+    def _openssl(self, case: Case, entity: bytes, times: int) -> float:
+        writer, reader = _credentials(self._world, case.keys)
+        file = self._folder / "entity"
+        file.write_bytes(entity)
+        command: list[str | Path] = [
+            self._program,
+            "seal",
+            file,
+            writer.certificate_file,
+            writer.key_file,
+        ]
+        command += [case.cipher, "oaep", str(times)]
+        command += [one.with_suffix(".pem") for one in self._readers(case, reader)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"openssl_cms: {done.stderr}")
+        return float(done.stdout)
+
+    def _primitives(self, case: Case, entity: bytes) -> Callable[[], object]:
+        writer, reader = _credentials(self._world, case.keys)
+        private, public = writer.key, reader.key.public_key()
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+
+        def one() -> None:
+            key, nonce = os.urandom(32), os.urandom(16)
+            hashlib.sha256(entity).digest()
+            if isinstance(private, rsa.RSAPrivateKey):
+                private.sign(entity[:100], padding.PKCS1v15(), hashes.SHA256())
+            else:
+                private.sign(entity[:100], ec.ECDSA(hashes.SHA256()))
+            for _ in range(case.recipients):
+                if isinstance(public, rsa.RSAPublicKey):
+                    public.encrypt(key, oaep)
+                else:
+                    ec.generate_private_key(public.curve).exchange(ec.ECDH(), public)
+            if case.cipher == "gcm":
+                AESGCM(key).encrypt(nonce[:12], entity, None)
+            else:
+                encryptor = PlainCipher(algorithms.AES(key), modes.CBC(nonce)).encryptor()
+                encryptor.update(entity)
+
+        return one
+
+    def _readers(self, case: Case, reader: Credential) -> list[Path]:
+        """Certificates for this reader's key, all different: DER, with a PEM beside each."""
+        found = []
+        for number in range(case.recipients):
+            file = self._folder / f"{case.keys}-{number}.der"
+            if not file.exists():
+                twin = _twin(reader, self._world.justice.issuing.credential)
+                file.write_bytes(twin.public_bytes(Encoding.DER))
+                file.with_suffix(".pem").write_bytes(twin.public_bytes(Encoding.PEM))
+            found.append(file)
+        return found
+
+
+def _credentials(world: World, kind: str) -> tuple[Credential, Credential]:
+    writer = world.interieur.person(kind=kind).credential
+    reader = world.justice.person(kind=kind).credential
+    assert writer is not None
+    assert reader is not None
+    return writer, reader
+
+
+def _twin(of: Credential, issuer: Credential) -> x509.Certificate:
+    """The same with another serial number."""
+    one = of.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(one.subject)
+        .issuer_name(one.issuer)
+        .public_key(one.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(one.not_valid_before_utc)
+        .not_valid_after(one.not_valid_after_utc)
+    )
+    for extension in one.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return builder.sign(issuer.key, hashes.SHA256())
+
+
+def _work(case: Case) -> tuple[int, int]:
+    """Octets of a mail, and how many mails make a round."""
+    octets = SIZES[case.size]
+    return octets, max(3, min(_MOST, _OCTETS // octets) // (1 + case.recipients // 10))
+
+
+def _processor_ms(work: Callable[[], object], times: int) -> float:
+    work()  # what is made once for a signer and a recipient
+    begun = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - begun) * 1000 / times
+
+
+def _built(folder: Path) -> Path:
+    program = folder / "openssl_cms"
+    subprocess.run(["cc", "-O2", "-o", program, _SOURCE, "-lcrypto"], check=True)
+    return program
+
+
+def _table(results: Sequence[Result]) -> str:
+    heads = ("size", "keys", "cipher", "recipients", "Sceau, ms", "C, ms", "ratio", "bare, ms")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines += [
+        f"| {one.case.size} | {one.case.keys} | {one.case.cipher} | {one.case.recipients} "
+        f"| {one.sceau:.3f} | {one.openssl:.3f} | {one.ratio:.2f} × | {one.primitives:.3f} |"
+        for one in results
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; 0 done, 2 usage."""
+    parser = argparse.ArgumentParser(prog="./dev bench smime", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", choices=SIZES, action="append")
+    parser.add_argument("--keys", choices=("rsa", "ec"), action="append")
+    parser.add_argument("--json", action="store_true", help="an object a case")
+    options = parser.parse_args(arguments)
+    cases = [
+        Case(size, keys, cipher, recipients)
+        for keys in options.keys or ("rsa", "ec")
+        for cipher in ("cbc", "gcm")
+        for size in options.size or SIZES
+        for recipients in (RECIPIENTS if size == "4k" else (1,))
+    ]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder:
+        bench = Bench(Path(folder))
+        for case in cases:
+            results.append(bench.run(case, options.rounds))
+            print(f"{case}: {results[-1].ratio:.2f} x OpenSSL's CMS in C", file=sys.stderr)
+    if options.json:
+        for one in results:
+            print(json.dumps({**asdict(one), "ratio": one.ratio}))
+    else:
+        print(_table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
