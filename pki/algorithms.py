@@ -1,55 +1,64 @@
 """Which algorithm may be used for what, from when until when: one dated table. Pure.
 
-The only place with such rules. A row says from which moment until which moment its verdict
-holds; what has no row at a moment is refused.
+The only place with such rules; the rows stand in `pki.algorithm_rows`. A row says from which moment
+until which moment its verdict holds; what has no row at a moment is refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    rsa,
+    x448,
+    x25519,
+)
 
+from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
 
+__all__ = [
+    "TABLE",
+    "Operation",
+    "Row",
+    "Standing",
+    "Verdict",
+    "describe_key",
+    "judge",
+    "judge_key",
+    "judge_signature",
+]
 
-class Operation(Enum):
-    """What an algorithm is used for."""
+# Keys of one size each, with the size that the table has for them.
+_KEYS: tuple[tuple[type, str, int], ...] = (
+    (ed25519.Ed25519PublicKey, "ed25519", 256),
+    (ed448.Ed448PublicKey, "ed448", 456),
+    (x25519.X25519PublicKey, "x25519", 256),
+    (x448.X448PublicKey, "x448", 448),
+    (mldsa.MLDSA44PublicKey, "ml-dsa-44", 0),
+    (mldsa.MLDSA65PublicKey, "ml-dsa-65", 0),
+    (mldsa.MLDSA87PublicKey, "ml-dsa-87", 0),
+    (mlkem.MLKEM768PublicKey, "ml-kem-768", 0),
+    (mlkem.MLKEM1024PublicKey, "ml-kem-1024", 0),
+)
 
-    ENCRYPT_TO = "encrypt-to"  # a recipient's public key
-    SIGN_WITH = "sign-with"  # our own key
-    VERIFY_KEY = "verify-key"  # the key of a signer or CA, for signatures of others
-    VERIFY_DIGEST = "verify-digest"  # the digest in a signature of others
-
-
-class Standing(Enum):
-    """What the table says."""
-
-    ALLOWED = "allowed"
-    REMARK = "remark"  # allowed, and the record says that it will end
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One rule: algorithm from `minimum` bits (inclusive), from ≤ moment < until."""
-
-    operation: Operation
-    algorithm: str
-    minimum: int
-    start: datetime
-    end: datetime
-    standing: Standing
-    source: str
+_ROWS: dict[tuple[Operation, str], list[Row]] = {}
+for _row in TABLE:
+    _ROWS.setdefault((_row.operation, _row.algorithm), []).append(_row)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The row that decides, if any, in words."""
+    """The row that decides, if any, in words. until: when that row ends; None without an end."""
 
     standing: Standing
     text: str
@@ -59,63 +68,28 @@ class Verdict:
     @property
     def allowed(self) -> bool:
         """Allowed, perhaps with a remark."""
-        return self.standing is not Standing.REFUSED
+        return self.standing in (Standing.ALLOWED, Standing.REMARK)
 
-
-_EVER = datetime(1990, 1, 1, tzinfo=UTC)
-_END_2027 = datetime(2028, 1, 1, tzinfo=UTC)
-_END_2035 = datetime(2036, 1, 1, tzinfo=UTC)
-
-_SOG = "SOG-IS ACM 1.3: RSA below 3000 bits ends 2025-12-31; house rule: remark until 2027-12-31"
-_NIST = "NIST IR 8547 (draft): RSA and elliptic curves end 2035"
-_SMIME = "RFC 8551 §2.1–2.3"
-
-_E, _S, _K, _D = (
-    Operation.ENCRYPT_TO,
-    Operation.SIGN_WITH,
-    Operation.VERIFY_KEY,
-    Operation.VERIFY_DIGEST,
-)
-
-TABLE: tuple[Row, ...] = (
-    Row(_E, "rsa", 3072, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_E, "rsa", 2048, _EVER, _END_2027, Standing.REMARK, _SOG),
-    Row(_E, "ec-p256", 256, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_E, "ec-p384", 384, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_E, "ec-p521", 521, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_S, "rsa", 3072, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_S, "rsa", 2048, _EVER, _END_2027, Standing.REMARK, _SOG),
-    Row(_S, "ec-p256", 256, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_S, "ec-p384", 384, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    Row(_S, "ec-p521", 521, _EVER, _END_2035, Standing.ALLOWED, _NIST),
-    # What others signed must stay readable longer than what we make.
-    Row(_K, "rsa", 2048, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_K, "ec-p256", 256, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_K, "ec-p384", 384, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_K, "ec-p521", 521, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_K, "ed25519", 256, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_K, "ed448", 456, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_D, "sha256", 256, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_D, "sha384", 384, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-    Row(_D, "sha512", 512, _EVER, _END_2035, Standing.ALLOWED, _SMIME),
-)
+    def readable(self, allow_legacy: bool) -> bool:
+        """Allowed; or legacy, and the caller reads old evidence and will say that it is legacy."""
+        return self.allowed or (allow_legacy and self.standing is Standing.LEGACY)
 
 
 def judge(operation: Operation, algorithm: str, bits: int, moment: datetime) -> Verdict:
-    """The verdict of the table. algorithm: as in the table; bits: key or digest size."""
+    """The verdict of the table. algorithm: as in the table.
+
+    bits: of a key, cipher or digest; 0 for what has none (schemes, ways of unwrapping).
+    """
     usable = [
         row
-        for row in TABLE
-        if row.operation is operation
-        and row.algorithm == algorithm
-        and row.minimum <= bits
-        and row.start <= moment < row.end
+        for row in _ROWS.get((operation, algorithm), ())
+        if row.minimum <= bits and row.start <= moment < row.end
     ]
-    text = f"{algorithm} {bits}"
+    text = f"{algorithm} {bits}" if bits else algorithm
     if not usable:
         return Verdict(Standing.REFUSED, text, "pki/algorithms.py: no row allows it")
     best = max(usable, key=lambda row: row.minimum)
-    return Verdict(best.standing, text, best.source, best.end)
+    return Verdict(best.standing, text, best.source, None if best.end == NEVER else best.end)
 
 
 def describe_key(key: object) -> tuple[str, int]:
@@ -125,22 +99,26 @@ def describe_key(key: object) -> tuple[str, int]:
     if isinstance(key, ec.EllipticCurvePublicKey):
         name = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
         return f"ec-{name.get(key.curve.name, key.curve.name)}", key.key_size
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "ed25519", 256
-    if isinstance(key, ed448.Ed448PublicKey):
-        return "ed448", 456
+    if isinstance(key, dsa.DSAPublicKey):
+        return "dsa", key.key_size
+    for kind, algorithm, bits in _KEYS:
+        if isinstance(key, kind):
+            return algorithm, bits
     return type(key).__name__.lower(), 0
 
 
-def judge_key(operation: Operation, key: object, moment: datetime) -> Problem | None:
+def judge_key(
+    operation: Operation, key: object, moment: datetime, *, allow_legacy: bool = False
+) -> Problem | None:
     """Why a public key must not be used for `operation`, or None.
 
     Beside the table: RSA exponents that are even or below 65537. Textbook attacks (e = 1 encrypts
     nothing, e = 3 with broken padding forges signatures) cost nothing to rule out (threat K4).
+    allow_legacy: for old evidence; what the table calls legacy passes, weak exponents do not.
     """
     algorithm, bits = describe_key(key)
     verdict = judge(operation, algorithm, bits, moment)
-    if not verdict.allowed:
+    if not verdict.readable(allow_legacy):
         return problem(
             "algorithm.key",
             "the key ({key}) is not allowed at this time ({source})",
@@ -161,9 +139,15 @@ def judge_key(operation: Operation, key: object, moment: datetime) -> Problem | 
 
 
 def judge_signature(
-    signed: x509.Certificate | x509.CertificateRevocationList, moment: datetime
+    signed: x509.Certificate | x509.CertificateRevocationList,
+    moment: datetime,
+    *,
+    allow_legacy: bool = False,
 ) -> Problem | None:
-    """Why the signature on a certificate or CRL must not be believed, or None."""
+    """Why the signature on a certificate or CRL must not be believed, or None.
+
+    allow_legacy: for old evidence; digests that the table calls legacy pass.
+    """
     try:
         digest = signed.signature_hash_algorithm
     except UnsupportedAlgorithm:
@@ -173,10 +157,10 @@ def judge_signature(
         known = True
     oid = signed.signature_algorithm_oid
     if known and digest is None:
-        return None  # Ed25519 and Ed448 carry their own digest; the key row decides
+        return None  # Ed25519, Ed448, ML-DSA carry their own digest; the key row decides
     if digest is not None:
         verdict = judge(Operation.VERIFY_DIGEST, digest.name, digest.digest_size * 8, moment)
-        if verdict.allowed:
+        if verdict.readable(allow_legacy):
             return None
     return problem(
         "algorithm.signature",

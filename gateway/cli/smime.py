@@ -14,7 +14,7 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
-    from gateway.cli.options import add_json
+    from gateway.cli.options import add_json, add_moment
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
@@ -57,6 +57,12 @@ def configure(parser: ArgumentParser) -> None:
         help="how the key of the mail is sent (otherwise by certificate)",
     )
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
+    algorithms = verbs.add_parser(
+        "algorithms", help="the table of algorithms: what may be used for what, until when"
+    )
+    add_moment(algorithms)
+    add_json(algorithms)
+    algorithms.set_defaults(run=_algorithms)
     for verb, run in ((sign, _sign), (encrypt, _encrypt), (inspect, _inspect)):
         verb.set_defaults(run=run)
         verb.add_argument(
@@ -88,3 +94,9 @@ def _inspect(args: Namespace) -> int:
     from gateway.cli.smime_show import inspect_files
 
     return inspect_files(args)
+
+
+def _algorithms(args: Namespace) -> int:
+    from gateway.cli.smime_algorithms import show_algorithms
+
+    return show_algorithms(args)
