@@ -26,7 +26,7 @@ DecryptionKey = (
     | mlkem.MLKEM1024PrivateKey
 )
 
-_HASHES: dict[str, hashes.HashAlgorithm] = {
+HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),  # noqa: S303 - OAEP does not rest on collisions (RFC 8017 §7.1, note)
     "sha224": hashes.SHA224(),
     "sha256": hashes.SHA256(),
@@ -40,10 +40,6 @@ class CannotDecrypt(ValueError):
 
     def __init__(self) -> None:
         super().__init__("the key does not open this")
-
-
-class UnsafeLibrary(Exception):
-    """This build of the cryptographic library cannot do RSA PKCS#1 v1.5 without telling tales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +90,13 @@ class Decrypter(Protocol):
         ...
 
     @property
-    def oaep_only(self) -> bool:
-        """Whether PKCS#1 v1.5 must never be tried with it (threat S5)."""
+    def pkcs1(self) -> bool:
+        """Whether RSA PKCS#1 v1.5 may be tried with it.
+
+        Never with a key that is marked for OAEP: one key under both paddings lets the weaker one
+        open what the stronger one protects (threat S5). Never where the answer to bad padding
+        would differ from any other.
+        """
         ...
 
     def secret(self, asked: Asked) -> bytes:
@@ -104,7 +105,7 @@ class Decrypter(Protocol):
         PKCS#1 v1.5: whatever came, octets of some length, always the same for the same ciphertext
         (implicit rejection); RSAES-OAEP: the message; ECDH, X25519, X448: the shared x- or
         u-coordinate; ML-KEM: the shared secret, with the implicit rejection of FIPS 203.
-        Raises CannotDecrypt; UnsafeLibrary (v1.5 only); ValueError if this is not for such a key.
+        Raises CannotDecrypt, and ValueError if this is not for such a key.
         """
         ...
 
@@ -137,9 +138,9 @@ class KeyDecrypter:
         return self._kind
 
     @property
-    def oaep_only(self) -> bool:
-        """Whether PKCS#1 v1.5 must never be tried with it."""
-        return self._oaep_only
+    def pkcs1(self) -> bool:
+        """Whether RSA PKCS#1 v1.5 may be tried with it."""
+        return self._kind[0] == "rsa" and not self._oaep_only and self._rejects_implicitly
 
     def secret(self, asked: Asked) -> bytes:
         """See `Decrypter.secret`."""
@@ -167,13 +168,11 @@ class KeyDecrypter:
 
     def _rsa(self, key: rsa.RSAPrivateKey, asked: RsaCiphertext) -> bytes:
         if asked.oaep is not None:
-            digest, mask = _HASHES[asked.oaep.digest], _HASHES[asked.oaep.mask]
+            digest, mask = HASHES[asked.oaep.digest], HASHES[asked.oaep.mask]
             pad = padding.OAEP(padding.MGF1(mask), digest, asked.oaep.label or None)
             return key.decrypt(asked.octets, pad)
-        if self._oaep_only:
-            raise ValueError("this key is for OAEP only")
-        if not self._rejects_implicitly:
-            raise UnsafeLibrary
+        if not self.pkcs1:
+            raise CannotDecrypt
         return key.decrypt(asked.octets, padding.PKCS1v15())
 
     @cached_property

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
-from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, CipherContext, modes
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
+from cryptography.hazmat.primitives.ciphers import CipherContext, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
+from gateway.smime import rc2
 from gateway.smime.cms import Algorithm, integer, octets
 from gateway.smime.enveloped import Enveloped
 from pki import ber
@@ -121,6 +122,7 @@ def well_formed(cipher: ContentCipher, sealed: Enveloped) -> bool:
             fits = len(cipher.nonce) == 12 and cipher.tag_size == _TAG
         case "aes-ccm":
             fits = 7 <= len(cipher.nonce) <= 13 and cipher.tag_size in (12, 14, 16)
+            fits = fits and sealed.size < 1 << 8 * (15 - len(cipher.nonce))
         case _:
             block = 16 if cipher.name == "aes-cbc" else 8
             fits = len(cipher.nonce) == block and sealed.size >= block and not sealed.size % block
@@ -148,22 +150,19 @@ def unseal(cipher: ContentCipher, key: bytes, sealed: Enveloped) -> bytes | None
                     cipher.nonce, _with_tag(sealed), sealed.attributes
                 )
             case _:
-                algorithm = _block_cipher(cipher, key)
-                cbc = _Cipher(algorithm, modes.CBC(cipher.nonce)).decryptor()
-                return _unpadded(_through(cbc, sealed), algorithm.block_size // 8)
+                return _unpadded(_cbc(cipher, key, sealed), len(cipher.nonce))
     except InvalidTag:
         return None
 
 
-def _block_cipher(cipher: ContentCipher, key: bytes) -> BlockCipherAlgorithm:
-    match cipher.name:
-        case "aes-cbc":
-            return AES(key)
-        case "3des-cbc":
-            return TripleDES(key)
-        case "des-cbc":
-            return TripleDES(key * 3)  # encrypt, decrypt, encrypt with one key is DES
-    return RC2(key)
+def _cbc(cipher: ContentCipher, key: bytes, sealed: Enveloped) -> Iterator[bytes]:
+    if cipher.name == "rc2-cbc":
+        whole = b"".join(sealed.ciphertext)
+        return iter((rc2.decrypt_cbc(key, cipher.bits, cipher.nonce, whole),))
+    if cipher.name == "des-cbc":
+        key *= 3  # 3DES with one key: encrypt, decrypt, encrypt
+    algorithm = AES(key) if cipher.name == "aes-cbc" else TripleDES(key)
+    return _through(_Cipher(algorithm, modes.CBC(cipher.nonce)).decryptor(), sealed)
 
 
 def _with_tag(sealed: Enveloped) -> bytes:
