@@ -270,7 +270,7 @@ class _Check:
 def _no_certificate(info: SignerInfo) -> Problem:
     return problem(
         "signature.certificate-missing",
-        "the certificate of the signer ({identifier}) is not here: name it by --cert",
+        "the certificate of the signer ({identifier}) is neither in the mail nor given",
         identifier=identifier_text(info),
     )
 
