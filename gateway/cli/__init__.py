@@ -46,7 +46,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     ),
     "smime": (
         "gateway.cli.smime",
-        "sign, encrypt, verify and look into files, without any configuration",
+        "sign, encrypt, decrypt, verify and look into files, without any configuration",
     ),
     "pki": (
         "gateway.cli.pki",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-HELP = "sign, encrypt, verify and look into files, without any configuration"
+HELP = "sign, encrypt, decrypt, verify and look into files, without any configuration"
 
 _SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
@@ -15,6 +15,7 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
     from gateway.cli.options import add_json, add_moment
+    from gateway.cli.smime_decrypt import add_decrypt
     from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -57,6 +58,10 @@ def configure(parser: ArgumentParser) -> None:
         default="auto",
         help="how the key of the mail is sent (otherwise by certificate)",
     )
+    decrypt = verbs.add_parser(
+        "decrypt", help="open what was encrypted to keys in files; verifies nothing"
+    )
+    add_decrypt(decrypt)
     verify = verbs.add_parser("verify", help="check who signed a mail, and what that is worth")
     add_verify(verify)
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
@@ -69,6 +74,7 @@ def configure(parser: ArgumentParser) -> None:
     for verb, run in (
         (sign, _sign),
         (encrypt, _encrypt),
+        (decrypt, _decrypt),
         (verify, _verify),
         (inspect, _inspect),
     ):
@@ -77,7 +83,7 @@ def configure(parser: ArgumentParser) -> None:
             "files", nargs="+", type=Path, metavar="FILE", help="mail; - is standard input"
         )
         add_json(verb)
-        if verb in (sign, encrypt):
+        if verb in (sign, encrypt, decrypt):
             verb.add_argument(
                 "--out",
                 type=Path,
@@ -96,6 +102,12 @@ def _encrypt(args: Namespace) -> int:
     from gateway.cli.smime_work import encrypt_files
 
     return encrypt_files(args)
+
+
+def _decrypt(args: Namespace) -> int:
+    from gateway.cli.smime_decrypt import decrypt_files
+
+    return decrypt_files(args)
 
 
 def _verify(args: Namespace) -> int:
