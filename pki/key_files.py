@@ -6,6 +6,7 @@ The bytes of a key never stand in an error; messages of the crypto library are n
 from __future__ import annotations
 
 import base64
+import warnings
 from pathlib import Path
 
 from cryptography import x509
@@ -40,7 +41,9 @@ def read_key_file(path: Path, password: bytes | None) -> tuple[object, tuple[byt
 def load_p12(data: bytes, password: bytes | None, name: str) -> tuple[object, tuple[bytes, ...]]:
     """Key and certificates of a PKCS#12. Raises PrivateKeyError."""
     try:
-        key, certificate, others = pkcs12.load_key_and_certificates(data, password)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about BER, which Windows wrote for years
+            key, certificate, others = pkcs12.load_key_and_certificates(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if "password" in str(error).lower() or "mac" in str(error).lower():
             raise _wrong_password(name, password) from None
