@@ -8,7 +8,6 @@ the key of the content, some key is tried on the content, the same one each time
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -230,7 +229,7 @@ def _of_size(way: Way, size: int, fallback: bytes) -> bytes:
 def _fallback(secret: bytes, way: Way, cipher: ContentCipher, sealed: Enveloped) -> bytes:
     """A key that nobody can foretell and that is the same for the same message."""
     name = f"{cipher.name} {cipher.bits} {way.transport}".encode()
-    made = hmac.new(secret, _LABEL + name + b"\0" + way.wrapped, hashlib.sha256).digest()
+    made = hmac.digest(secret, _LABEL + name + b"\0" + way.wrapped, "sha256")
     return made[: cipher.key_size]
 
 

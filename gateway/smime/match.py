@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from gateway.smime import cms
 from gateway.smime.algorithms import RSA_ENCRYPTION, RSAES_OAEP
-from gateway.smime.cms import Identifier, IssuerAndSerial, KeyIdentifier
+from gateway.smime.cms import Identifier, KeyIdentifier
 from gateway.smime.key_agreement import agreement_way, may_agree
 from gateway.smime.key_encapsulation import KEMS, encapsulation_way
 from gateway.smime.key_transport import transport_way
@@ -34,45 +34,58 @@ Known = Decrypter | KnownKey | KnownPassword
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """A key of ours and the names under which senders know it.
+class Names:
+    """The names under which senders know a key, from its certificate.
 
-    named: whether its certificate is at hand; without it every RecipientInfo may mean it that
-    fits the kind of key.
+    issuer_octets: the issuer as the certificate writes it, which nearly all senders copy.
     """
 
-    key: Decrypter
-    named: bool
     issuer: NameKey
+    issuer_octets: bytes
     serial: int
     key_identifiers: frozenset[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A key of ours. names: None where no certificate is at hand; then every RecipientInfo may
+    mean it that fits the kind of key.
+    """
+
+    key: Decrypter
+    names: Names | None
+
+
 def owner_of(key: Decrypter) -> Owner:
-    """The names of a key, from its certificate.
+    """A key with its names."""
+    return Owner(key, None if key.certificate is None else _names(key.certificate))
+
+
+@lru_cache(maxsize=4096)  # reading a certificate takes longer than RSA does
+def _names(certificate: bytes) -> Names | None:
+    """None for a certificate that cannot be read.
 
     The key identifier is that of the extension (RFC 5652 §6.2.1); SHA-1 of the key (RFC 5280
     §4.2.1.2) is known, too, as some senders compute it where the extension is missing.
     """
-    if key.certificate is None:
-        return Owner(key, False, (), 0, frozenset())
     try:
-        cert = ParsedCertificate(key.certificate)
+        cert = ParsedCertificate(certificate)
     except CertificateRefused:
-        return Owner(key, False, (), 0, frozenset())
+        return None
     identifiers = {cert.subject_key_id or b"", _computed(cert.x509)}
-    return Owner(key, True, cert.issuer, cert.serial, frozenset(identifiers - {b""}))
+    return Names(
+        cert.issuer,
+        cert.x509.issuer.public_bytes(),
+        cert.serial,
+        frozenset(identifiers - {b""}),
+    )
 
 
 def _computed(certificate: x509.Certificate) -> bytes:
     try:
-        spki = certificate.public_key().public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        )
-    except ValueError:
+        return x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest
+    except (ValueError, UnsupportedAlgorithm):
         return b""
-    bits = cms.read(spki)[1].content[1:]
-    return hashlib.sha1(bits, usedforsecurity=False).digest()
 
 
 def ways(info: RecipientInfo, owners: Sequence[Owner], shared: Sequence[Known]) -> Iterator[Way]:
@@ -118,11 +131,13 @@ def _meant(recipient: Identifier, owner: Owner, fits: bool) -> bool:
 
     Issuers are compared as RFC 5280 §7.1 says: a sender may have written the name anew.
     """
-    if not owner.named:
+    names = owner.names
+    if names is None:
         return fits
     if isinstance(recipient, KeyIdentifier):
-        return recipient.value in owner.key_identifiers
-    assert isinstance(recipient, IssuerAndSerial)
-    if recipient.serial != owner.serial:
+        return recipient.value in names.key_identifiers
+    if recipient.serial != names.serial:
         return False
-    return name_key_of(cms.read(recipient.issuer)) == owner.issuer
+    if recipient.issuer == names.issuer_octets:
+        return True
+    return name_key_of(cms.read(recipient.issuer)) == names.issuer
