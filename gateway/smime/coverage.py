@@ -99,8 +99,7 @@ def has_signed_part(message: Message) -> bool:
     It is not opened or checked: what stands around it is nobody's, and looks as if it were
     signed. Mails that are attached (message/rfc822) are attachments.
     """
-    body = bytes(message.body)
-    return any(map(_is_signed, _leaves(body, content_type(message.fields))))
+    return any(map(_is_signed, _leaves(message)))
 
 
 def _is_signed(kind: ContentType) -> bool:
@@ -115,9 +114,12 @@ def _is_signed(kind: ContentType) -> bool:
     )
 
 
-def _leaves(body: bytes, root: ContentType) -> Iterator[ContentType]:
+def _leaves(message: Message) -> Iterator[ContentType]:
     """The types of all parts below a multipart, as many as are looked at."""
-    waiting: list[tuple[int, int, ContentType, int]] = [(0, len(body), root, 0)]
+    body = message.raw
+    begin = len(body) - len(message.body)
+    root = content_type(message.fields)
+    waiting: list[tuple[int, int, ContentType, int]] = [(begin, len(body), root, 0)]
     count = 0
     while waiting:
         start, end, kind, depth = waiting.pop()

@@ -33,6 +33,7 @@ from pki.errors import Problem, problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
 
+DIGESTED_DATA = "1.2.840.113549.1.7.5"
 COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 RECEIPT = "1.2.840.113549.1.9.16.1.1"  # RFC 2634 §2.8: signed, and no mail
 _ENCRYPTED = {
@@ -126,10 +127,17 @@ class _Walk:
             )  # fmt: skip
         if info.type in _ENCRYPTED:
             return self._encrypted_layer(info, own)
-        raise StructureRefused(
-            "structure.content-type", "a CMS structure of the type {type} is no mail",
-            type=info.type,
-        )  # fmt: skip
+        # Data and DigestedData say nothing of anybody; what is in others cannot be told.
+        nobody = info.type in (algorithms.DATA, DIGESTED_DATA) and not self._signed()
+        self.whole.add(
+            problem(
+                "structure.content-type",
+                "a CMS structure of the type {type} is not opened here",
+                type=info.type,
+            ),
+            status=Status.UNSIGNED if nobody else Status.INDETERMINATE,
+        )
+        return None
 
     def _signed_layer(
         self, data: SignedData, detached: bytes | None, own: Findings

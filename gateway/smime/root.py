@@ -79,10 +79,11 @@ def _is_opaque(kind: ContentType) -> bool:
 
 def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken | None:
     """By the protocol parameter, and where it is missing by the second part."""
-    body = bytes(message.body)
+    body = message.raw  # not copied: it may be a mail of 100 MB
+    begin = len(body) - len(message.body)
     boundary = kind.parameters.get("boundary", b"")
     # An empty one would find a part behind every line that is "-- ", as signatures of people have.
-    parts = find_parts(body, 0, len(body) if boundary else 0, boundary)
+    parts = find_parts(body, begin, len(body) if boundary else begin, boundary)
     second = split(body[slice(*parts.spans[1])]) if len(parts.spans) > 1 else None
     inner = content_type(second.fields) if second else ContentType()
     signs = inner.main == "application" and inner.sub in PKCS7_SIGNATURE
