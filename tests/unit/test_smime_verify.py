@@ -342,7 +342,7 @@ def openssl_sign(folder: Path, *options: str, who: str = "alice") -> bytes:
 )
 def test_openssl_s_signatures_are_valid(tmp_path: Path, who: str, options: list[str]) -> None:
     options = [part for option in options for part in option.split("=")]
-    if who == "erin" and "sha3" in options[-1]:
+    if who == "erin" and "sha3-" in options[-1]:
         pytest.skip("OpenSSL 3.0 has no ECDSA with SHA-3 in CMS")
     message = openssl_sign(tmp_path, *options, who=who)
 
