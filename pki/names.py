@@ -6,6 +6,9 @@ import unicodedata
 
 from cryptography import x509
 
+from pki import ber
+from pki.ber import Element
+
 # One RDN is a set of (attribute type, prepared value); a name is their sequence.
 NameKey = tuple[frozenset[tuple[str, str]], ...]
 
@@ -13,6 +16,20 @@ NameKey = tuple[frozenset[tuple[str, str]], ...]
 def name_key(name: x509.Name) -> NameKey:
     """A name in the form in which equal names are equal."""
     return tuple(rdn_key(rdn) for rdn in name.rdns)
+
+
+def name_key_of(name: Element) -> NameKey:
+    """The same for a Name that stands in a foreign structure. Raises ValueError.
+
+    What its strings cannot be decoded as they say counts as the octets that it is, as above.
+    """
+    return tuple(
+        frozenset(
+            (ber.dotted(attribute.expect(ber.SEQUENCE)[0]), _prepared(_string(attribute[1])))
+            for attribute in rdn.expect(ber.SET)
+        )
+        for rdn in name.expect(ber.SEQUENCE)
+    )
 
 
 def rdn_key(rdn: x509.RelativeDistinguishedName) -> frozenset[tuple[str, str]]:
@@ -34,3 +51,27 @@ def _prepared(value: str | bytes) -> str:
         return " ".join(value.casefold().split())
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
     return " ".join(folded.split())
+
+
+# UTF8String, NumericString, PrintableString, TeletexString, IA5String, VisibleString,
+# UniversalString, BMPString, as `cryptography` reads them.
+_ENCODINGS = {
+    0x0C: "utf-8",
+    0x12: "utf-8",
+    0x13: "utf-8",
+    0x14: "latin-1",
+    0x16: "utf-8",
+    0x1A: "utf-8",
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+
+
+def _string(value: Element) -> str | bytes:
+    encoding = _ENCODINGS.get(value.tag)
+    if encoding is None:
+        return value.content
+    try:
+        return value.content.decode(encoding)
+    except UnicodeDecodeError:
+        return value.content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +89,31 @@ class FileProblem(Exception):
         self.problem = problem
 
 
-def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[str, Any]]) -> int:
+_CODES: Mapping[str, int] = {"malformed": USAGE}
+
+
+def each_file(
+    args: Namespace,
+    inputs: list[Path],
+    work: Callable[[Path], dict[str, Any]],
+    *,
+    codes: Mapping[str, int] = _CODES,
+) -> int:
     """Do `work` for every file; one error does not end the others. The worst exit code.
 
-    work: gives what stands in the JSON line beside `file` (`status` "malformed" is exit code 2);
-    raises FileProblem or OSError for a file that cannot be done.
+    work: gives what stands in the JSON line beside `file`; raises FileProblem or OSError for a
+    file that cannot be done. codes: the exit code of each `status`, 0 for others.
     """
     output = output_of(args)
-    return worst([_one(output, path, work) for path in inputs])
+    return worst([_one(output, path, work, codes) for path in inputs])
 
 
-def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> int:
+def _one(
+    output: Output, path: Path, work: Callable[[Path], dict[str, Any]], codes: Mapping[str, int]
+) -> int:
     try:
         record = work(path)
-        code = USAGE if record["status"] == "malformed" else DONE
+        code = codes.get(record["status"], DONE)
     except FileProblem as error:
         code = NO if error.status == "refused" else USAGE
         _note(output, path, output.problem(error.problem))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-HELP = "sign, encrypt and look into files, without any configuration"
+HELP = "sign, encrypt, verify and look into files, without any configuration"
 
 _SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
@@ -15,6 +15,7 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
     from gateway.cli.options import add_json, add_moment
+    from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
@@ -56,6 +57,8 @@ def configure(parser: ArgumentParser) -> None:
         default="auto",
         help="how the key of the mail is sent (otherwise by certificate)",
     )
+    verify = verbs.add_parser("verify", help="check who signed a mail, and what that is worth")
+    add_verify(verify)
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
     algorithms = verbs.add_parser(
         "algorithms", help="the table of algorithms: what may be used for what, until when"
@@ -63,13 +66,18 @@ def configure(parser: ArgumentParser) -> None:
     add_moment(algorithms)
     add_json(algorithms)
     algorithms.set_defaults(run=_algorithms)
-    for verb, run in ((sign, _sign), (encrypt, _encrypt), (inspect, _inspect)):
+    for verb, run in (
+        (sign, _sign),
+        (encrypt, _encrypt),
+        (verify, _verify),
+        (inspect, _inspect),
+    ):
         verb.set_defaults(run=run)
         verb.add_argument(
             "files", nargs="+", type=Path, metavar="FILE", help="mail; - is standard input"
         )
         add_json(verb)
-        if verb is not inspect:
+        if verb in (sign, encrypt):
             verb.add_argument(
                 "--out",
                 type=Path,
@@ -88,6 +96,12 @@ def _encrypt(args: Namespace) -> int:
     from gateway.cli.smime_work import encrypt_files
 
     return encrypt_files(args)
+
+
+def _verify(args: Namespace) -> int:
+    from gateway.cli.smime_verify import verify_files
+
+    return verify_files(args)
 
 
 def _inspect(args: Namespace) -> int:
