@@ -14,7 +14,7 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
-    from gateway.cli.options import add_json
+    from gateway.cli.options import add_json, add_moment
     from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -60,6 +60,12 @@ def configure(parser: ArgumentParser) -> None:
     verify = verbs.add_parser("verify", help="check who signed a mail, and what that is worth")
     add_verify(verify)
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
+    algorithms = verbs.add_parser(
+        "algorithms", help="the table of algorithms: what may be used for what, until when"
+    )
+    add_moment(algorithms)
+    add_json(algorithms)
+    algorithms.set_defaults(run=_algorithms)
     for verb, run in (
         (sign, _sign),
         (encrypt, _encrypt),
@@ -102,3 +108,9 @@ def _inspect(args: Namespace) -> int:
     from gateway.cli.smime_show import inspect_files
 
     return inspect_files(args)
+
+
+def _algorithms(args: Namespace) -> int:
+    from gateway.cli.smime_algorithms import show_algorithms
+
+    return show_algorithms(args)
