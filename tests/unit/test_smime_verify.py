@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -410,3 +411,36 @@ def test_the_curves(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256K1())
     who = with_key(issue("alice@example.org", key.public_key()), key)
     assert codes(mail(clear_signed(who))) == {"algorithm.key"}
+
+
+# -- compressed (RFC 3274) -----------------------------------------------------------------
+
+
+def compressed(entity: bytes) -> bytes:
+    inner = der.sequence(
+        der.integer(0),
+        der.algorithm("1.2.840.113549.1.9.16.3.8"),
+        der.sequence(
+            der.oid(algorithms.DATA), der.element(0xA0, der.octets(zlib.compress(entity)))
+        ),
+    )
+    cms = der.sequence(der.oid("1.2.840.113549.1.9.16.1.9"), der.element(0xA0, inner))
+    return pkcs7_mime("compressed-data", cms)
+
+
+def test_compressed_inside_and_outside_of_a_signature() -> None:
+    inside = judged(mail(clear_signed(content=compressed(ENTITY))))
+    outside = judged(mail(compressed(clear_signed())))
+
+    assert inside.status is outside.status is Status.VALID
+    assert [layer.kind for layer in inside.layers] == ["signed", "compressed"]
+    assert [layer.kind for layer in outside.layers] == ["compressed", "signed"]
+    assert inside.payload == outside.payload == ENTITY
+    assert status(mail(compressed(ENTITY))) == "unsigned"
+
+
+def test_a_bomb_in_a_bomb_is_not_opened() -> None:
+    entity = compressed(compressed(compressed(compressed(ENTITY))))
+
+    assert codes(mail(entity)) == {"limits.compressed"}
+    assert status(mail(entity)) == "malformed"
