@@ -46,6 +46,8 @@ def header_problem(message: Message) -> Problem | None:
                 field=name,
             )
     for field in message.all("content-type"):
+        if field.raw[len("content-type") :][:1] != b":":
+            return _ambiguous_type()  # for some, white space there makes it no field at all
         bare = _QUOTED.sub(b'""', field.value)
         boundaries = _BOUNDARY.findall(bare)
         if b"(" in bare or len(boundaries) > 1 or any(boundaries):
@@ -79,6 +81,17 @@ def around_problem(body: bytes, parts: Parts) -> Problem | None:
     if not parts.closed:
         return problem("coverage.unclosed", "the mail ends before its signed part is closed")
     return None
+
+
+def signature_problem(part: bytes, boundary: bytes) -> Problem | None:
+    """Why readers may find a third part in the second one, or None.
+
+    Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
+    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there.
+    """
+    if b"--" + boundary not in part:
+        return None
+    return problem("coverage.signature-part", "there is something beside the signature in its part")
 
 
 def outside_problem(payload: Message) -> Problem | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.mime.authors import authorship
 from gateway.mime.entity import Field, Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
+from gateway.mime.lines import all_crlf
 from gateway.mime.parameters import content_type
 from gateway.smime.verdicts import Match, Role
 from pki.certificate import ParsedCertificate
@@ -37,6 +38,10 @@ def author_of(message: Message) -> Author:
     """
     if not any(field.name == "from" for field in message.fields):
         return Author((), None, problem("identity.from-missing", "there is no From address"))
+    if not all(all_crlf(field.raw) for field in message.fields):
+        # Readers that end lines at LF alone see more fields than we do, and perhaps another From.
+        reason = "the header has a CR or LF that is not part of a CRLF"
+        return Author((), None, problem("identity.from-ambiguous", reason))
     try:
         shown = tuple(from_addresses(message))
     except HeaderAmbiguous as error:

@@ -9,7 +9,7 @@ from gateway.mime import transfer
 from gateway.mime.entity import Message, split
 from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
 from gateway.mime.parts import find_parts
-from gateway.smime.coverage import around_problem, header_problem
+from gateway.smime.coverage import around_problem, header_problem, signature_problem
 from pki.errors import Problem, problem
 
 PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
@@ -103,5 +103,7 @@ def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken |
     return ClearSigned(
         body[start:end],
         transfer.decode(second.body, transfer_encoding(second.fields)),
-        header_problem(message) or around_problem(body, parts),
+        header_problem(message)
+        or around_problem(body, parts)
+        or signature_problem(second.raw, boundary),
     )

@@ -99,6 +99,22 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: clear_signed().replace(b"multipart/signed;", b"multipart/signed (text/plain);"),
         "coverage.ambiguous-header",
     ),
+    "white space before the colon": (
+        lambda: clear_signed().replace(b"Content-Type:", b"Content-Type :", 1),
+        "coverage.ambiguous-header",
+    ),
+    "a third part for readers of LF": (
+        lambda: clear_signed().replace(
+            b"\r\n--limit--", b"\n--limit\nContent-Type: text/plain\n\nPay Mallory\r\n--limit--"
+        ),
+        "coverage.signature-part",
+    ),
+    "a third part in the head of the signature": (
+        lambda: clear_signed().replace(
+            b'filename="smime.p7s"', b'filename="smime.p7s"\n--limit\n\nPay Mallory', 1
+        ),
+        "coverage.signature-part",
+    ),
     "an encoding at the root": (
         lambda: b"Content-Transfer-Encoding: base64\r\n" + clear_signed(),
         "coverage.ambiguous-header",

@@ -72,6 +72,9 @@ FROM = [
     b"=?utf-8?q?alice=40example.org=0D=0A?= <mallory@evil.example>",
     b"",
     b"undisclosed-senders:;",
+    b"mallory@evil.example\r\nSubject: x\nFrom: alice@example.org",
+    b"mallory@evil.example\r\nSubject: x\rFrom: alice@example.org",
+    b"mallory@evil.example\nFrom: alice@example.org",
 ]
 
 
