@@ -45,14 +45,16 @@ def header_problem(message: Message) -> Problem | None:
                 "the signed part has two fields {field}, and readers differ on which counts",
                 field=name,
             )
+    kind = content_type(message.fields)
     for field in message.all("content-type"):
         if field.raw[len("content-type") :][:1] != b":":
             return _ambiguous_type()  # for some, white space there makes it no field at all
         bare = _QUOTED.sub(b'""', field.value)
-        boundaries = _BOUNDARY.findall(bare)
-        if b"(" in bare or len(boundaries) > 1 or any(boundaries):
+        # Without parts only the type itself decides; file names are written in many ways.
+        counts = bare if kind.main == "multipart" else bare.partition(b";")[0]
+        boundaries = _BOUNDARY.findall(counts)
+        if b"(" in counts or len(boundaries) > 1 or any(boundaries):
             return _ambiguous_type()
-    kind = content_type(message.fields)
     if kind.main == "multipart":
         for field in message.all("content-transfer-encoding"):
             if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others

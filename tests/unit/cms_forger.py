@@ -111,6 +111,7 @@ def issue(
     digital_signature: bool = True,
     key_identifier: bytes | None = None,
     by: tuple[x509.Certificate, Any] | None = None,
+    hashing: hashes.HashAlgorithm | None = hashes.SHA256(),  # noqa: B008 - it has no state
 ) -> bytes:
     """A certificate of the world's intermediate CA (or `by` another), as odd as it is asked for."""
     here: World = world()
@@ -140,7 +141,7 @@ def issue(
         builder = builder.add_extension(x509.SubjectAlternativeName(listed), critical=False)
     if key_identifier is not None:
         builder = builder.add_extension(x509.SubjectKeyIdentifier(key_identifier), critical=False)
-    return dump(builder.sign(issuer_key, hashes.SHA256()))
+    return dump(builder.sign(issuer_key, hashing))
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
@@ -357,3 +358,30 @@ def test_the_key_of_a_certificate_is_what_we_think_it_is() -> None:
         world().alice.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
     assert der.oid(algorithms.RSA_ENCRYPTION) in spki
+
+
+def test_a_path_of_ml_dsa() -> None:
+    """RFC 9881: root, signer and mail, all of them."""
+    root_key, key = mldsa.MLDSA65PrivateKey.generate(), mldsa.MLDSA44PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Racine ML-DSA")])
+    root = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(root_key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(root_key, None)
+    )
+    certificate = issue("alice@example.org", key.public_key(), by=(root, root_key), hashing=None)
+    who = Party(
+        certificate, (), SHA512, der.algorithm("2.16.840.1.101.3.4.3.17"), key.sign, sha512
+    )  # fmt: skip
+
+    assert status(mail(clear_signed(who)), rules(dump(root))) == "valid"
+    other = bytearray(certificate)
+    other[-1] ^= 1
+    forged = Party(bytes(other), (), SHA512, who.algorithm, key.sign, sha512)
+    assert codes(mail(clear_signed(forged)), rules(dump(root))) == {"path.signature"}
