@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.mime import transfer
 from gateway.mime.authors import authorship
 from gateway.mime.entity import Field, Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
 from gateway.mime.lines import all_crlf
-from gateway.mime.parameters import content_type
+from gateway.mime.parameters import content_type, transfer_encoding
 from gateway.smime.verdicts import Match, Role
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
@@ -71,7 +72,10 @@ def inner_problem(author: Author, payload: bytes) -> Problem | None:
     inner = split(payload)
     kind = content_type(inner.fields)
     if (kind.main, kind.sub) in (("message", "rfc822"), ("message", "global")):
-        inner = split(bytes(inner.body))
+        if kind.parameters.get("forwarded", b"").lower() == b"yes":
+            return None  # RFC 8551 §3.1: somebody else's mail, shown as such
+        # It may not be encoded (RFC 2046 §5.2.1); some readers decode it all the same.
+        inner = split(transfer.decode(inner.body, transfer_encoding(inner.fields)))
     if not any(field.name == "from" for field in inner.fields):
         return None
     within = author_of(inner)

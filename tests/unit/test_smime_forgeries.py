@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.mime.transfer import encode_base64
 from gateway.smime import algorithms, der
 from gateway.smime.sign import sign
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
@@ -272,7 +273,17 @@ def test_another_author_inside() -> None:
     whole = b"Content-Type: message/rfc822\r\n\r\nFrom: ceo@example.org\r\n\r\nPay Mallory.\r\n"
     same = b'Content-Type: text/plain; hp="clear"\r\nFrom: ALICE@example.org\r\n\r\nHello.\r\n'
 
+    encoded = whole.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
+    encoded = (
+        encoded.partition(b"\r\n\r\n")[0]
+        + b"\r\n\r\n"
+        + encode_base64(whole.partition(b"\r\n\r\n")[2])
+    )
+    forwarded = whole.replace(b"rfc822", b"rfc822; forwarded=yes", 1)
+
     assert codes(mail(clear_signed(content=inside))) == {"identity.inner-from"}
+    assert codes(mail(clear_signed(content=encoded))) == {"identity.inner-from"}
+    assert status(mail(clear_signed(content=forwarded))) == "valid"
     assert codes(mail(clear_signed(content=whole))) == {"identity.inner-from"}
     assert status(mail(clear_signed(content=same))) == "valid"
 
