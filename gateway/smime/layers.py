@@ -250,7 +250,7 @@ class _Walk:
             signers=tuple(self.signers),
             layers=tuple(self.layers),
             problems=tuple(_once(problems)),
-            remarks=tuple(_claims(message, self.signers)),
+            remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
             payload=self.payload,
         )
 
@@ -275,3 +275,14 @@ def _claims(message: Message, signers: list[SignerReport]) -> list[Problem]:
         and signer.signing_time is not None
         and abs(date - signer.signing_time) > _CLAIM
     ]
+
+
+def _legacy(signers: list[SignerReport]) -> list[Problem]:
+    used = dict.fromkeys(name for signer in signers for name in signer.legacy)
+    return [
+        problem(
+            "algorithm.legacy",
+            "{algorithms} are accepted for old evidence only, and prove nothing of today",
+            algorithms=", ".join(used),
+        )
+    ] * bool(used)

@@ -69,6 +69,7 @@ class SignerReport:
     """One SignerInfo. signing_time: what the signer claims, checked against nothing.
 
     digest, signature: names of the dated table, or OIDs; path: where a valid one was found.
+    legacy: what was accepted only because the caller reads old evidence.
     attributes: the signed ones as they came; in JSON what those of RFC 2634 say, which decides
     nothing here.
     """
@@ -85,6 +86,7 @@ class SignerReport:
     problems: tuple[Problem, ...]
     path: ValidPath | None = None
     attributes: tuple[Attribute, ...] = ()
+    legacy: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

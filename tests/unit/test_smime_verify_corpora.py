@@ -67,8 +67,21 @@ def test_rfc_4134_verifies_with_its_own_algorithms(name: str, signature: str) ->
     assert problems(found) <= IDENTITY
     assert [(one.digest, one.signature) for one in found.signers] == [("sha1", signature)]
     assert found.signers[0].path is not None
+    assert [one.code for one in found.remarks] == ["algorithm.legacy"]
+    assert {"sha1"} < set(found.signers[0].legacy)
     refused = rfc4134(name, legacy=False)
     assert problems(refused) >= {"algorithm.refused", "algorithm.key"}
+
+
+def test_rfc_4134_s_attributes_are_shown() -> None:
+    (signer,) = rfc4134("4.10.bin").as_dict()["signers"]
+
+    assert {one["attribute"] for one in signer["attributes"]} >= {
+        "contentHint",
+        "securityLabel",
+        "equivalentLabels",
+        "mlExpansionHistory",
+    }
 
 
 def test_rfc_4134_detached() -> None:
