@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from cryptography import x509
@@ -11,6 +12,19 @@ from pki.ber import Element
 
 # One RDN is a set of (attribute type, prepared value); a name is their sequence.
 NameKey = tuple[frozenset[tuple[str, str]], ...]
+
+# RFC 4514 §3; other attribute types are shown by their numbers.
+_SHORT = {
+    "2.5.4.3": "CN",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.9": "STREET",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "0.9.2342.19200300.100.1.1": "UID",
+}
 
 
 def name_key(name: x509.Name) -> NameKey:
@@ -41,6 +55,32 @@ def name_text(name: x509.Name) -> str:
     """A name for people (RFC 4514), shortened: names are input of strangers."""
     text = name.rfc4514_string()
     return text if len(text) <= 300 else text[:299] + "…"
+
+
+def name_text_of(name: Element) -> str:
+    """The same for a Name that stands in a foreign structure. Raises ValueError."""
+    rdns = [
+        "+".join(
+            _attribute_text(ber.dotted(attribute.expect(ber.SEQUENCE)[0]), attribute[1])
+            for attribute in rdn.expect(ber.SET)
+        )
+        for rdn in name.expect(ber.SEQUENCE)
+    ]
+    text = ",".join(reversed(rdns))
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _attribute_text(oid: str, value: Element) -> str:
+    string = _string(value)
+    if isinstance(string, bytes):
+        escaped = "#" + value.raw.hex()
+    else:
+        escaped = re.sub(r'[\\"+,;<>]', r"\\\g<0>", string).replace("\0", "\\00")
+        if escaped[:1] in ("#", " "):
+            escaped = "\\" + escaped
+        if escaped.endswith(" ") and escaped != "\\ ":
+            escaped = escaped[:-1] + "\\ "
+    return f"{_SHORT.get(oid, oid)}={escaped}"
 
 
 def _prepared(value: str | bytes) -> str:

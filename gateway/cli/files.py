@@ -90,6 +90,7 @@ class FileProblem(Exception):
 
 
 _CODES: Mapping[str, int] = {"malformed": USAGE}
+_NOTHING: Mapping[str, Any] = {}
 
 
 def each_file(
@@ -98,18 +99,24 @@ def each_file(
     work: Callable[[Path], dict[str, Any]],
     *,
     codes: Mapping[str, int] = _CODES,
+    empty: Mapping[str, Any] = _NOTHING,
 ) -> int:
     """Do `work` for every file; one error does not end the others. The worst exit code.
 
     work: gives what stands in the JSON line beside `file`; raises FileProblem or OSError for a
-    file that cannot be done. codes: the exit code of each `status`, 0 for others.
+    file that cannot be done. codes: the exit code of each `status`, 0 for others. empty: what a
+    JSON line holds, too, where `work` gave none.
     """
     output = output_of(args)
-    return worst([_one(output, path, work, codes) for path in inputs])
+    return worst([_one(output, path, work, codes, empty) for path in inputs])
 
 
 def _one(
-    output: Output, path: Path, work: Callable[[Path], dict[str, Any]], codes: Mapping[str, int]
+    output: Output,
+    path: Path,
+    work: Callable[[Path], dict[str, Any]],
+    codes: Mapping[str, int],
+    empty: Mapping[str, Any],
 ) -> int:
     try:
         record = work(path)
@@ -118,6 +125,7 @@ def _one(
         code = NO if error.status == "refused" else USAGE
         _note(output, path, output.problem(error.problem))
         record = {
+            **empty,
             "status": error.status,
             "problems": [{"code": error.problem.code, "text": error.problem.text}],
         }
@@ -127,6 +135,7 @@ def _one(
             raise
         _note(output, path, lines[0])
         record = {
+            **empty,
             "status": "malformed",
             "problems": [{"code": "structure.file", "text": str(error)}],
         }

@@ -15,7 +15,7 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
     from gateway.cli.options import add_json, add_moment
-    from gateway.cli.smime_decrypt import add_decrypt
+    from gateway.cli.smime_decrypt import add_decrypt, add_keys
     from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -64,6 +64,7 @@ def configure(parser: ArgumentParser) -> None:
     add_decrypt(decrypt)
     verify = verbs.add_parser("verify", help="check who signed a mail, and what that is worth")
     add_verify(verify)
+    add_keys(verify)
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
     algorithms = verbs.add_parser(
         "algorithms", help="the table of algorithms: what may be used for what, until when"
@@ -111,9 +112,10 @@ def _decrypt(args: Namespace) -> int:
 
 
 def _verify(args: Namespace) -> int:
+    from gateway.cli.smime_decrypt import opener_of
     from gateway.cli.smime_verify import verify_files
 
-    return verify_files(args)
+    return verify_files(args, opener_of(args))
 
 
 def _inspect(args: Namespace) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli.options import add_moment
 
 if TYPE_CHECKING:
+    from gateway.smime import layers
+    from gateway.smime.cms import ContentInfo
     from gateway.smime.decrypt import Opened
     from gateway.smime.opening import OpenedMail, OpenLayer
     from pki.errors import Problem
@@ -105,7 +107,6 @@ def layer_opener(args: Namespace) -> OpenLayer:
     """
     from gateway import clock
     from gateway.cli.files import expand, read_password
-    from gateway.smime.cms import ContentInfo
     from gateway.smime.decrypt import decrypt
     from gateway.smime.shared_keys import KnownPassword
     from pki.load_decrypter import load_decrypters
@@ -129,6 +130,35 @@ def layer_opener(args: Namespace) -> OpenLayer:
         )
 
     return open_layer
+
+
+def opener_of(args: Namespace) -> layers.OpenLayer | None:
+    """The same for `smime verify`, None where no key is named: then encrypted layers stay shut.
+
+    Raises PrivateKeyError, SceauError, OSError.
+    """
+    from gateway.smime.algorithms import DATA
+    from gateway.smime.decrypt import DecryptRefused
+    from pki.errors import problem
+
+    if not args.key and args.password_file is None:
+        return None
+    open_layer = layer_opener(args)
+
+    def content(info: ContentInfo) -> bytes | Problem:
+        try:
+            opened = open_layer(info)
+        except DecryptRefused as error:
+            return error.problem
+        if opened.content_type != DATA:
+            return problem(
+                "structure.content-type",
+                "what is inside is no mail but of the type {type}",
+                type=opened.content_type,
+            )
+        return opened.content
+
+    return content
 
 
 def _secret(paths: Sequence[Path], password: bytes | None) -> bytes:

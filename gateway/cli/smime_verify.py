@@ -25,6 +25,7 @@ _CODES = {
     "indeterminate": CANNOT_TELL,
     "malformed": USAGE,
 }
+_EMPTY = {"status": "malformed", "from": [], "signers": [], "layers": []}
 _WORDS = {
     "valid": message("valid"),
     "invalid": message("invalid"),
@@ -75,7 +76,7 @@ def verify_files(args: Namespace, open_layer: OpenLayer | None = None) -> int:
             _show(output, path, found)
         return found.as_dict()
 
-    return each_file(args, expand(args.files), work, codes=_CODES)
+    return each_file(args, expand(args.files), work, codes=_CODES, empty=_EMPTY)
 
 
 def _rules(args: Namespace, output: Output) -> Rules:

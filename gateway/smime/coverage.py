@@ -45,12 +45,16 @@ def header_problem(message: Message) -> Problem | None:
                 "the signed part has two fields {field}, and readers differ on which counts",
                 field=name,
             )
-    for field in message.all("content-type"):
-        bare = _QUOTED.sub(b'""', field.value)
-        boundaries = _BOUNDARY.findall(bare)
-        if b"(" in bare or len(boundaries) > 1 or any(boundaries):
-            return _ambiguous_type()
     kind = content_type(message.fields)
+    for field in message.all("content-type"):
+        if field.raw[len("content-type") :][:1] != b":":
+            return _ambiguous_type()  # for some, white space there makes it no field at all
+        bare = _QUOTED.sub(b'""', field.value)
+        # Without parts only the type itself decides; file names are written in many ways.
+        counts = bare if kind.main == "multipart" else bare.partition(b";")[0]
+        boundaries = _BOUNDARY.findall(counts)
+        if b"(" in counts or len(boundaries) > 1 or any(boundaries):
+            return _ambiguous_type()
     if kind.main == "multipart":
         for field in message.all("content-transfer-encoding"):
             if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
@@ -81,6 +85,17 @@ def around_problem(body: bytes, parts: Parts) -> Problem | None:
     return None
 
 
+def signature_problem(part: bytes, boundary: bytes) -> Problem | None:
+    """Why readers may find a third part in the second one, or None.
+
+    Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
+    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there.
+    """
+    if b"--" + boundary not in part:
+        return None
+    return problem("coverage.signature-part", "there is something beside the signature in its part")
+
+
 def outside_problem(payload: Message) -> Problem | None:
     """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3)."""
     kind = content_type(payload.fields)
@@ -99,8 +114,7 @@ def has_signed_part(message: Message) -> bool:
     It is not opened or checked: what stands around it is nobody's, and looks as if it were
     signed. Mails that are attached (message/rfc822) are attachments.
     """
-    body = bytes(message.body)
-    return any(map(_is_signed, _leaves(body, content_type(message.fields))))
+    return any(map(_is_signed, _leaves(message)))
 
 
 def _is_signed(kind: ContentType) -> bool:
@@ -115,9 +129,12 @@ def _is_signed(kind: ContentType) -> bool:
     )
 
 
-def _leaves(body: bytes, root: ContentType) -> Iterator[ContentType]:
+def _leaves(message: Message) -> Iterator[ContentType]:
     """The types of all parts below a multipart, as many as are looked at."""
-    waiting: list[tuple[int, int, ContentType, int]] = [(0, len(body), root, 0)]
+    body = message.raw
+    begin = len(body) - len(message.body)
+    root = content_type(message.fields)
+    waiting: list[tuple[int, int, ContentType, int]] = [(begin, len(body), root, 0)]
     count = 0
     while waiting:
         start, end, kind, depth = waiting.pop()

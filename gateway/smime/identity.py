@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.mime import transfer
 from gateway.mime.authors import authorship
 from gateway.mime.entity import Field, Message, split
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
-from gateway.mime.parameters import content_type
+from gateway.mime.lines import all_crlf
+from gateway.mime.parameters import content_type, transfer_encoding
 from gateway.smime.verdicts import Match, Role
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
@@ -37,6 +39,10 @@ def author_of(message: Message) -> Author:
     """
     if not any(field.name == "from" for field in message.fields):
         return Author((), None, problem("identity.from-missing", "there is no From address"))
+    if not all(all_crlf(field.raw) for field in message.fields):
+        # Readers that end lines at LF alone see more fields than we do, and perhaps another From.
+        reason = "the header has a CR or LF that is not part of a CRLF"
+        return Author((), None, problem("identity.from-ambiguous", reason))
     try:
         shown = tuple(from_addresses(message))
     except HeaderAmbiguous as error:
@@ -66,7 +72,10 @@ def inner_problem(author: Author, payload: bytes) -> Problem | None:
     inner = split(payload)
     kind = content_type(inner.fields)
     if (kind.main, kind.sub) in (("message", "rfc822"), ("message", "global")):
-        inner = split(bytes(inner.body))
+        if kind.parameters.get("forwarded", b"").lower() == b"yes":
+            return None  # RFC 8551 §3.1: somebody else's mail, shown as such
+        # It may not be encoded (RFC 2046 §5.2.1); some readers decode it all the same.
+        inner = split(transfer.decode(inner.body, transfer_encoding(inner.fields)))
     if not any(field.name == "from" for field in inner.fields):
         return None
     within = author_of(inner)

@@ -15,6 +15,7 @@ from gateway.mime.dates import read_date
 from gateway.mime.entity import Message, split, with_crlf
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
+from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, outside_problem
 from gateway.smime.der import StructureRefused
 from gateway.smime.identity import Author, author_of, inner_problem
@@ -32,7 +33,9 @@ from gateway.smime.verify import Rules, verify_signed
 from pki.errors import Problem, problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
+COMPRESSED_LIMIT = 3  # each may be a hundred times as large as the one around it (L10)
 
+DIGESTED_DATA = "1.2.840.113549.1.7.5"
 COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 RECEIPT = "1.2.840.113549.1.9.16.1.1"  # RFC 2634 §2.8: signed, and no mail
 _ENCRYPTED = {
@@ -126,10 +129,19 @@ class _Walk:
             )  # fmt: skip
         if info.type in _ENCRYPTED:
             return self._encrypted_layer(info, own)
-        raise StructureRefused(
-            "structure.content-type", "a CMS structure of the type {type} is no mail",
-            type=info.type,
-        )  # fmt: skip
+        if info.type == COMPRESSED_DATA:
+            return self._compressed_layer(info, own)
+        # Data and DigestedData say nothing of anybody; what is in others cannot be told.
+        nobody = info.type in (algorithms.DATA, DIGESTED_DATA) and not self._signed()
+        self.whole.add(
+            problem(
+                "structure.content-type",
+                "a CMS structure of the type {type} is not opened here",
+                type=info.type,
+            ),
+            status=Status.UNSIGNED if nobody else Status.INDETERMINATE,
+        )
+        return None
 
     def _signed_layer(
         self, data: SignedData, detached: bytes | None, own: Findings
@@ -156,27 +168,37 @@ class _Walk:
         if not data.signers:
             own.add(problem("signature.no-signer", "nobody signed: there is no SignerInfo"))
         self.signers += verify_signed(data, content, self.author, self.rules)
-        inside = self._inside(data, content, own)
+        inside = self._inside(data.content_type, content, own)
         self._report("signed", own, opened=True)
         return inside
 
     def _inside(
-        self, data: SignedData, content: bytes, own: Findings
+        self, content_type: str, content: bytes, own: Findings
     ) -> bytes | ContentInfo | None:
-        """What signed content is: a MIME entity, or CMS without MIME around it."""
-        if data.content_type == algorithms.DATA:
+        """What a content is: a MIME entity, or CMS without MIME around it."""
+        if content_type == algorithms.DATA:
             return content
-        if data.content_type in _NESTED:
-            return ContentInfo(data.content_type, cms.read(content))
-        if data.content_type != RECEIPT:
+        if content_type in _NESTED:
+            return ContentInfo(content_type, cms.read(content))
+        if content_type != RECEIPT:
             own.add(
                 problem(
                     "coverage.content-type",
-                    "what is signed is no mail but of the type {type}",
-                    type=data.content_type,
+                    "what is inside is no mail but of the type {type}",
+                    type=content_type,
                 )
             )
         return None
+
+    def _compressed_layer(self, info: ContentInfo, own: Findings) -> bytes | ContentInfo | None:
+        if sum(layer.kind == "compressed" for layer in self.layers) == COMPRESSED_LIMIT:
+            raise StructureRefused(
+                "limits.compressed", "compressed more than {limit} times", limit=COMPRESSED_LIMIT
+            )
+        inflated = read_compressed(info.content)
+        inside = self._inside(inflated.type, inflated.content, own)
+        self._report("compressed", own, opened=True)
+        return inside
 
     def _encrypted_layer(self, info: ContentInfo, own: Findings) -> bytes | None:
         if self.open_layer is None:
@@ -228,7 +250,7 @@ class _Walk:
             signers=tuple(self.signers),
             layers=tuple(self.layers),
             problems=tuple(_once(problems)),
-            remarks=tuple(_claims(message, self.signers)),
+            remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
             payload=self.payload,
         )
 
@@ -253,3 +275,14 @@ def _claims(message: Message, signers: list[SignerReport]) -> list[Problem]:
         and signer.signing_time is not None
         and abs(date - signer.signing_time) > _CLAIM
     ]
+
+
+def _legacy(signers: list[SignerReport]) -> list[Problem]:
+    used = dict.fromkeys(name for signer in signers for name in signer.legacy)
+    return [
+        problem(
+            "algorithm.legacy",
+            "{algorithms} are accepted for old evidence only, and prove nothing of today",
+            algorithms=", ".join(used),
+        )
+    ] * bool(used)

@@ -9,12 +9,12 @@ from gateway.mime import transfer
 from gateway.mime.entity import Message, split
 from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
 from gateway.mime.parts import find_parts
-from gateway.smime.coverage import around_problem, header_problem
+from gateway.smime.coverage import around_problem, header_problem, signature_problem
 from pki.errors import Problem, problem
 
-PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
-PKCS7_SIGNATURE = ("pkcs7-signature", "x-pkcs7-signature")
-_PROTOCOLS = tuple(f"application/{sub}".encode() for sub in PKCS7_SIGNATURE)
+_PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
+_PKCS7_SIGNATURE = ("pkcs7-signature", "x-pkcs7-signature")
+SIGNATURE_PROTOCOLS = tuple(f"application/{sub}".encode() for sub in _PKCS7_SIGNATURE)
 _PEM = re.compile(rb"-----BEGIN (?:PKCS7|CMS)-----\s(.*?)-----END (?:PKCS7|CMS)-----", re.DOTALL)
 
 
@@ -58,7 +58,7 @@ def bare_cms(data: bytes) -> bytes | None:
 def root_of(message: Message) -> Root | None:
     """The layer that an entity is; None for one that is not S/MIME. Never raises."""
     kind = content_type(message.fields)
-    if _is_opaque(kind):
+    if is_opaque(kind):
         octets = transfer.decode(message.body, transfer_encoding(message.fields))
         return Opaque(octets, header_problem(message))
     if (kind.main, kind.sub) == ("multipart", "signed"):
@@ -66,9 +66,10 @@ def root_of(message: Message) -> Root | None:
     return None
 
 
-def _is_opaque(kind: ContentType) -> bool:
+def is_opaque(kind: ContentType) -> bool:
+    """Whether a media type is CMS with everything inside (RFC 8551 §3.2)."""
     return kind.main == "application" and (
-        kind.sub in PKCS7_MIME
+        kind.sub in _PKCS7_MIME
         or (
             # RFC 8551 §3.2.1: some senders know no better type
             kind.sub == "octet-stream"
@@ -79,15 +80,16 @@ def _is_opaque(kind: ContentType) -> bool:
 
 def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken | None:
     """By the protocol parameter, and where it is missing by the second part."""
-    body = bytes(message.body)
+    body = message.raw  # not copied: it may be a mail of 100 MB
+    begin = len(body) - len(message.body)
     boundary = kind.parameters.get("boundary", b"")
     # An empty one would find a part behind every line that is "-- ", as signatures of people have.
-    parts = find_parts(body, 0, len(body) if boundary else 0, boundary)
+    parts = find_parts(body, begin, len(body) if boundary else begin, boundary)
     second = split(body[slice(*parts.spans[1])]) if len(parts.spans) > 1 else None
     inner = content_type(second.fields) if second else ContentType()
-    signs = inner.main == "application" and inner.sub in PKCS7_SIGNATURE
+    signs = inner.main == "application" and inner.sub in _PKCS7_SIGNATURE
     protocol = kind.parameters.get("protocol", b"").lower()
-    if protocol not in _PROTOCOLS and (protocol or not signs):
+    if protocol not in SIGNATURE_PROTOCOLS and (protocol or not signs):
         return None
     if second is None or len(parts.spans) != 2 or not signs:
         return Broken(
@@ -102,5 +104,7 @@ def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken |
     return ClearSigned(
         body[start:end],
         transfer.decode(second.body, transfer_encoding(second.fields)),
-        header_problem(message) or around_problem(body, parts),
+        header_problem(message)
+        or around_problem(body, parts)
+        or signature_problem(second.raw, boundary),
     )

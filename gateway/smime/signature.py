@@ -20,24 +20,29 @@ from cryptography.hazmat.primitives.asymmetric import (
 
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import algorithm
-from gateway.smime.digests import Digest
+from gateway.smime.digests import NAMED, Digest
 from gateway.smime.schemes import Pss, Scheme, pss_of
 from pki import ber
 from pki.errors import Problem, problem
 
-_ML_DSA = {
-    "ml-dsa-44": mldsa.MLDSA44PublicKey,
-    "ml-dsa-65": mldsa.MLDSA65PublicKey,
-    "ml-dsa-87": mldsa.MLDSA87PublicKey,
-}
-_KINDS: dict[str, type | tuple[type, ...]] = {
+# Keys that sign the message itself.
+_WHOLE = (
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+    mldsa.MLDSA44PublicKey,
+    mldsa.MLDSA65PublicKey,
+    mldsa.MLDSA87PublicKey,
+)
+_KINDS: dict[str, type] = {
     "rsa-pkcs1": rsa.RSAPublicKey,
     "rsa-pss": rsa.RSAPublicKey,
     "ecdsa": ec.EllipticCurvePublicKey,
     "dsa": dsa.DSAPublicKey,
     "ed25519": ed25519.Ed25519PublicKey,
     "ed448": ed448.Ed448PublicKey,
-    **_ML_DSA,
+    "ml-dsa-44": mldsa.MLDSA44PublicKey,
+    "ml-dsa-65": mldsa.MLDSA65PublicKey,
+    "ml-dsa-87": mldsa.MLDSA87PublicKey,
 }
 
 
@@ -57,13 +62,11 @@ def key_problem(scheme: Scheme, certificate: bytes, key: object) -> Problem | No
     if scheme.name not in ("rsa-pkcs1", "rsa-pss"):
         return None
     limits = _pss_key(certificate)
-    if limits is None:
-        return None
-    if isinstance(limits, Problem):
+    if limits is None or isinstance(limits, Problem):
         return limits
     stated = scheme.pss
     if stated is not None and (
-        not isinstance(limits, Pss)
+        limits is _NO_LIMITS
         or (
             stated.digest is limits.digest
             and stated.mask is limits.mask
@@ -76,8 +79,11 @@ def key_problem(scheme: Scheme, certificate: bytes, key: object) -> Problem | No
     )
 
 
-def _pss_key(certificate: bytes) -> Pss | Problem | bool | None:
-    """What an id-RSASSA-PSS key is limited to; True for one without limits, None for others."""
+_NO_LIMITS = Pss(NAMED["sha1"], NAMED["sha1"], 0)
+
+
+def _pss_key(certificate: bytes) -> Pss | Problem | None:
+    """What an id-RSASSA-PSS key is limited to, perhaps to `_NO_LIMITS`; None for other keys."""
     try:
         fields = cms.read(certificate)[0].children
         number = 6 if fields and fields[0].tag == cms.CONSTRUCTED else 5
@@ -86,7 +92,7 @@ def _pss_key(certificate: bytes) -> Pss | Problem | bool | None:
         return problem("structure.certificate", "the certificate of the signer cannot be read")
     if named.oid != algorithms.RSASSA_PSS:
         return None
-    return True if named.parameters is None else pss_of(named.parameters)
+    return _NO_LIMITS if named.parameters is None else pss_of(named.parameters)
 
 
 def holds(
@@ -112,13 +118,10 @@ def holds(
                 assert isinstance(key, dsa.DSAPublicKey)
                 key.verify(signature, hashed, utils.Prehashed(digest.hashing))
             case _:
-                assert isinstance(
-                    key,
-                    ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | tuple(_ML_DSA.values()),
-                )
+                assert isinstance(key, _WHOLE)
                 assert message is not None
                 key.verify(signature, message)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterable
 
-from gateway.smime import algorithms, cms
-from gateway.smime.cms import IssuerAndSerial, KeyIdentifier, algorithm, integer, octets
-from gateway.smime.digests import digest_of
+from gateway.smime import cms
+from gateway.smime.cms import IssuerAndSerial, KeyIdentifier
 from gateway.smime.signed import SignerInfo
-from pki import ber
-from pki.ber import Element
+from gateway.smime.signing_certificate import SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2, binds
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
-from pki.names import NameKey, name_key_of
-
-SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"  # RFC 2634 §5.4, by SHA-1
-
-_DIRECTORY_NAME = 0xA4  # [4] of GeneralName, EXPLICIT as Name is a CHOICE
+from pki.names import name_key_of
 
 
 def meant(info: SignerInfo, certificates: Iterable[ParsedCertificate]) -> list[ParsedCertificate]:
@@ -40,59 +32,26 @@ def meant(info: SignerInfo, certificates: Iterable[ParsedCertificate]) -> list[P
 def binding_problem(info: SignerInfo, cert: ParsedCertificate) -> Problem | None:
     """Why signingCertificate or signingCertificateV2 say another one than `cert`, or None.
 
-    None, too, where neither is there. The first certificate that they name is the signer's
-    (RFC 5035 §3): without them an attacker can put another certificate of the same key in place of
-    the one that the signer meant.
+    None, too, where neither is there. Where they are, an attacker cannot put another certificate
+    of the same key in place of the one that the signer meant (RFC 5035 §3).
     """
-    if info.signed is None:
-        return None
-    for attribute in info.signed.attributes:
-        if attribute.oid not in (SIGNING_CERTIFICATE, algorithms.SIGNING_CERTIFICATE_V2):
+    for attribute in () if info.signed is None else info.signed.attributes:
+        if attribute.oid not in (SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2):
             continue
-        try:
-            if len(attribute.values) != 1:
-                raise ValueError("one value")
-            first = attribute.values[0].expect(ber.SEQUENCE)[0].expect(ber.SEQUENCE)[0]
-            named = _names(first, cert, v2=attribute.oid == algorithms.SIGNING_CERTIFICATE_V2)
-        except ValueError:
+        bound = binds(attribute.oid, attribute.values, cert.der)
+        if bound is None:
             return problem(
                 "attributes.unreadable",
                 "the signed attribute {name} cannot be read",
                 name="signingCertificate",
             )
-        if not named:
+        if not bound:
             return problem(
                 "attributes.signing-certificate",
                 "the signer named another certificate than the one of {subject}",
                 subject=cert.subject_text,
             )
     return None
-
-
-def _names(identifier: Element, cert: ParsedCertificate, *, v2: bool) -> bool:
-    """ESSCertIDv2 (RFC 5035 §4), ESSCertID (RFC 2634 §5.4.1). Raises ValueError."""
-    parts = list(identifier.expect(ber.SEQUENCE).children)
-    computed = hashlib.sha1(cert.der, usedforsecurity=False).digest()
-    if v2:
-        computed = hashlib.sha256(cert.der).digest()
-        if parts and parts[0].tag == ber.SEQUENCE:
-            digest = digest_of(algorithm(parts.pop(0)))
-            if isinstance(digest, Problem):
-                raise ValueError(digest.text)
-            computed = digest.of(cert.der)
-    if not 1 <= len(parts) <= 2:
-        raise ValueError("a hash, and perhaps an issuer")
-    if not hmac.compare_digest(octets(parts[0]), computed):
-        return False
-    if len(parts) == 1:
-        return True
-    issuer_serial = parts[1].expect(ber.SEQUENCE)
-    issuers = [_issuer(name) for name in issuer_serial[0].expect(ber.SEQUENCE)]
-    return issuers == [cert.issuer] and integer(issuer_serial[1]) == cert.serial
-
-
-def _issuer(name: Element) -> NameKey:
-    return name_key_of(name.expect(_DIRECTORY_NAME)[0])
 
 
 def identifier_text(info: SignerInfo) -> str:

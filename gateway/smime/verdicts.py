@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from gateway.smime.ess import facts
 from gateway.smime.signed import Attribute
 from pki.errors import Problem
 from pki.path import ValidPath
@@ -68,7 +69,9 @@ class SignerReport:
     """One SignerInfo. signing_time: what the signer claims, checked against nothing.
 
     digest, signature: names of the dated table, or OIDs; path: where a valid one was found.
-    attributes: the signed ones as they came.
+    legacy: what was accepted only because the caller reads old evidence.
+    attributes: the signed ones as they came; in JSON what those of RFC 2634 say, which decides
+    nothing here.
     """
 
     status: Status
@@ -83,6 +86,7 @@ class SignerReport:
     problems: tuple[Problem, ...]
     path: ValidPath | None = None
     attributes: tuple[Attribute, ...] = ()
+    legacy: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -97,6 +101,7 @@ class SignerReport:
             "digest": self.digest,
             "signature": self.signature,
             "signing_time": claimed.strftime("%Y-%m-%dT%H:%M:%SZ") if claimed else None,
+            "attributes": [said for one in self.attributes if (said := facts(one.oid, one.values))],
             "problems": _plain(self.problems),
         }
 

@@ -29,7 +29,7 @@ from gateway.smime.signature import holds, key_problem
 from gateway.smime.signed import SignedData, SignerInfo, parses_as_attributes
 from gateway.smime.signer_certificate import binding_problem, identifier_text, meant
 from gateway.smime.verdicts import Findings, Match, Role, SignerReport, Status
-from pki.algorithms import Operation, describe_key, judge
+from pki.algorithms import Operation, describe_key, judge, judge_signature
 from pki.certificate import ParsedCertificate
 from pki.errors import CannotJudge, CertificateRefused, Problem, problem
 from pki.models import Purpose
@@ -144,7 +144,31 @@ class _Check:
             problems=tuple(findings.problems),
             path=path,
             attributes=info.signed.attributes if info.signed else (),
+            legacy=self._legacy(digest, scheme, path),
         )
+
+    def _legacy(
+        self, digest: Digest | Problem, scheme: Scheme | Problem, path: ValidPath | None
+    ) -> tuple[str, ...]:
+        """What the table refuses and the caller read nevertheless: it must be said."""
+        if not self.rules.allow_legacy:
+            return ()
+        used: dict[str, bool] = {}
+        moment = self.rules.moment
+        if isinstance(digest, Digest):
+            bits = digest.size * 8
+            used[digest.name] = judge(Operation.VERIFY_DIGEST, digest.name, bits, moment).allowed
+        if isinstance(scheme, Scheme):
+            used[scheme.name] = judge(Operation.VERIFY_SCHEME, scheme.name, 0, moment).allowed
+        certificates = path.certificates if path else ()
+        for cert in certificates:
+            name, bits = describe_key(cert.public_key)
+            allowed = judge(Operation.VERIFY_KEY, name, bits, moment).allowed
+            used[f"{name} {bits}"] = allowed
+            if cert is not certificates[0] and judge_signature(cert.x509, moment):
+                hashing = cert.x509.signature_hash_algorithm
+                used[hashing.name if hashing else "?"] = False
+        return tuple(name for name, allowed in used.items() if not allowed)
 
     def _algorithms(self, digest: Digest, scheme: Scheme) -> list[Problem]:
         """Step 1. One digest for attributes and content (RFC 8933 §3)."""
