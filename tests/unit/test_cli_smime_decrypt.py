@@ -265,3 +265,25 @@ def test_a_large_mail_takes_less_than_three_times_its_size(here: Path, cipher: C
     assert (here / "large.out").read_bytes() == content
     grown = int(done.stdout) * 1024
     assert grown < 3 * size, f"{grown / size:.2f} times its size"
+
+
+@pytest.mark.parametrize("cipher", [Cipher.AES_256_CBC, Cipher.AES_256_GCM])
+def test_verify_opens_encrypted_layers_on_the_way(
+    here: Path, cipher: Cipher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = b"Content-Type: text/plain\r\n\r\nhello\r\n"
+    sealed = encrypt(sign(text, world().alice.signer).entity, [BOB], cipher)
+    head = b"From: alice@example.org\r\nMIME-Version: 1.0\r\n"
+    (here / "m").write_bytes(head + sealed)
+    (here / "root.pem").write_bytes(world().root.public_bytes(Encoding.PEM))
+    verify = ["smime", "verify", "--anchor", "root.pem", "--revocation", "off", "--json", "m"]
+
+    assert main(verify) == 3
+    assert main([*verify, "--key", "bob.key", "--cert", "bob.pem"]) == 0
+    assert main([*verify, "--key", "alice.key", "--cert", "alice.pem"]) == 3
+
+    shut, opened, other = _records(capsys)
+    assert [layer["opened"] for layer in shut["layers"]] == [False]
+    assert [layer["opened"] for layer in opened["layers"]] == [True, True]
+    assert opened["status"] == "valid"
+    assert other["problems"][0]["code"] == "decrypt.no-key"

@@ -22,6 +22,7 @@ from gateway.smime.decrypt import DecryptRefused, Opened, decrypt
 from gateway.smime.encrypt import encrypt
 from gateway.smime.opening import OpenLayer, open_mail
 from gateway.smime.shared_keys import KnownKey, KnownPassword
+from pki.anchors import parse_certificates
 from pki.decrypter import Decrypter, KeyDecrypter
 from pki.errors import PrivateKeyError
 from pki.load_decrypter import load_decrypters
@@ -288,6 +289,21 @@ def test_the_examples_of_rfc_4134() -> None:
     keys = load_decrypters(folder / "BobPrivRSAEncrypt.pri")
     mail = (folder / "5.3.eml").read_bytes()
     assert open_mail(mail, opener(*keys, allow_legacy=True)).content == content
+
+
+def test_the_corpus_of_openssl() -> None:
+    folder = corpus("openssl-cms") / "test"
+
+    def keys(name: str) -> tuple[Decrypter, ...]:
+        file = folder / "smime-certs" / name
+        return load_decrypters(file, parse_certificates(file.read_bytes()))
+
+    mail = (folder / "recipes/80-test_cms_data/ciphertext_from_1_1_1.cms").read_bytes()
+    found = open_mail(mail, opener(*keys("smec3.pem"), allow_legacy=True))  # two KARI, 3DES wrap
+    assert found.content.startswith(b"Somewhat longer test content for OpenSSL CMS utility")
+    for name in ("smrsa1.pem", "smrsa2.pem", "smrsa3.pem", "smec1.pem", "smec3.pem"):
+        data = _openssl("-aes256", folder / "smime-certs" / name)
+        assert opened(data, *keys(name)).content == CONTENT
 
 
 def test_the_mails_of_the_header_protection_draft() -> None:
