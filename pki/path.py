@@ -60,7 +60,7 @@ class Material:
         for crl in crls:
             self.crls.setdefault(crl.issuer, []).append(crl)
 
-    def with_chain(self, chain: Sequence[bytes]) -> Material:
+    def with_chain(self, chain: Sequence[bytes | ParsedCertificate]) -> Material:
         """With intermediates that came along with a certificate, behind the known ones.
 
         They only help to build a path; each must hold on its own (RFC 5280 §6.1), and none is an
@@ -73,9 +73,9 @@ class Material:
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
-        for der in chain[:MAX_LENGTH]:
+        for item in chain[:MAX_LENGTH]:
             try:
-                cert = ParsedCertificate(der)
+                cert = item if isinstance(item, ParsedCertificate) else ParsedCertificate(item)
             except CertificateRefused:
                 continue
             if cert.is_ca and cert.sha256 not in known:

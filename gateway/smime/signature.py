@@ -18,11 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import (
     utils,
 )
 
-from gateway.smime import algorithms, cms
+from gateway.smime import algorithms, cms, der
 from gateway.smime.cms import algorithm
 from gateway.smime.digests import NAMED, Digest
 from gateway.smime.schemes import Pss, Scheme, pss_of
-from pki import ber
 from pki.errors import Problem, problem
 
 # Keys that sign the message itself.
@@ -85,9 +84,11 @@ _NO_LIMITS = Pss(NAMED["sha1"], NAMED["sha1"], 0)
 def _pss_key(certificate: bytes) -> Pss | Problem | None:
     """What an id-RSASSA-PSS key is limited to, perhaps to `_NO_LIMITS`; None for other keys."""
     try:
-        fields = cms.read(certificate)[0].children
-        number = 6 if fields and fields[0].tag == cms.CONSTRUCTED else 5
-        named = algorithm(fields[number].expect(ber.SEQUENCE)[0])
+        # Walked, not read whole: only this one field counts, of each certificate that is tried.
+        fields = der.children(certificate, der.children(certificate)[0][1])
+        _, start, _ = fields[6 if fields[0][0] == cms.CONSTRUCTED else 5]
+        _, start, end = der.children(certificate, start)[0]
+        named = algorithm(cms.read(certificate[start:end]))
     except (ValueError, IndexError):
         return problem("structure.certificate", "the certificate of the signer cannot be read")
     if named.oid != algorithms.RSASSA_PSS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.smime import der
@@ -36,17 +37,30 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class SignedAttributes:
-    """The signed attributes, in the order they came.
-
-    encodings: the octets a signer may have hashed for them (see `_encodings`), most likely first.
-    """
+    """The signed attributes, in the order they came. element: the [0] that they stand in."""
 
     attributes: tuple[Attribute, ...]
-    encodings: tuple[bytes, ...]
+    element: Element
 
     def all(self, oid: str) -> list[Attribute]:
         """Those of one type."""
         return [one for one in self.attributes if one.oid == oid]
+
+    def encodings(self) -> Iterator[bytes]:
+        """What was hashed: DER of the attributes as SET OF, not as the [0] that was sent (§5.4).
+
+        First the octets that came, with that one tag changed, where their length is definite:
+        nearly always they are DER. Where they are not, the DER which they should have been
+        follows. Both say the same attributes, which are those that get checked, so a signature
+        over either was made for them. Senders that leave the order of X.690 §11.6 and sign what
+        they send are the reason for the first, senders of BER that sign DER for the second.
+        """
+        received = b"\x31" + self.element.raw[1:]
+        if self.element.definite:
+            yield received
+        proper = b"\x31" + _der(self.element, sort=True)[1:]
+        if proper != received or not self.element.definite:
+            yield proper
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +168,7 @@ def _signer_info(info: Element) -> SignerInfo:
         raise ValueError("a SignerInfo has more or fewer parts than it may have")
     attributes = None
     if signed is not None:
-        attributes = SignedAttributes(_attributes(signed), _encodings(signed))
+        attributes = SignedAttributes(_attributes(signed), signed)
     return SignerInfo(
         version=integer(info[0]),
         identifier=identifier(info[1]),
@@ -173,22 +187,6 @@ def _attributes(attributes: Element) -> tuple[Attribute, ...]:
             raise ValueError("an attribute has two parts")
         found.append(Attribute(ber.dotted(one[0]), tuple(one[1].expect(ber.SET).children)))
     return tuple(found)
-
-
-def _encodings(attributes: Element) -> tuple[bytes, ...]:
-    """What was hashed: the DER of the attributes as SET OF, not as the [0] that was sent (§5.4).
-
-    First the octets that came, with that one tag changed, where their length is definite: nearly
-    always they are DER. Where they are not, the DER which they should have been follows. Both say
-    the same attributes, which are those that get checked, so a signature over either was made for
-    them. Senders that leave the order of X.690 §11.6 and sign what they send are the reason for
-    the first, senders of BER that sign DER (RFC 5652 §5.4) for the second.
-    """
-    proper = b"\x31" + _der(attributes, sort=True)[1:]
-    if not attributes.definite:
-        return (proper,)
-    received = b"\x31" + attributes.raw[1:]
-    return (received,) if received == proper else (received, proper)
 
 
 def _der(element: Element, *, sort: bool = False) -> bytes:

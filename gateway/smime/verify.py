@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from gateway.smime.attributes import attribute_problems, signing_time
 from gateway.smime.cms import Algorithm
@@ -67,7 +68,7 @@ def verify_signed(
     what strangers wrote.
     """
     certificates = _readable(data.certificates)
-    chain = [cert.der for cert in certificates if cert.is_ca]
+    chain = [cert for cert in certificates if cert.is_ca]
     anchors = [cert for _, cert in rules.material.anchors]
     check = _Check(
         content=content,
@@ -81,13 +82,17 @@ def verify_signed(
 
 
 def _readable(ders: Iterable[bytes]) -> list[ParsedCertificate]:
-    found = []
-    for der in ders:
-        try:
-            found.append(ParsedCertificate(der))
-        except CertificateRefused:
-            continue  # no signer can be one whose certificate cannot be read
-    return found
+    return [cert for cert in map(_parsed, ders) if cert is not None]
+
+
+# The same CAs and people come again and again. Some 10 MB when it is full.
+@lru_cache(maxsize=512)
+def _parsed(der: bytes) -> ParsedCertificate | None:
+    """None for what cannot be read: no signer can be one whose certificate that is."""
+    try:
+        return ParsedCertificate(der)
+    except CertificateRefused:
+        return None
 
 
 def _once(certificates: Iterable[ParsedCertificate]) -> tuple[ParsedCertificate, ...]:
@@ -257,7 +262,7 @@ class _Check:
                 scheme, key, info.signature,
                 message=octets, digest=digest, hashed=digest.of(octets),
             )
-            for octets in info.signed.encodings
+            for octets in info.signed.encodings()
         )  # fmt: skip
 
     def _purpose(self, cert: ParsedCertificate) -> Problem | None:
