@@ -15,7 +15,8 @@ class Budget:
         size: digests and base64 of a large message are honest work.
     patience: how many times that in seconds of the wall clock: for a function that waits, and for
         a process that is stopped. Ample, for a loaded machine harms no mail.
-    memory: octets above what the worker has before, and above the message itself.
+    memory: octets above what the worker has before, and above the message itself; copies: times
+        the size of the message that count as the message: as it came, decoded, and what is inside.
     answer: octets of the answer as JSON.
     """
 
@@ -23,6 +24,7 @@ class Budget:
     cpu_per_megabyte: float = 0.05
     patience: float = 15.0
     memory: int = 256 * MEGABYTE
+    copies: float = 3.0
     answer: int = 8 * MEGABYTE
 
     def processor(self, size: int) -> float:
@@ -34,5 +36,5 @@ class Budget:
         return self.patience * self.processor(size)
 
     def resident(self, size: int) -> int:
-        """Octets of memory that a worker may take for it; the message is one of them."""
-        return self.memory + size
+        """Octets of memory that a worker may take for it."""
+        return self.memory + int(self.copies * size)

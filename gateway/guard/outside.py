@@ -116,7 +116,7 @@ class Worker:
                 return problems.depth()
             case {"over": "memory"}:
                 self.kill()  # what it could not free may be anything
-                return problems.memory(self._budget.memory)
+                return problems.memory(self._budget.resident(self._task.size))
         self.kill()
         return problems.gone(0)
 
@@ -170,7 +170,7 @@ class Worker:
         """End it when it has taken too much. Raises _Ended."""
         task = self._task
         if task.watched and self.grown() > self._budget.resident(task.size):
-            reason = problems.memory(self._budget.memory)
+            reason = problems.memory(self._budget.resident(task.size))
         elif time.monotonic() > task.deadline:
             reason = problems.time(self._budget.wall(task.size))
         else:
