@@ -53,15 +53,21 @@ class Worker:
     """One process. Not for two threads at once."""
 
     def __init__(self, pid: int, connection: socket.socket, budget: Budget) -> None:
-        """pid: of a child of this process, which is not waited for by anybody else."""
+        """pid: of a child of this process, which nobody else waits for. Raises OSError."""
         self.pid = pid
         self.alive = True
         self.answered = 0
         self._budget = budget
         self._connection = connection
+        self._descriptors: list[int] = []
+        self._status = 0
         connection.setblocking(False)
-        self._end = os.pidfd_open(pid)
-        self._statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._end = self._own(os.pidfd_open(pid))
+            self._statm = self._own(os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            self.kill()
+            raise
         self._poll = select.poll()
         # Its end is looked at apart from its socket, which a child of it may hold open.
         self._poll.register(self._end, select.POLLIN)
@@ -130,16 +136,21 @@ class Worker:
 
     def kill(self) -> int:
         """End it with all that it has started, for good; its wait status."""
-        self.alive = False
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # it may be too young for a group of its own
-        _, status = os.waitpid(self.pid, 0)
-        self._connection.close()
-        os.close(self._end)
-        os.close(self._statm)
-        return status
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # it may be too young for a group of its own
+            _, self._status = os.waitpid(self.pid, 0)
+            self.alive = False
+            self._connection.close()
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+        return self._status
+
+    def _own(self, descriptor: int) -> int:
+        self._descriptors.append(descriptor)
+        return descriptor
 
     def _autopsy(self) -> Problem:
         """What it died of: who is dead already dies of no further signal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -42,11 +43,12 @@ class Guarded:
         budget: Budget | None = None,
         waiting: int = 64,
     ) -> None:
-        """Returns at once; workers start one after the other.
+        """Returns at once; workers start one after the other. Raises TypeError: no JSON.
 
         factory: "module:function", called in each worker with `config` (plain data, as JSON has
         it); it gives the guarded function. waiting: callers who may wait for a free worker.
         """
+        json.dumps(config)
         self._start = (factory, dict(config or {}), budget or Budget())
         self._state = threading.Condition()
         self._idle: list[Worker] = []
@@ -159,7 +161,7 @@ class Guarded:
                     return
             try:
                 worker = spawn(*self._start)
-            except (CannotTell, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - it is told to those who wait
                 reason = error.facts["reason"] if isinstance(error, CannotTell) else str(error)
                 with self._state:
                     self._trouble = reason

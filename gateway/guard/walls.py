@@ -22,6 +22,7 @@ def be_alone(parent: int) -> None:
     parent: its process number; when it is gone already, this process ends here.
     """
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGPROF, signal.SIGXCPU, signal.SIGCHLD):
@@ -53,15 +54,22 @@ class Meter:
     """
 
     def __init__(self) -> None:
+        _, self._most = resource.getrlimit(resource.RLIMIT_DATA)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def begin(self, seconds: float, octets: int) -> None:
         """From now on so many seconds of processor; `octets` more memory, with room above it."""
         data = int(os.pread(self._statm, 200, 0).split()[5]) * _PAGE
-        resource.setrlimit(resource.RLIMIT_DATA, (data + _WALL * octets, resource.RLIM_INFINITY))
+        self._limit(data + _WALL * octets)
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
     def end(self) -> None:
         """Neither is counted any more."""
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self._limit(self._most)
+
+    def _limit(self, octets: int) -> None:
+        """Whoever started this process may have set a limit that cannot be raised."""
+        if self._most != resource.RLIM_INFINITY:
+            octets = min(octets, self._most)
+        resource.setrlimit(resource.RLIMIT_DATA, (octets, self._most))
