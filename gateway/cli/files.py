@@ -80,6 +80,10 @@ class Sink:
         return str(target)
 
 
+# Of files that cannot be done; what is not here is malformed.
+_UNDONE: Mapping[str, int] = {"refused": NO, "indeterminate": CANNOT_TELL}
+
+
 class FileProblem(Exception):
     """One file cannot be done.
 
@@ -93,7 +97,6 @@ class FileProblem(Exception):
 
 
 _CODES: Mapping[str, int] = {"malformed": USAGE}
-_UNDONE: Mapping[str, int] = {"refused": NO, "indeterminate": CANNOT_TELL}
 _NOTHING: Mapping[str, Any] = {}
 
 
