@@ -20,6 +20,7 @@ from typing import Any
 from gateway.guard.answer import Answer, Function
 
 MEGABYTE = 1 << 20
+LEAKED: list[bytes] = []
 
 
 def factory(config: Mapping[str, Any]) -> Function:
@@ -60,6 +61,11 @@ def _allocate(_data: bytes, _about: Mapping[str, Any]) -> Answer:
 def _allocate_at_once(_data: bytes, about: Mapping[str, Any]) -> Answer:
     kept = b"x" * (about["megabytes"] * MEGABYTE)
     return Answer({"size": len(kept)})
+
+
+def _leak(data: bytes, _about: Mapping[str, Any]) -> Answer:
+    LEAKED.append(b"x" * (4 * MEGABYTE) + data)
+    return Answer({"pid": os.getpid()})
 
 
 def _hide_memory_error(_data: bytes, _about: Mapping[str, Any]) -> Answer:

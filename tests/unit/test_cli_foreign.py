@@ -49,6 +49,7 @@ def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setattr(smime_show, "inspect", _hostile)
+    monkeypatch.setattr(smime_show, "_BUDGET", Budget(cpu=0.3, memory=64 * MEGABYTE))
     for name in [*BROKEN, "good", "other"]:
         (tmp_path / name).write_bytes(LETTER.replace(b"hello", name.encode()))
     return tmp_path

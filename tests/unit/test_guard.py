@@ -250,6 +250,13 @@ def test_workers_are_replaced_before_they_are_old(monkeypatch: pytest.MonkeyPatc
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
 
 
+def test_workers_that_grow_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "GROWTH", 10 * MEGABYTE)
+    with Guarded(FACTORY, {}, budget=SMALL) as pool:
+        pids = [_value(pool.run(b"", {"do": "leak"}))["pid"] for _ in range(4)]
+    assert pids[0] == pids[1] == pids[2] != pids[3]
+
+
 def test_a_thousand_messages_go_through_one_worker(single: Single) -> None:
     data = os.urandom(4000)
     began = time.monotonic()
@@ -288,7 +295,7 @@ def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
 def test_waiting_is_bounded() -> None:
     with Guarded(FACTORY, {}, budget=SMALL, waiting=1) as pool:
         _value(pool.run(b""))
-        held = threading.Thread(target=pool.run, args=(b"", {"do": "sleep", "seconds": 2}))
+        held = threading.Thread(target=pool.run, args=(b"", {"do": "sleep", "seconds": 1.2}))
         held.start()
         time.sleep(0.2)
         began = time.monotonic()
