@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.border import explained
-from gateway.cli.exits import DONE, NO, USAGE, worst
+from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
 from gateway.cli.output import Output, output_of
 from gateway.errors import SceauError
 from pki.errors import Problem
@@ -80,8 +80,15 @@ class Sink:
         return str(target)
 
 
+# Of files that cannot be done; what is not here is malformed.
+_UNDONE: Mapping[str, int] = {"refused": NO, "indeterminate": CANNOT_TELL}
+
+
 class FileProblem(Exception):
-    """One file cannot be done. status: "refused" (exit code 1) or "malformed" (2)."""
+    """One file cannot be done.
+
+    status: "refused" (exit code 1), "malformed" (2) or "indeterminate" (3).
+    """
 
     def __init__(self, status: str, problem: Problem) -> None:
         super().__init__(problem.text)
@@ -122,7 +129,7 @@ def _one(
         record = work(path)
         code = codes.get(record["status"], DONE)
     except FileProblem as error:
-        code = NO if error.status == "refused" else USAGE
+        code = _UNDONE.get(error.status, USAGE)
         _note(output, path, output.problem(error.problem))
         record = {
             **empty,
