@@ -59,7 +59,7 @@ class Sink:
         if out is not None and self._folder:
             out.mkdir(parents=True, exist_ok=True)
 
-    def write(self, source: Path, data: bytes) -> str:
+    def write(self, source: Path, data: bytes | bytearray) -> str:
         """Write one result, all of it or nothing; its name ("" is standard output).
 
         Raises FileExistsError rather than overwrite, OSError.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli.options import add_moment
 
 if TYPE_CHECKING:
+    from gateway.cli.output import Output
     from gateway.smime import layers
     from gateway.smime.cms import ContentInfo
     from gateway.smime.decrypt import Opened
@@ -63,41 +64,46 @@ def add_decrypt(parser: ArgumentParser) -> None:
 
 def decrypt_files(args: Namespace) -> int:
     """`smime decrypt`. Raises PrivateKeyError, SceauError, OSError before the first file."""
-    from gateway.cli.files import FileProblem, Sink, each_file, expand, read
+    from gateway.cli.files import FileProblem, Sink, each_file, expand
+    from gateway.cli.foreign import judging
     from gateway.cli.output import output_of
     from gateway.errors import SceauError
+    from gateway.guard.answer import Answer
     from gateway.smime.decrypt import DecryptRefused
     from gateway.smime.der import StructureRefused
     from gateway.smime.opening import open_mail
 
-    output = output_of(args)
     if not args.key and args.password_file is None:
         raise SceauError("there is no key to open with", hint="--key FILE")
     inputs = expand(args.files)
     open_layer = layer_opener(args)
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
-    def work(path: Path) -> dict[str, Any]:
+    def judge(data: bytes, path: Path, output: Output) -> Answer:
         try:
-            mail = open_mail(read(path), open_layer, every=args.every)
+            mail = open_mail(data, open_layer, every=args.every)
         except DecryptRefused as error:
             raise FileProblem("refused", error.problem) from None
         except StructureRefused as error:
             raise FileProblem("malformed", error.problem) from None
-        written = sink.write(path, mail.content)
         remarks = _remarks(mail)
         if not output.as_json:
             for remark in remarks:
                 output.note("{file}: {reason}", file=str(path), reason=output.problem(remark))
-        return {
-            "status": "decrypted",
-            "out": written,
+        record = {
             "layers": [_layer(layer) for layer in mail.layers],
             "problems": [],
             "remarks": _plain(remarks),
         }
+        return Answer(record, mail.content)
 
-    return each_file(args, inputs, work)
+    def work(path: Path) -> dict[str, Any]:
+        answer = judged(path)
+        written = sink.write(path, answer.octets)
+        return {"status": "decrypted", "out": written, **answer.value}
+
+    with judging(judge, output_of(args)) as judged:
+        return each_file(args, inputs, work)
 
 
 def layer_opener(args: Namespace) -> OpenLayer:

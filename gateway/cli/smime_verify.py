@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE
 from gateway.cli.options import add_moment
@@ -63,20 +63,29 @@ def verify_files(args: Namespace, open_layer: OpenLayer | None = None) -> int:
 
     Raises SceauError, OSError before the first file.
     """
-    from gateway.cli.files import each_file, expand, read
+    from gateway.cli.files import each_file, expand
+    from gateway.cli.foreign import judging
     from gateway.cli.output import output_of
+    from gateway.guard.answer import Answer
     from gateway.smime.layers import verify
 
     output = output_of(args)
     rules = _rules(args, output)
 
-    def work(path: Path) -> dict[str, Any]:
-        found = verify(read(path), rules, open_layer=open_layer)
+    def judge(data: bytes, path: Path, output: Output) -> Answer:
+        found = verify(data, rules, open_layer=open_layer)
         if not output.as_json:
             _show(output, path, found)
-        return found.as_dict()
+        return Answer(found.as_dict())
 
-    return each_file(args, expand(args.files), work, codes=_CODES, empty=_EMPTY)
+    with judging(judge, output) as judged:
+        return each_file(
+            args,
+            expand(args.files),
+            lambda path: dict(judged(path).value),
+            codes=_CODES,
+            empty=_EMPTY,
+        )
 
 
 def _rules(args: Namespace, output: Output) -> Rules:
