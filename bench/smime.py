@@ -1,7 +1,8 @@
-"""`./dev bench smime`: signing and encrypting alone, in milliseconds of processor time a mail.
+"""`./dev bench smime`: S/MIME alone, in milliseconds of processor time a mail.
 
-The peer is the C program beside this file on OpenSSL's CMS, which signs and encrypts with the same
-keys in the same run; below both stands what the bare primitives cost: one private-key operation,
+Sealing: signed, then encrypted. Opening: decrypted, then verified up to a trust anchor, without
+CRLs. The peer is the C program beside this file on OpenSSL's CMS, which does the same with the same
+keys in the same run. Below sealing stands what the bare primitives cost: one private-key operation,
 one for each recipient, the content hashed and encrypted.
 """
 
@@ -31,11 +32,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench.load import mail
 from gateway.demo.pki import Credential, Keys, World, make_world
-from gateway.mime.entity import content_entity, split
+from gateway.mime.entity import Message, content_entity, split
 from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.cms import ContentInfo
+from gateway.smime.decrypt import decrypt
 from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.layers import verify
 from gateway.smime.sign import sign
+from gateway.smime.verdicts import Status
+from gateway.smime.verify import Rules
+from pki.anchors import load_anchor
+from pki.decrypter import KeyDecrypter
 from pki.keys import load_signer
+from pki.path import Material, Revocation
 from pki.verdict import unsafe_unchecked
 
 SIZES = {"4k": 4_096, "75k": 75_000, "1M": 1_000_000, "10M": 10_000_000}
@@ -46,25 +55,26 @@ _OCTETS, _MOST = 30_000_000, 400  # a round does so many octets, or so many mail
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is done to a mail."""
+    """What is done to a mail. work: "seal" or "open"."""
 
+    work: str
     size: str
     keys: str
     cipher: str
     recipients: int
 
     def __str__(self) -> str:
-        return f"{self.size} {self.keys} {self.cipher}, {self.recipients} recipients"
+        return f"{self.work} {self.size} {self.keys} {self.cipher}, {self.recipients} recipients"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Milliseconds of processor time a mail: medians."""
+    """Milliseconds of processor time a mail: medians. primitives: None where not measured."""
 
     case: Case
     sceau: float
     openssl: float
-    primitives: float
+    primitives: float | None
 
     @property
     def ratio(self) -> float:
@@ -85,18 +95,58 @@ class Bench:
     def run(self, case: Case, rounds: int) -> Result:
         """By turns, so that the machine's pace is the same for all."""
         octets, times = _work(case)
-        entity = content_entity(split(mail(octets, "a@interieur.example", "b@justice.example")))
-        ours, theirs, bare = [], [], []
-        seal, floor = self._sceau(case, entity), self._primitives(case, entity)
+        message = split(mail(octets, *self._addresses(case.keys)))
+        entity = content_entity(message)
+        if case.work == "open":
+            ours = self._opening(case, message, entity)
+            floor = None
+        else:
+            ours, floor = self._sceau(case, entity), self._primitives(case, entity)
+        found: dict[str, list[float]] = {"ours": [], "theirs": [], "bare": []}
         for _ in range(rounds):
-            ours.append(_processor_ms(seal, times))
-            theirs.append(self._openssl(case, entity, times))
-            bare.append(_processor_ms(floor, times))
-        return Result(case, *map(statistics.median, (ours, theirs, bare)))
+            found["ours"].append(_processor_ms(ours, times))
+            found["theirs"].append(self._openssl(case, entity, times))
+            if floor is not None:
+                found["bare"].append(_processor_ms(floor, times))
+        mine, theirs = map(statistics.median, (found["ours"], found["theirs"]))
+        return Result(case, mine, theirs, statistics.median(found["bare"]) if floor else None)
 
-    def _sceau(self, case: Case, entity: bytes) -> Callable[[], object]:
+    def _addresses(self, kind: str) -> tuple[str, str]:
+        return (
+            self._world.interieur.person(kind=kind).address,
+            self._world.justice.person(kind=kind).address,
+        )
+
+    def _opening(self, case: Case, message: Message, entity: bytes) -> Callable[[], object]:
+        """What the way in does; the mail is left in a file for the peer."""
+        _, reader = _credentials(self._world, case.keys)
+        moment = datetime.now(UTC)
+        outer = [one.raw for one in message.fields if not one.name.startswith("content-")]
+        sealed = b"".join(outer) + self._sceau(case, entity)()
+        (self._folder / "sealed").write_bytes(sealed)
+        root = self._world.interieur.root.credential
+        fingerprint = root.certificate.fingerprint(hashes.SHA256()).hex()
+        anchor = load_anchor(root.certificate_file, name="root", fingerprint=fingerprint)
+        rules = Rules(Material([anchor]), moment, Revocation.OFF)
+        (twin,) = self._readers(case, reader)
+        keys = [KeyDecrypter(reader.key, twin.read_bytes())]
+
+        def open_layer(info: ContentInfo) -> bytes:
+            return decrypt(info, keys, moment=moment, secret=bytes(32)).content
+
+        def one() -> None:
+            found = verify(sealed, rules, open_layer=open_layer)
+            if found.status is not Status.VALID:
+                raise SystemExit(f"{case}: {[one.text for one in found.problems]}")
+
+        return one
+
+    def _sceau(self, case: Case, entity: bytes) -> Callable[[], bytes]:
         writer, reader = _credentials(self._world, case.keys)
-        signer = load_signer(writer.key_file, writer.certificate_file)
+        files = [writer.certificate_file]
+        if case.work == "open":  # who verifies wants the issuer, too; the C program sends none
+            files.append(self._world.interieur.issuing.credential.certificate_file)
+        signer = load_signer(writer.key_file, tuple(files))
         how = KeyManagement.RSA_OAEP if case.keys == "rsa" else KeyManagement.ECDH
         moment = datetime.now(UTC)
         recipients = [
@@ -207,14 +257,18 @@ def _built(folder: Path) -> Path:
     return program
 
 
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def _table(results: Sequence[Result]) -> str:
-    heads = ("size", "keys", "cipher", "recipients", "Sceau, ms", "C, ms", "ratio", "bare, ms")
+    heads = ("work", "mail", "keys", "recipients", "Sceau, ms", "C, ms", "ratio", "bare, ms")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    lines += [
-        f"| {one.case.size} | {one.case.keys} | {one.case.cipher} | {one.case.recipients} "
-        f"| {one.sceau:.3f} | {one.openssl:.3f} | {one.ratio:.2f} × | {one.primitives:.3f} |"
-        for one in results
-    ]
+    for one in results:
+        case = one.case
+        named = (case.work, case.size, f"{case.keys} {case.cipher}", str(case.recipients))
+        figures = (f"{one.sceau:.3f}", f"{one.openssl:.3f}", f"{one.ratio:.2f} ×")
+        lines.append(f"| {' | '.join((*named, *figures, _shown(one.primitives)))} |")
     return "\n".join(lines)
 
 
@@ -222,16 +276,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """See the module; 0 done, 2 usage."""
     parser = argparse.ArgumentParser(prog="./dev bench smime", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--work", choices=("seal", "open"), action="append")
     parser.add_argument("--size", choices=SIZES, action="append")
     parser.add_argument("--keys", choices=("rsa", "ec"), action="append")
     parser.add_argument("--json", action="store_true", help="an object a case")
     options = parser.parse_args(arguments)
     cases = [
-        Case(size, keys, cipher, recipients)
+        Case(work, size, keys, cipher, recipients)
+        for work in options.work or ("seal", "open")
         for keys in options.keys or ("rsa", "ec")
         for cipher in ("cbc", "gcm")
         for size in options.size or SIZES
-        for recipients in (RECIPIENTS if size == "4k" else (1,))
+        for recipients in (RECIPIENTS if work == "seal" and size == "4k" else (1,))
     ]
     results = []
     with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder:
