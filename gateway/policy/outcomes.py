@@ -38,6 +38,14 @@ class Crypto(Enum):
     STRICT = "strict"  # modern, and a recipient who is not known to read it is held
 
 
+class HeaderProtection(Enum):
+    """Whether the header fields of a mail are protected with its content (RFC 9788)."""
+
+    OFF = "off"
+    SIGNED = "signed"  # the signature covers them; outside they stand as they were
+    CONFIDENTIAL = "confidential"  # and the subject of encrypted mail is not shown outside
+
+
 class Tls(Enum):
     """What the connection to the next hop must be. A route demands it, a rule may demand more."""
 
