@@ -38,6 +38,11 @@ def configure(parser: ArgumentParser) -> None:
     sign.add_argument(
         "--opaque", action="store_true", help="put the mail inside the signature, not beside it"
     )
+    sign.add_argument(
+        "--security-label",
+        metavar="POLICY-OID[:CLASSIFICATION[:MARK]]",
+        help="say in the signature how sensitive the mail is (RFC 2634)",
+    )
     encrypt = verbs.add_parser("encrypt", help="encrypt a mail, or a part with its Content fields")
     encrypt.add_argument(
         "--to",

@@ -17,6 +17,11 @@ from gateway.mime.entity import Message, closed, content_entity, split, with_crl
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, Treatment, choose
 from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.security_label import (
+    CLASSIFICATIONS,
+    SecurityLabel,
+    parse_security_label,
+)
 from gateway.smime.sign import sign, sign_opaque
 from pki.anchors import parse_certificates
 from pki.errors import Problem
@@ -33,6 +38,7 @@ def sign_files(args: Namespace) -> int:
     password = read_password(args.password_file)
     signer = load_signer(args.key, tuple(expand(args.cert)), password)
     scheme = _scheme(args.signature, signer)
+    label = _label(args.security_label)
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
     def work(path: Path) -> dict[str, Any]:
@@ -41,11 +47,11 @@ def sign_files(args: Namespace) -> int:
         changes = []
         try:
             if args.opaque:
-                signed = sign_opaque(entity, signer, scheme=scheme)
+                signed = sign_opaque(entity, signer, scheme=scheme, security_label=label)
             else:
                 entity, transformations = to_7bit(entity)
                 changes = [asdict(one) for one in transformations]
-                signed = sign(entity, signer, scheme=scheme)
+                signed = sign(entity, signer, scheme=scheme, security_label=label)
         except CannotConvert as error:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             raise FileProblem("refused", problem) from None
@@ -66,6 +72,7 @@ def sign_files(args: Namespace) -> int:
             "signature": signed.scheme.value,
             "digest": signed.digest,
             "content_digest": signed.content_digest,
+            "security_label": None if label is None else label.as_dict(),
             "transformations": changes,
             "problems": [],
         }
@@ -151,6 +158,20 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
             facts={"scheme": name},
         )
     return scheme
+
+
+def _label(text: str | None) -> SecurityLabel | None:
+    if text is None:
+        return None
+    try:
+        return parse_security_label(text)
+    except ValueError:
+        raise SceauError(
+            "{value} is not a security label",
+            hint="write the policy's object identifier, a number from 0 to 256 or one of {names}, "
+            "and a mark of at most 128 characters: 1.2.3:confidential:staff only",
+            facts={"value": text, "names": ", ".join(CLASSIFICATIONS)},
+        ) from None
 
 
 def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
