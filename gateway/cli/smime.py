@@ -61,6 +61,12 @@ def configure(parser: ArgumentParser) -> None:
         default="auto",
         help="how the key of the mail is sent (otherwise by certificate)",
     )
+    for verb in (sign, encrypt):
+        verb.add_argument(
+            "--compress",
+            action="store_true",
+            help="compress the content first; few mail programs read it",
+        )
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
     for verb, run in ((sign, _sign), (encrypt, _encrypt), (inspect, _inspect)):
         verb.set_defaults(run=run)

@@ -16,6 +16,7 @@ from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, Treatment, choose
+from gateway.smime.compress import compress
 from gateway.smime.encrypt import Recipient, encrypt
 from gateway.smime.security_label import (
     CLASSIFICATIONS,
@@ -46,6 +47,8 @@ def sign_files(args: Namespace) -> int:
         entity = content_entity(message)
         changes = []
         try:
+            if args.compress:
+                entity = compress(entity)
             if args.opaque:
                 signed = sign_opaque(entity, signer, scheme=scheme, security_label=label)
             else:
@@ -56,8 +59,7 @@ def sign_files(args: Namespace) -> int:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             raise FileProblem("refused", problem) from None
         except ValueError:
-            problem = Problem("structure.line-ends", "a line ends in a CR or LF alone")
-            raise FileProblem("malformed", problem) from None
+            raise _bare_line_end() from None
         written = sink.write(path, _outside(message) + signed.entity)
         if changes:
             output.note(
@@ -72,6 +74,7 @@ def sign_files(args: Namespace) -> int:
             "signature": signed.scheme.value,
             "digest": signed.digest,
             "content_digest": signed.content_digest,
+            "compressed": args.compress,
             "security_label": None if label is None else label.as_dict(),
             "transformations": changes,
             "problems": [],
@@ -100,11 +103,18 @@ def encrypt_files(args: Namespace) -> int:
 
     def work(path: Path) -> dict[str, Any]:
         message = _message(read(path))
-        sealed = encrypt(content_entity(message), recipients, cipher)
+        entity = content_entity(message)
+        if args.compress:
+            try:
+                entity = compress(entity)
+            except ValueError:
+                raise _bare_line_end() from None
+        sealed = encrypt(entity, recipients, cipher)
         return {
             "status": "encrypted",
             "out": sink.write(path, _outside(message) + sealed),
             "cipher": cipher.value,
+            "compressed": args.compress,
             "recipients": described,
             "problems": [],
         }
@@ -127,6 +137,11 @@ def _message(raw: bytes) -> Message:
     if not raw:
         raise FileProblem("malformed", Problem("structure.empty", "the file is empty"))
     return message
+
+
+def _bare_line_end() -> FileProblem:
+    problem = Problem("structure.line-ends", "a line ends in a CR or LF alone")
+    return FileProblem("malformed", problem)
 
 
 def _outside(message: Message) -> bytes:
