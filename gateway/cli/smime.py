@@ -61,6 +61,11 @@ def configure(parser: ArgumentParser) -> None:
         default="auto",
         help="how the key of the mail is sent (otherwise by certificate)",
     )
+    encrypt.add_argument(
+        "--experimental-ml-kem",
+        action="store_true",
+        help="encrypt to ML-KEM certificates (RFC 9936); hardly any program opens it",
+    )
     for verb in (sign, encrypt):
         verb.add_argument(
             "--compress",

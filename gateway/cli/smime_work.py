@@ -15,15 +15,17 @@ from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
 from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.choose import DomainCrypto, Treatment, choose
+from gateway.smime.choose import DomainCrypto, Reason, Treatment, choose
 from gateway.smime.compress import compress
 from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
 from gateway.smime.security_label import (
     CLASSIFICATIONS,
     SecurityLabel,
     parse_security_label,
 )
 from gateway.smime.sign import sign, sign_opaque
+from pki.algorithms import describe_key
 from pki.anchors import parse_certificates
 from pki.errors import Problem
 from pki.keys import load_signer
@@ -88,7 +90,9 @@ def encrypt_files(args: Namespace) -> int:
     output = output_of(args)
     inputs = expand(args.files)
     certificates = _certificates(expand(args.to))
-    recipients, cipher = _algorithms(certificates, args.cipher, args.key_management)
+    recipients, cipher = _algorithms(
+        certificates, args.cipher, args.key_management, ml_kem=args.experimental_ml_kem
+    )
     sink = Sink(args.out, inputs, as_json=args.as_json)
     _say_unchecked(output, len(certificates))
     described = [
@@ -207,11 +211,14 @@ def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
 
 
 def _algorithms(
-    certificates: list[CheckedCertificate], cipher: str, key_management: str
+    certificates: list[CheckedCertificate], cipher: str, key_management: str, *, ml_kem: bool
 ) -> tuple[list[Recipient], Cipher]:
     """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
     treatments: list[Treatment] = []
     for one in certificates:
+        if describe_key(one.certificate.public_key())[0].startswith("ml-kem-"):
+            treatments.append(_experimental(one, allowed=ml_kem))
+            continue
         try:
             treatment = choose(one, DomainCrypto.READABLE)
         except ValueError:
@@ -229,10 +236,38 @@ def _algorithms(
         transport = treatment.transport
         if key_management != "auto":
             transport = KeyManagement(key_management)
-            if (transport is KeyManagement.ECDH) != (treatment.transport is KeyManagement.ECDH):
+            if _FAMILY[transport] != _FAMILY.get(treatment.transport):
                 raise _unfit(one, key_management)
         recipients.append(Recipient(one, transport))
+    try:
+        refuse_false_hybrid((one.certificate, one.transport) for one in recipients)
+    except FalseHybrid as error:
+        raise SceauError(
+            "{who} would get the key by ML-KEM and by a classical algorithm, and the weaker one "
+            "opens the mail",
+            hint="encrypt twice: first to one certificate, then the result to the other",
+            facts={"who": error.who},
+        ) from None
     return recipients, chosen
+
+
+# Which of them a key fits: both RSA ones fit an RSA key.
+_FAMILY = {
+    KeyManagement.RSA_PKCS1: "rsa",
+    KeyManagement.RSA_OAEP: "rsa",
+    KeyManagement.ECDH: "ecdh",
+}
+
+
+def _experimental(certificate: CheckedCertificate, *, allowed: bool) -> Treatment:
+    if not allowed:
+        raise SceauError(
+            "{subject} has an ML-KEM key, which hardly any program can open mail with",
+            hint="--experimental-ml-kem",
+            facts={"subject": name_text(certificate.certificate.subject)},
+        )
+    reason = Reason("crypto.experimental", "ML-KEM was asked for")
+    return Treatment(Cipher.AES_256_CBC, KeyManagement.ML_KEM, reason)
 
 
 def _unfit(certificate: CheckedCertificate, transport: str) -> SceauError:
