@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.files import FileProblem, Sink, each_file, expand, read, read_password
-from gateway.cli.output import Output, output_of
+from gateway.cli.output import output_of
+from gateway.cli.smime_recipients import certificates_in, recipients_for, say_unchecked
 from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
-from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.choose import DomainCrypto, Reason, Treatment, choose
 from gateway.smime.compress import compress
-from gateway.smime.encrypt import Recipient, encrypt
-from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
+from gateway.smime.encrypt import encrypt
 from gateway.smime.security_label import (
     CLASSIFICATIONS,
     SecurityLabel,
     parse_security_label,
 )
 from gateway.smime.sign import sign, sign_opaque
-from pki.algorithms import describe_key
-from pki.anchors import parse_certificates
 from pki.errors import Problem
 from pki.keys import load_signer
-from pki.models import CheckedCertificate, SignatureScheme, Signer
+from pki.models import SignatureScheme, Signer
 from pki.names import name_text
-from pki.verdict import unsafe_unchecked
 
 
 def sign_files(args: Namespace) -> int:
@@ -89,12 +82,12 @@ def encrypt_files(args: Namespace) -> int:
     """`smime encrypt`. Raises SceauError, CertificateRefused, OSError before the first file."""
     output = output_of(args)
     inputs = expand(args.files)
-    certificates = _certificates(expand(args.to))
-    recipients, cipher = _algorithms(
+    certificates = certificates_in(expand(args.to))
+    recipients, cipher = recipients_for(
         certificates, args.cipher, args.key_management, ml_kem=args.experimental_ml_kem
     )
     sink = Sink(args.out, inputs, as_json=args.as_json)
-    _say_unchecked(output, len(certificates))
+    say_unchecked(output, len(certificates))
     described = [
         {
             "certificate_sha256": one.certificate.sha256,
@@ -191,95 +184,3 @@ def _label(text: str | None) -> SecurityLabel | None:
             "and a mark of at most 128 characters: 1.2.3:confidential:staff only",
             facts={"value": text, "names": ", ".join(CLASSIFICATIONS)},
         ) from None
-
-
-def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
-    """All certificates in the files, each once. The person who names them answers for them."""
-    found: dict[bytes, None] = {}
-    for path in paths:
-        try:
-            certificates = parse_certificates(path.read_bytes())
-        except ValueError:
-            certificates = ()
-        if not certificates:
-            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
-        found.update(dict.fromkeys(certificates))
-    if not found:
-        raise SceauError("there is no certificate to encrypt to", hint="--to CERT")
-    moment = datetime.now(UTC)
-    return [unsafe_unchecked(certificate, moment=moment) for certificate in found]
-
-
-def _algorithms(
-    certificates: list[CheckedCertificate], cipher: str, key_management: str, *, ml_kem: bool
-) -> tuple[list[Recipient], Cipher]:
-    """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
-    treatments: list[Treatment] = []
-    for one in certificates:
-        if describe_key(one.certificate.public_key())[0].startswith("ml-kem-"):
-            treatments.append(_experimental(one, allowed=ml_kem))
-            continue
-        try:
-            treatment = choose(one, DomainCrypto.READABLE)
-        except ValueError:
-            treatment = None
-        if not isinstance(treatment, Treatment):
-            raise _unfit(one, "auto")
-        treatments.append(treatment)
-    if cipher == "auto":
-        order = (Cipher.AES_128_CBC, Cipher.AES_256_CBC, Cipher.AES_128_GCM, Cipher.AES_256_GCM)
-        chosen = min((one.cipher for one in treatments), key=order.index)
-    else:
-        chosen = Cipher(cipher)
-    recipients = []
-    for one, treatment in zip(certificates, treatments, strict=True):
-        transport = treatment.transport
-        if key_management != "auto":
-            transport = KeyManagement(key_management)
-            if _FAMILY[transport] != _FAMILY.get(treatment.transport):
-                raise _unfit(one, key_management)
-        recipients.append(Recipient(one, transport))
-    try:
-        refuse_false_hybrid((one.certificate, one.transport) for one in recipients)
-    except FalseHybrid as error:
-        raise SceauError(
-            "{who} would get the key by ML-KEM and by a classical algorithm, and the weaker one "
-            "opens the mail",
-            hint="encrypt twice: first to one certificate, then the result to the other",
-            facts={"who": error.who},
-        ) from None
-    return recipients, chosen
-
-
-# Which of them a key fits: both RSA ones fit an RSA key.
-_FAMILY = {
-    KeyManagement.RSA_PKCS1: "rsa",
-    KeyManagement.RSA_OAEP: "rsa",
-    KeyManagement.ECDH: "ecdh",
-}
-
-
-def _experimental(certificate: CheckedCertificate, *, allowed: bool) -> Treatment:
-    if not allowed:
-        raise SceauError(
-            "{subject} has an ML-KEM key, which hardly any program can open mail with",
-            hint="--experimental-ml-kem",
-            facts={"subject": name_text(certificate.certificate.subject)},
-        )
-    reason = Reason("crypto.experimental", "ML-KEM was asked for")
-    return Treatment(Cipher.AES_256_CBC, KeyManagement.ML_KEM, reason)
-
-
-def _unfit(certificate: CheckedCertificate, transport: str) -> SceauError:
-    return SceauError(
-        "nobody can encrypt to {subject} with {transport}: its key is of another kind",
-        facts={"subject": name_text(certificate.certificate.subject), "transport": transport},
-    )
-
-
-def _say_unchecked(output: Output, count: int) -> None:
-    output.note(
-        "{count} certificates are used as named: trust, revocation, dates and addresses "
-        "were not checked",
-        count=str(count),
-    )
