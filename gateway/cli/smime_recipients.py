@@ -88,7 +88,7 @@ def _experimental(certificate: CheckedCertificate, *, allowed: bool) -> Treatmen
     if not allowed:
         raise SceauError(
             "{subject} has an ML-KEM key, which hardly any program can open mail with",
-            hint="--experimental-ml-kem",
+            hint="ask for it with --experimental-ml-kem",
             facts={"subject": name_text(certificate.certificate.subject)},
         )
     reason = Reason("crypto.experimental", "ML-KEM was asked for")
