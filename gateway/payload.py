@@ -34,20 +34,18 @@ def payload(message: Message, agreed: HeaderProtection, *, encrypted: bool) -> P
     confidential does not leave because a client of ours signs by itself. Where they would only
     have been signed the mail leaves without, and the record says why.
     """
-    content = content_entity(message)
     if agreed is HeaderProtection.OFF:
-        return Payload(content, message)
+        return Payload(content_entity(message), message)
     confidential = encrypted and agreed is HeaderProtection.CONFIDENTIAL
     record: dict[str, object] = {"agreed": agreed.value}
+    before = _sha256(content_entity(message))  # let go before the other copy is made
     try:
         done = protect(message, encrypted=encrypted, confidential=confidential)
     except CannotProtect as error:
         if confidential:
             raise
-        return Payload(content, message, (), {**record, "not-because": str(error)})
-    change = Transformation(
-        "", "content", f"hp={done.intent}", _sha256(content), _sha256(done.entity)
-    )
+        return Payload(content_entity(message), message, (), {**record, "not-because": str(error)})
+    change = Transformation("", "content", f"hp={done.intent}", before, _sha256(done.entity))
     return Payload(
         done.entity,
         done.outer,
