@@ -6,9 +6,13 @@ import hashlib
 from dataclasses import dataclass
 
 from gateway.mime.canonical import Transformation
+from gateway.mime.display_element import with_display_element
 from gateway.mime.entity import Message, content_entity
 from gateway.mime.protect import CannotProtect, protect
 from gateway.policy import HeaderProtection
+
+# Of the fields that are hidden those that a mail program shows (RFC 9788 §5.2.1, step 2).
+_SHOWN = ("subject",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,12 @@ def payload(message: Message, agreed: HeaderProtection, *, encrypted: bool) -> P
     """
     if agreed is HeaderProtection.OFF:
         return Payload(content_entity(message), message)
-    confidential = encrypted and agreed is HeaderProtection.CONFIDENTIAL
+    confidential = encrypted and agreed.confidential
     record: dict[str, object] = {"agreed": agreed.value}
+    shown: tuple[Transformation, ...] = ()
+    if confidential and agreed is HeaderProtection.LEGACY_DISPLAY:
+        message, shown = with_display_element(message, _SHOWN)
+        record["legacy-display"] = [change.part or "root" for change in shown]
     before = _sha256(content_entity(message))  # let go before the other copy is made
     try:
         done = protect(message, encrypted=encrypted, confidential=confidential)
@@ -49,7 +57,7 @@ def payload(message: Message, agreed: HeaderProtection, *, encrypted: bool) -> P
     return Payload(
         done.entity,
         done.outer,
-        (change,),
+        (*shown, change),
         {**record, "hp": done.intent, "hidden": list(done.hidden)},
     )
 

@@ -7,19 +7,13 @@ on the way changes something that the signature covers.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from gateway.errors import SceauError
-from gateway.mime.entity import Field, Message, closed, split
+from gateway.mime.entity import Field, Message, closed
+from gateway.mime.mark import marked
 from gateway.mime.parameters import content_type
 
-_TOKEN = rb"[!#-'*+\-.0-9A-Z^_`a-z{|}~]++"
-# Name, colon and media type of a Content-Type field as it came, folds among its white space.
-_MEDIA_TYPE = re.compile(
-    rb"[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Tt][Yy][Pp][Ee][ \t]*+:(?:[ \t]|\r\n(?=[ \t]))*+"
-    + _TOKEN + rb"/" + _TOKEN
-)  # fmt: skip
 _LINE_LIMIT = 998  # RFC 5322 §2.1.1, without CRLF
 
 # Around a payload like this lies a layer already: the payload is further inside (RFC 9787 §4.4),
@@ -74,21 +68,20 @@ def protect(message: Message, *, encrypted: bool, confidential: bool = False) ->
     All fields go inside but structural ones (Content-…, MIME-Version: RFC 9787 §1.1.1), Bcc, and
     what servers write. Their octets stay as they came; of Content-Type, too, all but one parameter,
     which comes first, where nothing that follows can swallow it. A mail without one gets the
-    text/plain that it is (RFC 2045 §5.2). Legacy display elements (RFC 9788 §5.2.2) are not
-    written: they would stand in the body, which is not ours.
+    text/plain that it is (RFC 2045 §5.2).
 
     Raises CannotProtect: the mail is signed or encrypted already; two Content-Type fields, one that
     cannot be read, one with `hp`; for signed-only mail, fields that not every relay lets through.
     """
     intent = "cipher" if encrypted else "clear"
-    marked = _marked(message, intent)
-    inside: list[bytes | memoryview] = [] if marked.name else [marked.raw]
+    kind = _kind(message, intent)
+    inside: list[bytes | memoryview] = [] if kind.name else [kind.raw]
     outside: list[Field] = []
     told: list[bytes] = []  # HP-Outer
     hidden: dict[str, None] = {}
     for field in message.fields:
         if field.name.startswith("content-"):
-            inside.append(marked.raw if field.name == "content-type" else closed(field.raw))
+            inside.append(kind.raw if field.name == "content-type" else closed(field.raw))
         elif _is_protected(field.name):
             inside.append(_inner(field, encrypted))
             left = _left_outside(field) if encrypted and confidential else field
@@ -137,11 +130,10 @@ def _inner(field: Field, encrypted: bool) -> bytes:
     return raw
 
 
-def _marked(message: Message, intent: str) -> Field:
+def _kind(message: Message, intent: str) -> Field:
     """The Content-Type with `hp`; its name is "" where the mail has none.
 
-    A reader that finds other parameters than we do would see another payload, or none: what is not
-    clear to our own strict reader before and after is left alone.
+    A reader that finds other parameters than we do would see another payload, or none.
     """
     kinds = message.all("content-type")
     if not kinds:
@@ -153,12 +145,7 @@ def _marked(message: Message, intent: str) -> Field:
         raise CannotProtect("it is signed or encrypted already")
     if any(name == "hp" or name.startswith("hp*") for name in before.parameters):
         raise CannotProtect("its content claims protected header fields already")
-    raw = closed(kinds[0].raw)
-    match = _MEDIA_TYPE.match(raw)
-    marked = b""
-    if match is not None:
-        marked = raw[: match.end()] + b';\r\n hp="%b"' % intent.encode() + raw[match.end() :]
-    after = content_type(split(marked + b"\r\n").fields)
-    if after != replace(before, parameters={"hp": intent.encode(), **before.parameters}):
+    field = marked(kinds[0], "hp", intent)
+    if field is None:
         raise CannotProtect("its Content-Type cannot be read")
-    return Field(marked, "content-type")
+    return field

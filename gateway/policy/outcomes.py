@@ -44,6 +44,13 @@ class HeaderProtection(Enum):
     OFF = "off"
     SIGNED = "signed"  # the signature covers them; outside they stand as they were
     CONFIDENTIAL = "confidential"  # and the subject of encrypted mail is not shown outside
+    # And it is repeated in the text, for programs that do not know RFC 9788.
+    LEGACY_DISPLAY = "confidential-legacy-display"
+
+    @property
+    def confidential(self) -> bool:
+        """Whether fields of encrypted mail are hidden."""
+        return self in (HeaderProtection.CONFIDENTIAL, HeaderProtection.LEGACY_DISPLAY)
 
 
 class Tls(Enum):

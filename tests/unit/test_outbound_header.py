@@ -13,6 +13,7 @@ import pytest
 
 from gateway.dsn import About, Event, Languages, Report, notice
 from gateway.mime.entity import content_entity, split
+from gateway.mime.parameters import content_type
 from gateway.outbound import Outbound, Work
 from gateway.policy import (
     Crypto,
@@ -51,6 +52,7 @@ def sealer() -> Outbound:
     partners = [
         Partner(("secret.example",), Crypto.READABLE, HeaderProtection.CONFIDENTIAL),
         Partner(("signed.example",), Crypto.READABLE, HeaderProtection.SIGNED),
+        Partner(("old.example",), Crypto.READABLE, HeaderProtection.LEGACY_DISPLAY),
     ]
     return replace(outbound(seal=world().alice), policy=Policy([rule], partners))
 
@@ -171,6 +173,31 @@ def test_who_agreed_to_nothing_gets_what_he_always_got(sealer: Outbound) -> None
 
     assert b"hp=" not in by_recipient(work)[DAVE]
     assert "header-protection" not in records(work)[DAVE]
+
+
+def test_readers_of_old_programs_find_the_subject_in_the_text(
+    sealer: Outbound, tmp_path: Path
+) -> None:
+    emma = "emma@old.example"
+    work = sealer.seal(job(emma), MAIL, certified(emma), moment=NOW)
+    mail = by_recipient(work)[emma]
+    inner = split(openssl_verify(tmp_path, openssl_decrypt(tmp_path, mail, world().bob)))
+
+    assert b"\r\nSubject: [...]\r\n" in head(mail)
+    assert bytes(inner.body) == "Subject: the merger\r\n\r\nà demain\r\n".encode()
+    kind = content_type(inner.fields)
+    assert (kind.parameters["hp"], kind.parameters["hp-legacy-display"]) == (b"cipher", b"1")
+    (fields,) = sealed_fields(work)
+    steps = [fields[f"transformation.{n:06d}"].decode().split() for n in range(2)]
+    came = hashlib.sha256(content_entity(split(MAIL))).hexdigest()
+    assert [step[1] for step in steps] == ["text->hp-legacy-display", "content->hp=cipher"]
+    assert (steps[0][2], steps[0][3], steps[1][3]) == (
+        came, steps[1][2], fields["entity.sha256"].decode(),
+    )  # fmt: skip
+    assert records(work)[emma]["header-protection"]["legacy-display"] == ["root"]
+    # In clear text nothing is hidden, so nothing is repeated.
+    clear = by_recipient(sealer.seal(job(emma), MAIL, {emma: NONE}, moment=NOW))[emma]
+    assert b"hp-legacy-display" not in clear
 
 
 def signed_by_a_client() -> bytes:
