@@ -58,20 +58,39 @@ _END_2027 = datetime(2028, 1, 1, tzinfo=UTC)
 _END_2030 = datetime(2031, 1, 1, tzinfo=UTC)
 _END_2035 = datetime(2036, 1, 1, tzinfo=UTC)
 
-_SOG = "SOG-IS ACM 1.3: RSA below 3000 bits ends 2025-12-31; house rule: remark until 2027-12-31"
-_SOG_READING = "SOG-IS ACM 1.3: RSA below 3000 bits ends 2025-12-31; what came stays readable"
-_NIST = "NIST IR 8547 (draft): RSA and elliptic curves end 2035"
-_NIST_224 = "NIST IR 8547 (draft): 112-bit strength is deprecated after 2030"
+
+def _words(template: str) -> str:
+    """A source that is more than numbers of standards: it has a French text."""
+    return template
+
+
+_SOG = _words(
+    "SOG-IS ACM 1.3: RSA below 3000 bits ends 2025-12-31; house rule: remark until 2027-12-31"
+)
+_SOG_READING = _words(
+    "SOG-IS ACM 1.3: RSA below 3000 bits ends 2025-12-31; what came stays readable"
+)
+_NIST = _words("NIST IR 8547 (draft): RSA and elliptic curves end 2035")
+_NIST_224 = _words("NIST IR 8547 (draft): 112-bit strength is deprecated after 2030")
+_BSI_V15 = _words(
+    "BSI TR-02102-1 2026-01: RSA PKCS#1 v1.5 signatures withdrawn; RFC 8551 §2.2: MUST-"
+)
+_BSI_KEX = _words(
+    "BSI TR-02102-1 2026-01: key agreement without post-quantum ends 2031, 2030 at high need"
+)
+_V15_READING = _words(
+    "exception for reading until 2030: RFC 8551 §2.3 has it as MUST-, OWASP ASVS 11.3.1 bans it"
+)
+_SIZE = _words("RFC 8551 §4: historic below 2048 bits; house rule: never below 1024")
+_HISTORIC = _words("RFC 8551 appendix B: historic")
+_DSA = _words("FIPS 186-5: withdrawn; RFC 8551 appendix B: historic")
+_3DES = _words("NIST SP 800-131A: decryption is legacy use")
+_DES = _words("FIPS 46-3: withdrawn 2005")
+_KEK = _words("RFC 5652 §6.2.3, where the key is given")
+_PASSWORD = _words("RFC 5652 §6.2.4, where the password is given")
+_ENDED = _words("ended; for old evidence only")
 _SMIME = "RFC 8551 §2.1–2.3"
-_BSI_V15 = "BSI TR-02102-1 2026-01: RSA PKCS#1 v1.5 signatures withdrawn; RFC 8551 §2.2: MUST-"
-_BSI_KEX = "BSI TR-02102-1 2026-01: key agreement without post-quantum ends 2031, 2030 at high need"
-_BSI_CURVES = "BSI TR-02102-1, RFC 5639: Brainpool curves"
-_V15_READING = "exception for reading (RFC 8551 §2.3: MUST-; OWASP ASVS 11.3.1 bans it), until 2030"
-_SIZE = "RFC 8551 §4: historic below 2048 bits; house rule: never below 1024"
-_HISTORIC = "RFC 8551 appendix B: historic"
-_DSA = "FIPS 186-5: withdrawn; RFC 8551 appendix B: historic"
-_OWN = "NIST IR 8547 (draft): RSA and elliptic curves end 2035; what came stays readable"
-_ENDED = "ended; for old evidence only"
+_CURVES = "RFC 5639, BSI TR-02102-1"
 
 _E, _S, _V, _K, _D, _C, _U, _O = Operation
 _ALLOWED, _REMARK, _LEGACY = Standing.ALLOWED, Standing.REMARK, Standing.LEGACY
@@ -82,9 +101,9 @@ _WRITING: tuple[Row, ...] = (
     Row(_E, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_E, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_E, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _NIST),
-    Row(_E, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_E, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_E, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
+    Row(_E, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_E, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_E, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _CURVES),
     Row(_E, "x25519", 256, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_E, "x448", 448, EVER, _END_2035, _ALLOWED, "RFC 8418"),
     Row(_S, "rsa", 3072, EVER, _END_2035, _ALLOWED, _NIST),
@@ -112,9 +131,9 @@ _VERIFYING: tuple[Row, ...] = (
     Row(_K, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_K, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_K, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _SMIME),
-    Row(_K, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_K, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_K, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
+    Row(_K, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_K, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_K, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _CURVES),
     Row(_K, "ed25519", 256, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_K, "ed448", 456, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_K, "ml-dsa-44", 0, EVER, NEVER, _ALLOWED, "RFC 9881, FIPS 204"),
@@ -141,9 +160,9 @@ _READING: tuple[Row, ...] = (
     Row(_C, "aes-gcm", 128, EVER, NEVER, _ALLOWED, "RFC 8551 §2.7, RFC 5084"),
     Row(_C, "aes-ccm", 128, EVER, NEVER, _ALLOWED, "RFC 5084; BSI TR-02102-1"),
     Row(_C, "chacha20-poly1305", 256, EVER, NEVER, _ALLOWED, "RFC 8551 §2.7, RFC 8103"),
-    Row(_C, "3des-cbc", 168, EVER, NEVER, _LEGACY, "NIST SP 800-131A: decryption is legacy use"),
+    Row(_C, "3des-cbc", 168, EVER, NEVER, _LEGACY, _3DES),
     Row(_C, "rc2-cbc", 40, EVER, NEVER, _LEGACY, _HISTORIC),
-    Row(_C, "des-cbc", 56, EVER, NEVER, _LEGACY, "FIPS 46-3: withdrawn 2005"),
+    Row(_C, "des-cbc", 56, EVER, NEVER, _LEGACY, _DES),
     Row(_U, "rsa-pkcs1", 0, EVER, _END_2030, _REMARK, _V15_READING),
     Row(_U, "rsa-oaep", 0, EVER, _END_2030, _ALLOWED, _SMIME),
     Row(_U, "rsa-oaep", 0, _END_2030, _END_2035, _REMARK, _BSI_KEX),
@@ -156,20 +175,20 @@ _READING: tuple[Row, ...] = (
     Row(_U, "ml-kem-512", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_U, "ml-kem-768", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_U, "ml-kem-1024", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
-    Row(_U, "kek", 0, EVER, NEVER, _ALLOWED, "RFC 5652 §6.2.3, where the key is given"),
-    Row(_U, "password", 0, EVER, NEVER, _ALLOWED, "RFC 5652 §6.2.4, where the password is given"),
-    Row(_O, "rsa", 3072, EVER, _END_2035, _ALLOWED, _OWN),
+    Row(_U, "kek", 0, EVER, NEVER, _ALLOWED, _KEK),
+    Row(_U, "password", 0, EVER, NEVER, _ALLOWED, _PASSWORD),
+    Row(_O, "rsa", 3072, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_O, "rsa", 2048, EVER, _END_2025, _ALLOWED, _SMIME),
     Row(_O, "rsa", 2048, _END_2025, _END_2035, _REMARK, _SOG_READING),
     Row(_O, "rsa", 1024, EVER, NEVER, _LEGACY, _SIZE),
-    Row(_O, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _OWN),
-    Row(_O, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _OWN),
-    Row(_O, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _OWN),
-    Row(_O, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_O, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_O, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _BSI_CURVES),
-    Row(_O, "x25519", 256, EVER, _END_2035, _ALLOWED, _OWN),
-    Row(_O, "x448", 448, EVER, _END_2035, _ALLOWED, _OWN),
+    Row(_O, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_O, "ec-p384", 384, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_O, "ec-p521", 521, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_O, "ec-brainpoolP256r1", 256, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_O, "ec-brainpoolP384r1", 384, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_O, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _CURVES),
+    Row(_O, "x25519", 256, EVER, _END_2035, _ALLOWED, _NIST),
+    Row(_O, "x448", 448, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_O, "ml-kem-512", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_O, "ml-kem-768", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_O, "ml-kem-1024", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),

@@ -11,7 +11,15 @@ from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    padding,
+    rsa,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.addresses import CertificateAddresses, read_addresses
@@ -53,6 +61,15 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+)
+
+# Keys that sign the octets themselves and name no digest (RFC 8410, RFC 9881).
+_WHOLE = (
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+    mldsa.MLDSA44PublicKey,
+    mldsa.MLDSA65PublicKey,
+    mldsa.MLDSA87PublicKey,
 )
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -177,7 +194,7 @@ def signature_holds(
     """
     tbs = signed_part(der)
     try:
-        if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        if isinstance(key, _WHOLE):
             if signed.signature_hash_algorithm is not None:
                 return False
             key.verify(signed.signature, tbs)
@@ -191,6 +208,9 @@ def signature_holds(
             return True
         if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
             key.verify(signed.signature, tbs, parameters)
+            return True
+        if isinstance(key, dsa.DSAPublicKey) and digest is not None:  # the table: legacy
+            key.verify(signed.signature, tbs, digest)
             return True
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    load_der_private_key,
-    load_pem_private_key,
-    pkcs12,
-)
 
+from pki import key_files
 from pki.anchors import parse_certificates
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, PrivateKeyError, problem
+from pki.key_files import bad_key_file, read_file, read_key_file
 from pki.models import SignatureScheme, Signer
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -102,19 +96,15 @@ def load_signer(
     Raises PrivateKeyError.
     """
     name = str(key_path)
-    data = _read(key_path)
-    if b"-----BEGIN " in data:
-        key = _pem_key(name, data, password)
-        certificates = _certificates_beside(data)
-    else:
-        key, certificates = _der_key(name, data, password)
+    found, certificates = read_key_file(key_path, password)
+    key = usable_key(name, found)
     paths = (certificate_path,) if isinstance(certificate_path, Path) else certificate_path or ()
     for path in paths:
-        extra = _read(path)
+        extra = read_file(path)
         try:
             certificates = (*parse_certificates(extra), *certificates)
         except ValueError as error:
-            raise _bad(str(path), "it is not a certificate in PEM or DER") from error
+            raise bad_key_file(str(path), "it is not a certificate in PEM or DER") from error
     return make_signer(name, key, certificates)
 
 
@@ -122,17 +112,8 @@ def load_p12(
     data: bytes, password: bytes | None, name: str
 ) -> tuple[PrivateKey, tuple[bytes, ...]]:
     """Key and certificates of a PKCS#12. Raises PrivateKeyError."""
-    try:
-        key, certificate, others = pkcs12.load_key_and_certificates(data, password)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if "password" in str(error).lower() or "mac" in str(error).lower():
-            raise _wrong_password(name, password) from None
-        raise _bad(name, "it is neither a private key nor a PKCS#12 file") from None
-    certificates = [certificate, *others]
-    ders = tuple(cert.public_bytes(Encoding.DER) for cert in certificates if cert is not None)
-    if key is None:
-        raise _bad(name, "the PKCS#12 file holds no private key")
-    return usable_key(name, key), ders
+    key, certificates = key_files.load_p12(data, password, name)
+    return usable_key(name, key), certificates
 
 
 def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> Signer:
@@ -141,7 +122,7 @@ def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> 
     name: what to call the file in errors. Raises PrivateKeyError.
     """
     if not certificates:
-        raise _bad(name, "there is no certificate for the key; name the file that holds it")
+        raise bad_key_file(name, "there is no certificate for the key; name the file that holds it")
     try:
         parsed = [ParsedCertificate(der) for der in dict.fromkeys(certificates)]
     except CertificateRefused as error:
@@ -183,83 +164,8 @@ def _chain(own: ParsedCertificate, certs: list[ParsedCertificate]) -> tuple[byte
         current = following
 
 
-def _pem_key(name: str, data: bytes, password: bytes | None) -> PrivateKey:
-    if b"PRIVATE KEY-----" not in data:
-        raise _bad(name, "it holds no private key")
-    start = data.index(b"-----BEGIN ", _before_key(data))
-    try:
-        return usable_key(name, load_pem_private_key(data[start:], password))
-    except TypeError:
-        if password is None:
-            raise _bad(name, "the key is encrypted; give its password") from None
-        # A password for a key that has none: it was meant for nothing, and the key is readable.
-        try:
-            return usable_key(name, load_pem_private_key(data[start:], None))
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise _bad(name, "the private key cannot be read") from None
-    except ValueError:
-        if password is not None and b"ENCRYPTED" in data:
-            raise _wrong_password(name, password) from None
-        raise _bad(name, "the private key cannot be read") from None
-    except UnsupportedAlgorithm:
-        raise _bad(name, "the private key is of an unknown kind") from None
-
-
-def _before_key(data: bytes) -> int:
-    """Where the line that begins the key starts; certificates may stand before it."""
-    return data.rindex(b"-----BEGIN ", 0, data.index(b"PRIVATE KEY-----"))
-
-
-def _certificates_beside(data: bytes) -> tuple[bytes, ...]:
-    if b"-----BEGIN CERTIFICATE-----" not in data:
-        return ()
-    return tuple(cert.public_bytes(Encoding.DER) for cert in x509.load_pem_x509_certificates(data))
-
-
-def _der_key(
-    name: str, data: bytes, password: bytes | None
-) -> tuple[PrivateKey, tuple[bytes, ...]]:
-    try:
-        return usable_key(name, load_der_private_key(data, None)), ()
-    except TypeError:
-        if password is None:
-            raise _bad(name, "the key is encrypted; give its password") from None
-    except (ValueError, UnsupportedAlgorithm):
-        return load_p12(data, password, name)
-    try:
-        return usable_key(name, load_der_private_key(data, password)), ()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise _wrong_password(name, password) from None
-
-
 def usable_key(name: str, key: object) -> PrivateKey:
     """`key`, if it is of a kind that can sign here. Raises PrivateKeyError."""
     if isinstance(key, PrivateKey):
         return key
-    raise _bad(name, "only RSA, elliptic curve and Ed25519 keys can sign here")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PrivateKeyError(
-            problem(
-                "structure.file",
-                "{file} cannot be read: {why}",
-                file=str(path),
-                why=error.strerror or type(error).__name__,
-            )
-        ) from error
-
-
-def _wrong_password(name: str, password: bytes | None) -> PrivateKeyError:
-    if password is None:
-        return _bad(name, "it is protected by a password, and none is given")
-    return PrivateKeyError(
-        problem("decrypt.password", "the password for {file} is wrong", file=name)
-    )
-
-
-def _bad(name: str, why: str) -> PrivateKeyError:
-    return PrivateKeyError(problem("structure.key", "{file} cannot be used: " + why, file=name))
+    raise bad_key_file(name, "only RSA, elliptic curve and Ed25519 keys can sign here")

@@ -60,7 +60,7 @@ class Material:
         for crl in crls:
             self.crls.setdefault(crl.issuer, []).append(crl)
 
-    def with_chain(self, chain: Sequence[bytes]) -> Material:
+    def with_chain(self, chain: Sequence[bytes | ParsedCertificate]) -> Material:
         """With intermediates that came along with a certificate, behind the known ones.
 
         They only help to build a path; each must hold on its own (RFC 5280 §6.1), and none is an
@@ -73,9 +73,9 @@ class Material:
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
-        for der in chain[:MAX_LENGTH]:
+        for item in chain[:MAX_LENGTH]:
             try:
-                cert = ParsedCertificate(der)
+                cert = item if isinstance(item, ParsedCertificate) else ParsedCertificate(item)
             except CertificateRefused:
                 continue
             if cert.is_ca and cert.sha256 not in known:
@@ -121,14 +121,17 @@ def find_path(
     revocation: Revocation = Revocation.REQUIRE,
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
+    allow_legacy: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
+    allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
-    return _Search(material, moment, revocation, policies, accept).run(cert)
+    search = _Search(material, moment, revocation, policies, accept, allow_legacy=allow_legacy)
+    return search.run(cert)
 
 
 class _Search:
@@ -142,6 +145,8 @@ class _Search:
         policies: PolicyInputs,
         accept: Callable[[Anchor], Problem | None],
         pending: frozenset[str] = frozenset(),
+        *,
+        allow_legacy: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
@@ -149,6 +154,7 @@ class _Search:
         self._policies = policies
         self._accept = accept
         self._pending = pending
+        self._legacy = allow_legacy
         self._signatures = 0
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
@@ -219,7 +225,7 @@ class _Search:
                     count=str(MAX_SIGNATURES),
                 )
             )
-        weak = judge_signature(cert.x509, self._moment)
+        weak = judge_signature(cert.x509, self._moment, allow_legacy=self._legacy)
         if weak is not None:
             self._broken = self._broken or _because(cert, weak).problem
             return False
@@ -257,7 +263,9 @@ class _Search:
         for cert in certs:
             last = cert is certs[-1]
             # §6.1.3 (a)(1): the signature was checked while building; may that key make it?
-            weak = judge_key(Operation.VERIFY_KEY, issuer.public_key, self._moment)
+            weak = judge_key(
+                Operation.VERIFY_KEY, issuer.public_key, self._moment, allow_legacy=self._legacy
+            )
             if weak is not None:
                 raise _because(issuer, weak)
             _check_dates(cert, self._moment)  # (a)(2); (a)(3) below; (a)(4) while building
@@ -309,6 +317,7 @@ class _Search:
                     crls=self._material.crls.get(cert.issuer, ()),
                     signers=self._material.signers_named(cert.issuer),
                     trusted=lambda signer: self._trusted_crl_signer(signer, anchor),
+                    allow_legacy=self._legacy,
                 )
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
@@ -328,6 +337,7 @@ class _Search:
             _ANY_POLICY,
             _accept_all,
             self._pending | {signer.sha256},
+            allow_legacy=self._legacy,
         )
         try:
             return search.run(signer).anchor.sha256 == anchor.sha256

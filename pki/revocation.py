@@ -29,15 +29,16 @@ def check_revocation(
     crls: Sequence[Crl],
     signers: Sequence[ParsedCertificate],
     trusted: Callable[[ParsedCertificate], bool],
+    allow_legacy: bool = False,
 ) -> Crl:
     """The CRL that says that `cert` is not revoked.
 
     crls: those of its issuer's name. signers: certificates with that name that may have signed
     CRLs (a CA may sign CRLs with another key than certificates); `trusted` says whether such a
-    one has a valid path of its own.
+    one has a valid path of its own. allow_legacy: for old evidence, as in `judge_key`.
     Raises CertificateRefused (revoked), CannotJudge (no CRL, or only stale ones).
     """
-    verified, why_not = _verified(cert, issuer, moment, crls, signers, trusted)
+    verified, why_not = _verified(cert, issuer, moment, crls, signers, trusted, allow_legacy)
     fresh = [one for one in verified if moment <= one.crl.next_update + grace]
     # A revocation does not go stale, so without fresh ones the stale ones may still condemn.
     for one in fresh or verified:
@@ -80,6 +81,7 @@ def _verified(
     crls: Sequence[Crl],
     signers: Sequence[ParsedCertificate],
     trusted: Callable[[ParsedCertificate], bool],
+    allow_legacy: bool,
 ) -> tuple[list[_Verified], Problem | None]:
     """The newest CRL of each key that speaks for `cert`, and why others do not count."""
     found: dict[bytes, _Verified] = {}
@@ -95,8 +97,8 @@ def _verified(
                 day=_day(crl.this_update),
             )
             continue
-        weak = judge_signature(crl.x509, moment) or judge_key(
-            Operation.VERIFY_KEY, signer.public_key, moment
+        weak = judge_signature(crl.x509, moment, allow_legacy=allow_legacy) or judge_key(
+            Operation.VERIFY_KEY, signer.public_key, moment, allow_legacy=allow_legacy
         )
         if weak is not None:
             why_not = why_not or weak

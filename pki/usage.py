@@ -34,12 +34,17 @@ def check_usage(
         raise CertificateRefused(reason)
 
 
-def purpose_problem(cert: ParsedCertificate, purpose: Purpose, moment: datetime) -> Problem | None:
-    """Why the certificate is not for this purpose, whatever the address; or None."""
+def purpose_problem(
+    cert: ParsedCertificate, purpose: Purpose, moment: datetime, *, allow_legacy: bool = False
+) -> Problem | None:
+    """Why the certificate is not for this purpose, whatever the address; or None.
+
+    allow_legacy: for old evidence; keys that the table calls legacy pass.
+    """
     return (
         _key_usage_problem(cert, purpose)
         or _extended_usage_problem(cert)
-        or _key_problem(cert, purpose, moment)
+        or _key_problem(cert, purpose, moment, allow_legacy)
     )
 
 
@@ -128,7 +133,9 @@ def _extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
     )
 
 
-def _key_problem(cert: ParsedCertificate, purpose: Purpose, moment: datetime) -> Problem | None:
+def _key_problem(
+    cert: ParsedCertificate, purpose: Purpose, moment: datetime, allow_legacy: bool
+) -> Problem | None:
     if cert.public_key is None:
         return problem(
             "algorithm.key-unreadable",
@@ -136,7 +143,7 @@ def _key_problem(cert: ParsedCertificate, purpose: Purpose, moment: datetime) ->
             subject=cert.subject_text,
         )
     operation = Operation.ENCRYPT_TO if purpose is Purpose.ENCRYPT else Operation.VERIFY_KEY
-    weak = judge_key(operation, cert.public_key, moment)
+    weak = judge_key(operation, cert.public_key, moment, allow_legacy=allow_legacy)
     if weak is None:
         return None
     return problem(

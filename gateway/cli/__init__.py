@@ -44,7 +44,10 @@ NOUNS: dict[str, tuple[str, str]] = {
         "gateway.cli.policy",
         "the rules: show, check, explain what they decide, try out others",
     ),
-    "smime": ("gateway.cli.smime", "sign, encrypt and look into files, without any configuration"),
+    "smime": (
+        "gateway.cli.smime",
+        "sign, encrypt, decrypt, verify and look into files, without any configuration",
+    ),
     "pki": (
         "gateway.cli.pki",
         "anchors, certificates, revocation lists, keys: show, import, find, validate",

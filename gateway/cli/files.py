@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.border import explained
-from gateway.cli.exits import DONE, NO, USAGE, worst
+from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
 from gateway.cli.output import Output, output_of
 from gateway.errors import SceauError
 from pki.errors import Problem
@@ -59,7 +59,7 @@ class Sink:
         if out is not None and self._folder:
             out.mkdir(parents=True, exist_ok=True)
 
-    def write(self, source: Path, data: bytes) -> str:
+    def write(self, source: Path, data: bytes | bytearray) -> str:
         """Write one result, all of it or nothing; its name ("" is standard output).
 
         Raises FileExistsError rather than overwrite, OSError.
@@ -80,8 +80,15 @@ class Sink:
         return str(target)
 
 
+# Of files that cannot be done; what is not here is malformed.
+_UNDONE: Mapping[str, int] = {"refused": NO, "indeterminate": CANNOT_TELL}
+
+
 class FileProblem(Exception):
-    """One file cannot be done. status: "refused" (exit code 1) or "malformed" (2)."""
+    """One file cannot be done.
+
+    status: "refused" (exit code 1), "malformed" (2) or "indeterminate" (3).
+    """
 
     def __init__(self, status: str, problem: Problem) -> None:
         super().__init__(problem.text)
@@ -89,24 +96,43 @@ class FileProblem(Exception):
         self.problem = problem
 
 
-def each_file(args: Namespace, inputs: list[Path], work: Callable[[Path], dict[str, Any]]) -> int:
+_CODES: Mapping[str, int] = {"malformed": USAGE}
+_NOTHING: Mapping[str, Any] = {}
+
+
+def each_file(
+    args: Namespace,
+    inputs: list[Path],
+    work: Callable[[Path], dict[str, Any]],
+    *,
+    codes: Mapping[str, int] = _CODES,
+    empty: Mapping[str, Any] = _NOTHING,
+) -> int:
     """Do `work` for every file; one error does not end the others. The worst exit code.
 
-    work: gives what stands in the JSON line beside `file` (`status` "malformed" is exit code 2);
-    raises FileProblem or OSError for a file that cannot be done.
+    work: gives what stands in the JSON line beside `file`; raises FileProblem or OSError for a
+    file that cannot be done. codes: the exit code of each `status`, 0 for others. empty: what a
+    JSON line holds, too, where `work` gave none.
     """
     output = output_of(args)
-    return worst([_one(output, path, work) for path in inputs])
+    return worst([_one(output, path, work, codes, empty) for path in inputs])
 
 
-def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> int:
+def _one(
+    output: Output,
+    path: Path,
+    work: Callable[[Path], dict[str, Any]],
+    codes: Mapping[str, int],
+    empty: Mapping[str, Any],
+) -> int:
     try:
         record = work(path)
-        code = USAGE if record["status"] == "malformed" else DONE
+        code = codes.get(record["status"], DONE)
     except FileProblem as error:
-        code = NO if error.status == "refused" else USAGE
+        code = _UNDONE.get(error.status, USAGE)
         _note(output, path, output.problem(error.problem))
         record = {
+            **empty,
             "status": error.status,
             "problems": [{"code": error.problem.code, "text": error.problem.text}],
         }
@@ -116,6 +142,7 @@ def _one(output: Output, path: Path, work: Callable[[Path], dict[str, Any]]) -> 
             raise
         _note(output, path, lines[0])
         record = {
+            **empty,
             "status": "malformed",
             "problems": [{"code": "structure.file", "text": str(error)}],
         }

@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli import pki_named
 from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
 from gateway.cli.options import add_json, add_moment
 from gateway.cli.output import Output, output_of, time_json
+from gateway.cli.pki_named import add_trust
 from gateway.errors import SceauError
 from gateway.i18n import message
 
@@ -44,14 +46,7 @@ def add_validate(parser: ArgumentParser) -> None:
         metavar="CERT",
         help="PEM, DER or PKCS#7; of several the one that issued none of the others is checked",
     )
-    for option, line in (
-        ("--anchor", message("trusted certificate: file or folder, repeatable")),
-        ("--cert", message("certificate between anchor and CERT: file or folder, repeatable")),
-        ("--crl", message("revocation list: file or folder, repeatable")),
-    ):
-        parser.add_argument(
-            option, action="append", default=[], type=Path, metavar="FILE", help=line
-        )
+    add_trust(parser, message("certificate between anchor and CERT: file or folder, repeatable"))
     add_moment(parser)
     parser.add_argument(
         "--purpose",
@@ -60,12 +55,6 @@ def add_validate(parser: ArgumentParser) -> None:
         help="of mail; any (otherwise) looks at the path alone",
     )
     parser.add_argument("--email", metavar="ADDRESS", help="it must be for this mail address")
-    parser.add_argument(
-        "--revocation",
-        choices=("require", "if-available", "off"),
-        default="require",
-        help="what must be known of revocation; otherwise require: a CRL for each certificate",
-    )
     parser.add_argument(
         "--policy",
         action="append",
@@ -125,9 +114,9 @@ def _validate(args: Namespace) -> int:
     _check_policies(args.policy)
     files = inputs(args.certificates)
     given = _Given(
-        anchors=_anchors(args.anchor, output),
-        extra=_extra(args.cert, output),
-        crls=_crls(args.crl, output),
+        anchors=pki_named.anchors(args.anchor, output),
+        extra=pki_named.certificates(args.cert, output),
+        crls=pki_named.crls(args.crl, output),
         moment=args.at or clock.now(),
         args=args,
     )
@@ -234,62 +223,6 @@ def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
 
 
 # -- what the options name -----------------------------------------------------------------------
-
-
-def _anchors(paths: Sequence[Path], output: Output) -> list[Anchor]:
-    from pki.anchors import Anchor
-    from pki.models import Purpose
-
-    return [
-        Anchor(
-            name=cert.subject_text,
-            certificate=cert.der,
-            sha256=cert.sha256,
-            purposes=frozenset(Purpose),
-        )
-        for cert in _extra(paths, output)
-    ]
-
-
-def _extra(paths: Sequence[Path], output: Output) -> list[ParsedCertificate]:
-    from gateway.cli.pki_input import certificates_in, inputs
-
-    found: list[ParsedCertificate] = []
-    for file in inputs(paths):
-        certs, problems = certificates_in(file)
-        _complain(file, problems, output)
-        found += certs
-    return found
-
-
-def _crls(paths: Sequence[Path], output: Output) -> list[Crl]:
-    from gateway.cli.pki_input import crls_in, inputs
-
-    found: list[Crl] = []
-    for file in inputs(paths):
-        crls, problems = crls_in(file, str(file.path))
-        _complain(file, problems, output)
-        found += crls
-    return found
-
-
-def _complain(file: Input, problems: Sequence[Problem], output: Output) -> None:
-    """What cannot be used of a file: an error where the file was named itself, else a note.
-
-    A CRL of a kind that is not supported is a note in any case: without it the verdict is
-    "cannot tell" where revocation data are required.
-    """
-    for problem in problems:
-        if not file.of_folder and problem.code.startswith("structure."):
-            raise SceauError(
-                "{file}: {reason}",
-                facts={"file": str(file.path), "reason": output.problem(problem)},
-            )
-        output.note(
-            "{file} is not used: {reason}",
-            file=str(file.path),
-            reason=output.problem(problem),
-        )
 
 
 def _check_policies(oids: Sequence[str]) -> None:

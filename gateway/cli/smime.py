@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-HELP = "sign, encrypt and look into files, without any configuration"
+HELP = "sign, encrypt, decrypt, verify and look into files, without any configuration"
 
 _SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
@@ -14,7 +14,9 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
-    from gateway.cli.options import add_json
+    from gateway.cli.options import add_json, add_moment
+    from gateway.cli.smime_decrypt import add_decrypt, add_keys
+    from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
@@ -72,14 +74,33 @@ def configure(parser: ArgumentParser) -> None:
             action="store_true",
             help="compress the content first; few mail programs read it",
         )
+    decrypt = verbs.add_parser(
+        "decrypt", help="open what was encrypted to keys in files; verifies nothing"
+    )
+    add_decrypt(decrypt)
+    verify = verbs.add_parser("verify", help="check who signed a mail, and what that is worth")
+    add_verify(verify)
+    add_keys(verify)
     inspect = verbs.add_parser("inspect", help="show what a message is made of; verifies nothing")
-    for verb, run in ((sign, _sign), (encrypt, _encrypt), (inspect, _inspect)):
+    algorithms = verbs.add_parser(
+        "algorithms", help="the table of algorithms: what may be used for what, until when"
+    )
+    add_moment(algorithms)
+    add_json(algorithms)
+    algorithms.set_defaults(run=_algorithms)
+    for verb, run in (
+        (sign, _sign),
+        (encrypt, _encrypt),
+        (decrypt, _decrypt),
+        (verify, _verify),
+        (inspect, _inspect),
+    ):
         verb.set_defaults(run=run)
         verb.add_argument(
             "files", nargs="+", type=Path, metavar="FILE", help="mail; - is standard input"
         )
         add_json(verb)
-        if verb is not inspect:
+        if verb in (sign, encrypt, decrypt):
             verb.add_argument(
                 "--out",
                 type=Path,
@@ -100,7 +121,26 @@ def _encrypt(args: Namespace) -> int:
     return encrypt_files(args)
 
 
+def _decrypt(args: Namespace) -> int:
+    from gateway.cli.smime_decrypt import decrypt_files
+
+    return decrypt_files(args)
+
+
+def _verify(args: Namespace) -> int:
+    from gateway.cli.smime_decrypt import opener_of
+    from gateway.cli.smime_verify import verify_files
+
+    return verify_files(args, opener_of(args))
+
+
 def _inspect(args: Namespace) -> int:
     from gateway.cli.smime_show import inspect_files
 
     return inspect_files(args)
+
+
+def _algorithms(args: Namespace) -> int:
+    from gateway.cli.smime_algorithms import show_algorithms
+
+    return show_algorithms(args)

@@ -6,26 +6,33 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.files import FileProblem, each_file, expand, read
+from gateway.cli.files import FileProblem, each_file, expand
+from gateway.cli.foreign import judging
 from gateway.cli.output import Output, output_of
+from gateway.guard.answer import Answer
+from gateway.guard.budget import Budget
 from gateway.smime.inspect import Inspection, inspect
 from gateway.smime.reading import Layer
+
+# asn1crypto keeps an opaque message five times: none of its copies is let go before the end.
+_BUDGET = Budget(copies=6)
 
 
 def inspect_files(args: Namespace) -> int:
     """`smime inspect`."""
-    output = output_of(args)
+    with judging(_judge, output_of(args), _BUDGET) as judged:
+        return each_file(args, expand(args.files), lambda path: dict(judged(path).value))
 
-    def work(path: Path) -> dict[str, Any]:
-        found = inspect(read(path))
-        if found.problems and not found.layers:
-            raise FileProblem("malformed", found.problems[0])
-        if not output.as_json:
-            _show(output, path, found)
-        status = "malformed" if found.problems else "read"
-        return {"status": status, **found.as_dict()}
 
-    return each_file(args, expand(args.files), work)
+def _judge(data: bytes, path: Path, output: Output) -> Answer:
+    """Raises FileProblem."""
+    found = inspect(data)
+    if found.problems and not found.layers:
+        raise FileProblem("malformed", found.problems[0])
+    if not output.as_json:
+        _show(output, path, found)
+    status = "malformed" if found.problems else "read"
+    return Answer({"status": status, **found.as_dict()})
 
 
 def _show(output: Output, path: Path, found: Inspection) -> None:

@@ -107,13 +107,13 @@ def _soft_lines(text: bytes) -> list[bytes]:
 def decode(data: Octets, encoding: str) -> bytes:
     """The octets behind a transfer encoding; an unknown one is taken as none. Never raises."""
     if encoding == "base64":
-        return decode_base64(bytes(data))
+        return decode_base64(data)
     if encoding == "quoted-printable":
         return binascii.a2b_qp(bytes(data))
     return bytes(data)
 
 
-def decode_base64(data: bytes) -> bytes:
+def decode_base64(data: Octets) -> bytes:
     """Base64 as far as it goes: foreign characters skipped, a torn end left out. Never raises."""
     try:
         return binascii.a2b_base64(data)

@@ -1,7 +1,7 @@
 """What all CMS structures are made of (RFC 5652), read from the BER of strangers. Pure.
 
-Every structure passes `der.prescan` and `pki.ber.read` and nothing else: no library's parser sees
-octets from outside. What is read stays a view into the message; certificates are left as DER.
+Every structure passes `pki.ber.read` and nothing else: no library's parser sees octets from
+outside. What is read stays a view into the message; certificates are left as DER.
 """
 
 from __future__ import annotations
@@ -60,10 +60,12 @@ Identifier = IssuerAndSerial | KeyIdentifier
 
 def read(data: bytes) -> Element:
     """One BER element, scanned and bounded. Raises StructureRefused."""
-    der.prescan(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
     try:
+        # One pass, bounded in every way that `prescan` bounds.
         return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
     except ValueError as error:
+        # Which says what is wrong at which octet, where it is about octets.
+        der.prescan(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
         raise refused(str(error)) from None
 
 

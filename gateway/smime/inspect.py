@@ -6,23 +6,19 @@ somebody's attachment, and to look into it invites messages that are wrapped in 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.mime import transfer
 from gateway.mime.entity import Message, split, with_crlf
-from gateway.mime.parameters import content_type, text_parameter, transfer_encoding
+from gateway.mime.parameters import content_type, transfer_encoding
 from gateway.mime.parts import find_parts
 from gateway.smime.der import StructureRefused
 from gateway.smime.reading import Layer, describe
+from gateway.smime.root import SIGNATURE_PROTOCOLS, bare_cms, is_opaque
 from pki.errors import Problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
-
-_PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
-_PKCS7_SIGNATURE = (b"application/pkcs7-signature", b"application/x-pkcs7-signature")
-_PEM = re.compile(rb"-----BEGIN (?:PKCS7|CMS)-----\s(.*?)-----END (?:PKCS7|CMS)-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def inspect(data: bytes) -> Inspection:
     layers: list[Layer] = []
     problems: list[Problem] = []
     inner = ""
-    bare = _bare_cms(data)
+    bare = bare_cms(data)
     content: bytes | None = data if bare is None else None
     try:
         if bare is not None:
@@ -84,29 +80,15 @@ def inspect(data: bytes) -> Inspection:
     return Inspection(len(data), tuple(layers), inner, tuple(problems))
 
 
-def _bare_cms(data: bytes) -> bytes | None:
-    if data[:1] == b"\x30":
-        return data
-    match = _PEM.search(data[:200]) or _PEM.match(data.lstrip())
-    return transfer.decode_base64(match[1]) if match else None
-
-
 def _layer(message: Message) -> tuple[Layer, bytes | None] | None:
     """The S/MIME layer that a MIME entity is, and the entity inside; None if it is none."""
     kind = content_type(message.fields)
-    if kind.main == "application" and (
-        kind.sub in _PKCS7_MIME
-        or (
-            # RFC 8551 §3.2.1: some senders know no better type
-            kind.sub == "octet-stream"
-            and text_parameter(kind.parameters, "name").lower().endswith(".p7m")
-        )
-    ):
+    if is_opaque(kind):
         layer = describe(transfer.decode(message.body, transfer_encoding(message.fields)))
         smime_type = kind.parameters.get("smime-type", b"").decode("ascii", "replace")
         return Layer(layer.kind, {"smime_type": smime_type, **layer.facts}), layer.content
     if (kind.main, kind.sub) == ("multipart", "signed"):
-        if kind.parameters.get("protocol", b"").lower() not in _PKCS7_SIGNATURE:
+        if kind.parameters.get("protocol", b"").lower() not in SIGNATURE_PROTOCOLS:
             return None
         return _clear_signed(message, kind.parameters)
     return None

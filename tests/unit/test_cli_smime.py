@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
+from pki.algorithms import TABLE, Operation
 from tests.unit.smime_world import MAIL, openssl_decrypt, openssl_verify, world
 
 PLAIN = MAIL.replace(b"8bit", b"7bit").partition(b"\r\n\r\n")[0] + b"\r\n\r\nhello\r\n"
@@ -238,6 +240,43 @@ def test_inspect_for_people_and_for_programs(
     assert [layer["kind"] for layer in signed["layers"]] == ["signed"]
     assert (plain["status"], plain["layers"]) == ("read", [])
     assert key["status"] == "malformed"
+
+
+def test_the_table_of_algorithms_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smime", "algorithms", "--json", "--at", "2027-12-31T23:59:59Z"]) == 0
+    last_second = _lines(capsys)
+    assert main(["smime", "algorithms", "--json", "--at", "2028-01-01T00:00:00Z"]) == 0
+    then = _lines(capsys)
+
+    assert len(then) == len(TABLE)
+    flipped = [old for old, new in zip(last_second, then, strict=True) if old != new]
+    assert [(row["operation"], row["algorithm"], row["bits"]) for row in flipped] == [
+        ("encrypt-to", "rsa", 2048),
+        ("sign-with", "rsa", 2048),
+    ]
+    assert flipped[0]["until"] == "2028-01-01T00:00:00.000000Z"
+    assert flipped[0]["standing"] == "remark"
+    open_ended = next(row for row in then if row["algorithm"] == "ml-kem-768")
+    assert (open_ended["from"], open_ended["until"], open_ended["holds"]) == (None, None, True)
+
+
+@pytest.mark.parametrize("language", ["C", "fr_FR.UTF-8"])
+def test_the_table_of_algorithms_for_people(
+    language: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", language)
+
+    assert main(["smime", "algorithms", "--at", "2026-06-01T00:00:00Z"]) == 0
+
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    headings = [line.split()[0] for line in text.splitlines() if re.match("[a-z-]+:", line)]
+    assert headings == [f"{operation.value}:" for operation in Operation]
+    lines = [line.split() for line in text.splitlines()]
+    holding = [line for line in lines if line and line[0] == "*"]
+    assert len(holding) == sum(row.start.year < 2027 < row.end.year for row in TABLE)
+    assert ["*", "rsa", "2048", "2027-12-31"] in [line[:4] for line in holding]
+    assert ("last day" in text) is (language == "C")
 
 
 def test_standard_input(

@@ -1,0 +1,96 @@
+"""What `--anchor`, `--cert` and `--crl` name, read for the commands that judge certificates."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.output import Output
+from gateway.errors import SceauError
+from gateway.i18n import message
+
+if TYPE_CHECKING:
+    from gateway.cli.pki_input import Input
+    from pki.anchors import Anchor
+    from pki.certificate import ParsedCertificate
+    from pki.crl import Crl
+    from pki.errors import Problem
+
+
+def add_trust(parser: ArgumentParser, certificates: str) -> None:
+    """`--anchor`, `--cert`, `--crl`, `--revocation`. certificates: the help of `--cert`."""
+    for option, line in (
+        ("--anchor", message("trusted certificate: file or folder, repeatable")),
+        ("--cert", certificates),
+        ("--crl", message("revocation list: file or folder, repeatable")),
+    ):
+        parser.add_argument(
+            option, action="append", default=[], type=Path, metavar="FILE", help=line
+        )
+    parser.add_argument(
+        "--revocation",
+        choices=("require", "if-available", "off"),
+        default="require",
+        help="what must be known of revocation; otherwise require: a CRL for each certificate",
+    )
+
+
+def anchors(paths: Sequence[Path], output: Output) -> list[Anchor]:
+    """Trust anchors for every purpose and domain. Raises SceauError."""
+    from pki.anchors import Anchor
+    from pki.models import Purpose
+
+    return [
+        Anchor(
+            name=cert.subject_text,
+            certificate=cert.der,
+            sha256=cert.sha256,
+            purposes=frozenset(Purpose),
+        )
+        for cert in certificates(paths, output)
+    ]
+
+
+def certificates(paths: Sequence[Path], output: Output) -> list[ParsedCertificate]:
+    """All certificates in the files. Raises SceauError."""
+    from gateway.cli.pki_input import certificates_in, inputs
+
+    found: list[ParsedCertificate] = []
+    for file in inputs(paths):
+        certs, problems = certificates_in(file)
+        _complain(file, problems, output)
+        found += certs
+    return found
+
+
+def crls(paths: Sequence[Path], output: Output) -> list[Crl]:
+    """All CRLs in the files. Raises SceauError."""
+    from gateway.cli.pki_input import crls_in, inputs
+
+    found: list[Crl] = []
+    for file in inputs(paths):
+        listed, problems = crls_in(file, str(file.path))
+        _complain(file, problems, output)
+        found += listed
+    return found
+
+
+def _complain(file: Input, problems: Sequence[Problem], output: Output) -> None:
+    """What cannot be used of a file: an error where the file was named itself, else a note.
+
+    A CRL of a kind that is not supported is a note in any case: without it the verdict is
+    "cannot tell" where revocation data are required.
+    """
+    for problem in problems:
+        if not file.of_folder and problem.code.startswith("structure."):
+            raise SceauError(
+                "{file}: {reason}",
+                facts={"file": str(file.path), "reason": output.problem(problem)},
+            )
+        output.note(
+            "{file} is not used: {reason}",
+            file=str(file.path),
+            reason=output.problem(problem),
+        )

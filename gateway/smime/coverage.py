@@ -1,0 +1,151 @@
+"""What of a mail is under the signature, and what a reader might show beside it. Pure.
+
+Only the MIME root is signed for a reader: anything else that he may see (a footer of a mailing
+list, text beside or around the signed part, another reading of the header) makes the mail partly
+signed at best (threats S7, S9).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gateway.mime.entity import Message
+from gateway.mime.parameters import ContentType, content_type, text_parameter
+from gateway.mime.parts import Parts, find_parts, head
+from pki.errors import Problem, problem
+
+# What programs put before the first part for readers without MIME. No MIME reader shows it, and
+# these sentences would do no harm if one did; any other text there is somebody's message.
+_GREETING = re.compile(
+    rb"This is an? (?:cryptographically signed|digitally signed|S/MIME signed|multi-?part) message"
+    rb"(?: in MIME format)?\.?|This is an S/MIME signed message",
+    re.IGNORECASE,
+)
+_SINGLE = ("content-type", "content-transfer-encoding")
+_IDENTITY = (b"", b"7bit", b"8bit", b"binary")
+_OUTSIDE = (("message", "external-body"), ("message", "partial"))
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BOUNDARY = re.compile(rb";\s*+boundary(\*[^=]*+)?\s*+=", re.IGNORECASE)
+
+_PARTS_LIMIT, _DEPTH_LIMIT = 1000, 20
+_SIGNED_TYPES = ("pkcs7-mime", "x-pkcs7-mime", "pkcs7-signature", "x-pkcs7-signature")
+
+
+def header_problem(message: Message) -> Problem | None:
+    """Why readers may take the entity for something else than we do, or None.
+
+    Two fields of which one counts, comments and encoded or repeated boundaries are read in
+    different ways: what we found signed might not be what they show.
+    """
+    for name in _SINGLE:
+        if len(message.all(name)) > 1:
+            return problem(
+                "coverage.ambiguous-header",
+                "the signed part has two fields {field}, and readers differ on which counts",
+                field=name,
+            )
+    kind = content_type(message.fields)
+    for field in message.all("content-type"):
+        if field.raw[len("content-type") :][:1] != b":":
+            return _ambiguous_type()  # for some, white space there makes it no field at all
+        bare = _QUOTED.sub(b'""', field.value)
+        # Without parts only the type itself decides; file names are written in many ways.
+        counts = bare if kind.main == "multipart" else bare.partition(b";")[0]
+        boundaries = _BOUNDARY.findall(counts)
+        if b"(" in counts or len(boundaries) > 1 or any(boundaries):
+            return _ambiguous_type()
+    if kind.main == "multipart":
+        for field in message.all("content-transfer-encoding"):
+            if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
+                return _ambiguous_type()
+    return None
+
+
+def _ambiguous_type() -> Problem:
+    return problem(
+        "coverage.ambiguous-header",
+        "the type of the signed part is written so that readers may take it for another one",
+    )
+
+
+def around_problem(body: bytes, parts: Parts) -> Problem | None:
+    """Why a multipart/signed holds more than its two parts: text before or behind them, or no end.
+
+    Readers of MIME show neither (RFC 2046 §5.1.1), others show both.
+    """
+    (start, end), (after, last) = parts.outside
+    before = b" ".join(body[start:end].split())
+    if before and not _GREETING.fullmatch(before):
+        return problem("coverage.preamble", "there is text before the signed part")
+    if body[after:last].strip():
+        return problem("coverage.epilogue", "there is text behind the signature")
+    if not parts.closed:
+        return problem("coverage.unclosed", "the mail ends before its signed part is closed")
+    return None
+
+
+def signature_problem(part: bytes, boundary: bytes) -> Problem | None:
+    """Why readers may find a third part in the second one, or None.
+
+    Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
+    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there.
+    """
+    if b"--" + boundary not in part:
+        return None
+    return problem("coverage.signature-part", "there is something beside the signature in its part")
+
+
+def outside_problem(payload: Message) -> Problem | None:
+    """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3)."""
+    kind = content_type(payload.fields)
+    if (kind.main, kind.sub) not in _OUTSIDE:
+        return None
+    return problem(
+        "coverage.elsewhere",
+        "what is signed is only a reference: readers fetch the content ({type}) from elsewhere",
+        type=f"{kind.main}/{kind.sub}",
+    )
+
+
+def has_signed_part(message: Message) -> bool:
+    """Whether somewhere below a root that is not signed there is a signed part.
+
+    It is not opened or checked: what stands around it is nobody's, and looks as if it were
+    signed. Mails that are attached (message/rfc822) are attachments.
+    """
+    return any(map(_is_signed, _leaves(message)))
+
+
+def _is_signed(kind: ContentType) -> bool:
+    if kind.main == "multipart":
+        return kind.sub == "signed" and b"pkcs7" in kind.parameters.get("protocol", b"").lower()
+    return kind.main == "application" and (
+        kind.sub in _SIGNED_TYPES
+        or (
+            kind.sub == "octet-stream"
+            and text_parameter(kind.parameters, "name").lower().endswith((".p7m", ".p7s"))
+        )
+    )
+
+
+def _leaves(message: Message) -> Iterator[ContentType]:
+    """The types of all parts below a multipart, as many as are looked at."""
+    body = message.raw
+    begin = len(body) - len(message.body)
+    root = content_type(message.fields)
+    waiting: list[tuple[int, int, ContentType, int]] = [(begin, len(body), root, 0)]
+    count = 0
+    while waiting:
+        start, end, kind, depth = waiting.pop()
+        boundary = kind.parameters.get("boundary", b"")
+        if kind.main != "multipart" or not boundary or depth == _DEPTH_LIMIT:
+            continue
+        for part_start, part_end in find_parts(body, start, end, boundary).spans:
+            count += 1
+            if count > _PARTS_LIMIT:
+                return
+            fields, at = head(body, part_start, part_end)
+            inner = content_type(fields)
+            yield inner
+            waiting.append((at, part_end, inner, depth + 1))

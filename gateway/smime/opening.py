@@ -1,0 +1,99 @@
+"""A mail opened with keys, layer by layer, from the MIME root only (RFC 8551 §3.3). Pure.
+
+Nothing is verified. An encrypted part inside other parts stays what it is: to open it is what the
+sender of the parts around it waits for (threats S2, S3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.mime.entity import split, with_crlf
+from gateway.smime import algorithms, cms
+from gateway.smime.cms import ContentInfo, content_info
+from gateway.smime.decrypt import DecryptRefused, Opened
+from gateway.smime.der import StructureRefused
+from gateway.smime.layers import LAYER_LIMIT
+from gateway.smime.root import ClearSigned, Opaque, bare_cms, root_of
+from gateway.smime.signed import read_signed
+from pki.errors import problem
+
+_LOOK = 1 << 16  # octets in which a first header field can be seen
+_ENCRYPTED = (algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA)
+
+OpenLayer = Callable[[ContentInfo], Opened]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMail:
+    """content: what was inside the last layer opened, octet for octet. layers: outermost first."""
+
+    content: bytes
+    layers: tuple[Opened, ...]
+
+
+def open_mail(data: bytes, open_layer: OpenLayer, *, every: bool = False) -> OpenedMail:
+    """Open the outermost layer of a mail, a MIME entity or bare CMS; or all encrypted ones.
+
+    every: on through what was opened, and through signatures between encrypted layers, which are
+    not checked, until nothing encrypted is left; a signature inside all of them stays.
+    Raises StructureRefused; DecryptRefused: as `open_layer`, and `decrypt.not-encrypted`.
+    """
+    bare = bare_cms(data)
+    if bare is None:
+        _check_header(data)
+    inside: bytes | ContentInfo | None = data if bare is None else content_info(bare)
+    del data, bare  # a mail of 100 MB is not kept beside what is inside it
+    opened: list[Opened] = []
+    content = b""
+    for _ in range(LAYER_LIMIT):
+        layer = inside = _root(inside) if isinstance(inside, bytes) else inside
+        if isinstance(layer, bytes) and every:
+            continue  # clear-signed
+        if layer is None or isinstance(layer, bytes):
+            break
+        if layer.type == algorithms.SIGNED_DATA and every:
+            inside = _signed(layer)
+        elif layer.type in _ENCRYPTED:
+            opened.append(open_layer(layer))
+            content = opened[-1].content
+            if not every:
+                break
+            inside = _of_type(opened[-1].content_type, content)
+        else:
+            break
+    else:
+        raise StructureRefused("limits.layers", "more than {limit} layers", limit=LAYER_LIMIT)
+    if not opened:
+        raise DecryptRefused(problem("decrypt.not-encrypted", "it is not encrypted"))
+    return OpenedMail(content, tuple(opened))
+
+
+def _check_header(data: bytes) -> None:
+    """That a file begins like a mail. Raises StructureRefused."""
+    fields = split(with_crlf(data[:_LOOK])).fields
+    if not fields or not fields[0].name:
+        raise StructureRefused("structure.header", "neither a mail nor a CMS structure")
+
+
+def _root(entity: bytes) -> bytes | ContentInfo | None:
+    """The layer that an entity is; the entity inside it where it is clear-signed."""
+    root = root_of(split(with_crlf(entity)))
+    if isinstance(root, Opaque):
+        return content_info(root.cms)
+    return root.content if isinstance(root, ClearSigned) else None
+
+
+def _signed(info: ContentInfo) -> bytes | ContentInfo | None:
+    data = read_signed(info.content)
+    return None if data.content is None else _of_type(data.content_type, data.content)
+
+
+def _of_type(content_type: str, content: bytes) -> bytes | ContentInfo | None:
+    """What content is: an entity, or CMS without MIME around it."""
+    if content_type == algorithms.DATA:
+        return content
+    if content_type in (algorithms.SIGNED_DATA, *_ENCRYPTED):
+        return ContentInfo(content_type, cms.read(content))
+    return None

@@ -1,0 +1,39 @@
+"""Keys that open mail, from files, with the certificates that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from pki.certificate import ParsedCertificate
+from pki.decrypter import Decrypter, DecryptionKey, KeyDecrypter
+from pki.errors import CertificateRefused
+from pki.key_files import bad_key_file, read_key_file
+
+
+def load_decrypters(
+    path: Path, certificates: Sequence[bytes] = (), password: bytes | None = None
+) -> tuple[Decrypter, ...]:
+    """The key in a file, once for each of its certificates, or once without any.
+
+    path: PEM, DER or PKCS#12. certificates: DER, of this key or others, for a file that does not
+    hold its own; a key that was certified twice has two names by which senders call it.
+    Raises PrivateKeyError.
+    """
+    found, beside = read_key_file(path, password)
+    if not isinstance(found, get_args(DecryptionKey)):
+        raise bad_key_file(str(path), "a key of its kind opens no mail")
+    key: DecryptionKey = found
+    public = key.public_key()
+    own = [der for der in dict.fromkeys((*beside, *certificates)) if _public_key(der) == public]
+    if not own:
+        return (KeyDecrypter(key),)
+    return tuple(KeyDecrypter(key, der) for der in own)
+
+
+def _public_key(der: bytes) -> object:
+    try:
+        return ParsedCertificate(der).public_key
+    except CertificateRefused:
+        return None
