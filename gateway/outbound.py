@@ -20,10 +20,12 @@ from gateway.clock import from_micros, to_micros
 from gateway.failpoint import failpoint
 from gateway.groups import memberships
 from gateway.mime.canonical import CannotConvert, Transformation, to_7bit
-from gateway.mime.entity import Message, content_entity, split
+from gateway.mime.entity import Message, split
 from gateway.mime.headers import HeaderAmbiguous, visible_recipients
 from gateway.mime.outgoing import assemble, forward, header
+from gateway.mime.protect import CannotProtect
 from gateway.mime.received import received_field
+from gateway.payload import payload
 from gateway.policy import (
     NO_HEADER,
     Action,
@@ -31,6 +33,7 @@ from gateway.policy import (
     Decision,
     Encrypt,
     Header,
+    HeaderProtection,
     Hold,
     Mail,
     Policy,
@@ -302,11 +305,22 @@ class Outbound:
                 record = decision_record(member.decision, "refused", reason=problem)
                 self._refuse(work, member.recipient, problem, record, encrypted=False)
             return
+        except CannotProtect as error:
+            problem = Problem(
+                "structure.header-protection",
+                "its subject cannot be kept from servers on the way, as was agreed for this "
+                "recipient: " + error.template,
+                error.facts,
+            )
+            for member in members:
+                record = decision_record(member.decision, "refused", reason=problem)
+                self._refuse(work, member.recipient, problem, record, encrypted=True)
+            return
         received = self._received(work.job)
         envelopes = [m.envelope for m in members if m.envelope is not None]
         if len(envelopes) == len(members):
             assert first.cipher is not None
-            before = header(message, received=received)
+            before = header(inside.outer, received=received)
             emitted = encrypt(inside.entity, envelopes, first.cipher, before=before)
             failpoint("seal.encrypted")
             outcome = "encrypted"
@@ -317,7 +331,7 @@ class Outbound:
                 raise AssertionError("a recipient who must get ciphertext is in a clear group")
             outcome = "signed" if first.signer is not None else "plain"
             emitted = (
-                assemble(message, inside.entity, received=received)
+                assemble(inside.outer, inside.entity, received=received)
                 if first.signer is not None
                 else forward(message, received=received)
             )
@@ -375,6 +389,7 @@ class Outbound:
                 algorithms=member.algorithms,
                 signer=None if signer is None else signer.record,
                 receipt=inside.receipt,
+                header=inside.header,
                 copied_by=member.recipient.copied_by,
             )
             fields[f"decision.{n:06d}"] = record.encode()
@@ -477,13 +492,18 @@ class Outbound:
         """The (signed) entity for a group; signed once a mail and signer, however many groups."""
         clear = member.clear is not None
         asks = member.decision.receipt and member.signer is not None
-        key = f"{member.signer.certificate_sha256 if member.signer else ''}/{clear}/{asks}"
+        agreed = member.decision.header_protection
+        if member.signer is None:
+            agreed = HeaderProtection.OFF  # hp= says that a signature or ciphertext is around it
+        signer = member.signer.certificate_sha256 if member.signer else ""
+        key = f"{signer}/{clear}/{asks}/{agreed.value}"
         if key in done:
             return done[key]
-        entity = content_entity(message)
-        transformations: tuple[Transformation, ...] = ()
+        made_of = payload(message, agreed, encrypted=not clear)
+        entity, transformations = made_of.entity, made_of.changes
         if clear and member.signer is not None:
-            entity, transformations = to_7bit(entity)
+            entity, encoded = to_7bit(entity)
+            transformations += encoded
         request = self._receipt_request(job) if asks else None
         if member.signer is None:
             digest = hashlib.sha256(entity).hexdigest()
@@ -498,7 +518,7 @@ class Outbound:
                 digest = hashlib.sha256(entity).hexdigest()
             entity = made.entity
         receipt = "" if request is None else request.identifier.decode()
-        done[key] = _Inside(entity, digest, transformations, receipt)
+        done[key] = _Inside(entity, digest, transformations, receipt, made_of.outer, made_of.record)
         return done[key]
 
     def _receipt_request(self, job: Job) -> ReceiptRequest:
@@ -556,6 +576,8 @@ class _Inside:
     entity_sha256: str
     transformations: tuple[Transformation, ...]
     receipt: str  # identifier of the receipt request inside, "" for none
+    outer: Message  # with the fields that stand outside
+    header: dict[str, object] | None  # what was done about header fields, for the record
 
 
 def _visible(message: Message) -> set[str] | None:
@@ -591,6 +613,7 @@ def _treated_alike(
             candidate.route.name,
             _tls(candidate.decision),
             candidate.decision.receipt,
+            candidate.decision.header_protection,
             candidate.recipient.position if blind else None,
         )
         alike.setdefault(key, []).append(candidate)

@@ -24,14 +24,16 @@ def decision_record(
     algorithms: Treatment | None = None,
     signer: Mapping[str, object] | None = None,
     receipt: str = "",
+    header: Mapping[str, object] | None = None,
     copied_by: str = "",
 ) -> str:
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
     signer: who signs inside, as `gateway.signers.Chosen.record` says it.
-    receipt: identifier of the receipt request in the signature. copied_by: the rule that wanted
-        this recipient to get a copy.
+    receipt: identifier of the receipt request in the signature. header: what was agreed and done
+        about header fields (`gateway.payload`). copied_by: the rule that wanted this recipient to
+        get a copy.
     """
     record: dict[str, object] = {
         "outcome": outcome,
@@ -56,6 +58,8 @@ def decision_record(
         record["tell-sender-when-held"] = decision.tell_held and not copied_by
     if receipt:
         record["receipt-request"] = {"identifier": receipt, "to": decision.sender}
+    if header is not None:
+        record["header-protection"] = dict(header)
     if copied_by:
         record["copied-by"] = copied_by
     if reason is not None:

@@ -154,7 +154,7 @@ def _print(mail: Mail, found: _Explained, config: Config | None, output: Output)
 def _said(decision: Decision, config: Config | None, output: Output) -> list[tuple[str, str]]:
     """What is done, as names (templates) and values of the configuration."""
     from gateway.i18n import message
-    from gateway.policy import Action, Encryption
+    from gateway.policy import Action, Encryption, HeaderProtection
 
     if decision.action is Action.REFUSE:
         return [(message("refused"), f"{decision.text} ({decision.action_rule})")]
@@ -169,6 +169,8 @@ def _said(decision: Decision, config: Config | None, output: Output) -> list[tup
         said.append((message("without a certificate"), decision.without_certificate.value))
         said.append((message("algorithms"), decision.crypto.value))
     said.append((message("signed by"), decision.sign.value))
+    if decision.header_protection is not HeaderProtection.OFF:
+        said.append((message("protection of header fields"), decision.header_protection.value))
     if decision.receipt:
         said.append((message("a signed receipt is asked for"), decision.sender))
     route = decision.route or (_route(decision.recipient, config) if config else "")
@@ -268,6 +270,7 @@ def _decided(decision: Decision) -> dict[str, object]:
         "encryption_rule": decision.encryption_rule,
         "sign": decision.sign.value,
         "crypto": decision.crypto.value,
+        "header_protection": decision.header_protection.value,
         "request_receipt": decision.receipt,
         "route": decision.route,
         "tls": None if decision.tls is None else decision.tls.value,

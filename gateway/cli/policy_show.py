@@ -26,6 +26,8 @@ _CONDITIONS = (
 
 def run_show(args: Namespace) -> int:
     """All rules in the order in which they are looked at within a level."""
+    from gateway.policy import HeaderProtection
+
     output = output_of(args)
     policy = policy_section(args, args.policy).policy()
     if output.as_json:
@@ -52,6 +54,12 @@ def run_show(args: Namespace) -> int:
             domains=", ".join(agreed.domains),
             crypto=agreed.crypto.value,
         )
+        if agreed.header_protection is not HeaderProtection.OFF:
+            output.say(
+                "{domains}: protection of header fields {header_protection} is agreed",
+                domains=", ".join(agreed.domains),
+                header_protection=agreed.header_protection.value,
+            )
     output.say("The hash of this policy is {sha256}.", sha256=policy.sha256)
     return DONE
 

@@ -40,6 +40,11 @@ def configure(parser: ArgumentParser) -> None:
     sign.add_argument(
         "--opaque", action="store_true", help="put the mail inside the signature, not beside it"
     )
+    sign.add_argument(
+        "--security-label",
+        metavar="POLICY-OID[:CLASSIFICATION[:MARK]]",
+        help="say in the signature how sensitive the mail is (RFC 2634)",
+    )
     encrypt = verbs.add_parser("encrypt", help="encrypt a mail, or a part with its Content fields")
     encrypt.add_argument(
         "--to",
@@ -58,6 +63,17 @@ def configure(parser: ArgumentParser) -> None:
         default="auto",
         help="how the key of the mail is sent (otherwise by certificate)",
     )
+    encrypt.add_argument(
+        "--experimental-ml-kem",
+        action="store_true",
+        help="encrypt to ML-KEM certificates (RFC 9936); hardly any program opens it",
+    )
+    for verb in (sign, encrypt):
+        verb.add_argument(
+            "--compress",
+            action="store_true",
+            help="compress the content first; few mail programs read it",
+        )
     decrypt = verbs.add_parser(
         "decrypt", help="open what was encrypted to keys in files; verifies nothing"
     )

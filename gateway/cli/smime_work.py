@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.files import FileProblem, Sink, each_file, expand, read, read_password
-from gateway.cli.output import Output, output_of
+from gateway.cli.output import output_of
+from gateway.cli.smime_recipients import certificates_in, recipients_for, say_unchecked
 from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
-from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.choose import DomainCrypto, Treatment, choose
-from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.compress import compress
+from gateway.smime.encrypt import encrypt
+from gateway.smime.security_label import (
+    CLASSIFICATIONS,
+    SecurityLabel,
+    parse_security_label,
+)
 from gateway.smime.sign import sign, sign_opaque
-from pki.anchors import parse_certificates
 from pki.errors import Problem
 from pki.keys import load_signer
-from pki.models import CheckedCertificate, SignatureScheme, Signer
+from pki.models import SignatureScheme, Signer
 from pki.names import name_text
-from pki.verdict import unsafe_unchecked
 
 
 def sign_files(args: Namespace) -> int:
@@ -33,6 +34,7 @@ def sign_files(args: Namespace) -> int:
     password = read_password(args.password_file)
     signer = load_signer(args.key, tuple(expand(args.cert)), password)
     scheme = _scheme(args.signature, signer)
+    label = _label(args.security_label)
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
     def work(path: Path) -> dict[str, Any]:
@@ -40,18 +42,19 @@ def sign_files(args: Namespace) -> int:
         entity = content_entity(message)
         changes = []
         try:
+            if args.compress:
+                entity = compress(entity)
             if args.opaque:
-                signed = sign_opaque(entity, signer, scheme=scheme)
+                signed = sign_opaque(entity, signer, scheme=scheme, security_label=label)
             else:
                 entity, transformations = to_7bit(entity)
                 changes = [asdict(one) for one in transformations]
-                signed = sign(entity, signer, scheme=scheme)
+                signed = sign(entity, signer, scheme=scheme, security_label=label)
         except CannotConvert as error:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             raise FileProblem("refused", problem) from None
         except ValueError:
-            problem = Problem("structure.line-ends", "a line ends in a CR or LF alone")
-            raise FileProblem("malformed", problem) from None
+            raise _bare_line_end() from None
         written = sink.write(path, _outside(message) + signed.entity)
         if changes:
             output.note(
@@ -66,6 +69,8 @@ def sign_files(args: Namespace) -> int:
             "signature": signed.scheme.value,
             "digest": signed.digest,
             "content_digest": signed.content_digest,
+            "compressed": args.compress,
+            "security_label": None if label is None else label.as_dict(),
             "transformations": changes,
             "problems": [],
         }
@@ -77,10 +82,12 @@ def encrypt_files(args: Namespace) -> int:
     """`smime encrypt`. Raises SceauError, CertificateRefused, OSError before the first file."""
     output = output_of(args)
     inputs = expand(args.files)
-    certificates = _certificates(expand(args.to))
-    recipients, cipher = _algorithms(certificates, args.cipher, args.key_management)
+    certificates = certificates_in(expand(args.to))
+    recipients, cipher = recipients_for(
+        certificates, args.cipher, args.key_management, ml_kem=args.experimental_ml_kem
+    )
     sink = Sink(args.out, inputs, as_json=args.as_json)
-    _say_unchecked(output, len(certificates))
+    say_unchecked(output, len(certificates))
     described = [
         {
             "certificate_sha256": one.certificate.sha256,
@@ -93,11 +100,18 @@ def encrypt_files(args: Namespace) -> int:
 
     def work(path: Path) -> dict[str, Any]:
         message = _message(read(path))
-        sealed = encrypt(content_entity(message), recipients, cipher)
+        entity = content_entity(message)
+        if args.compress:
+            try:
+                entity = compress(entity)
+            except ValueError:
+                raise _bare_line_end() from None
+        sealed = encrypt(entity, recipients, cipher)
         return {
             "status": "encrypted",
             "out": sink.write(path, _outside(message) + sealed),
             "cipher": cipher.value,
+            "compressed": args.compress,
             "recipients": described,
             "problems": [],
         }
@@ -120,6 +134,11 @@ def _message(raw: bytes) -> Message:
     if not raw:
         raise FileProblem("malformed", Problem("structure.empty", "the file is empty"))
     return message
+
+
+def _bare_line_end() -> FileProblem:
+    problem = Problem("structure.line-ends", "a line ends in a CR or LF alone")
+    return FileProblem("malformed", problem)
 
 
 def _outside(message: Message) -> bytes:
@@ -153,62 +172,15 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
     return scheme
 
 
-def _certificates(paths: Sequence[Path]) -> list[CheckedCertificate]:
-    """All certificates in the files, each once. The person who names them answers for them."""
-    found: dict[bytes, None] = {}
-    for path in paths:
-        try:
-            certificates = parse_certificates(path.read_bytes())
-        except ValueError:
-            certificates = ()
-        if not certificates:
-            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
-        found.update(dict.fromkeys(certificates))
-    if not found:
-        raise SceauError("there is no certificate to encrypt to", hint="--to CERT")
-    moment = datetime.now(UTC)
-    return [unsafe_unchecked(certificate, moment=moment) for certificate in found]
-
-
-def _algorithms(
-    certificates: list[CheckedCertificate], cipher: str, key_management: str
-) -> tuple[list[Recipient], Cipher]:
-    """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
-    treatments: list[Treatment] = []
-    for one in certificates:
-        try:
-            treatment = choose(one, DomainCrypto.READABLE)
-        except ValueError:
-            treatment = None
-        if not isinstance(treatment, Treatment):
-            raise _unfit(one, "auto")
-        treatments.append(treatment)
-    if cipher == "auto":
-        order = (Cipher.AES_128_CBC, Cipher.AES_256_CBC, Cipher.AES_128_GCM, Cipher.AES_256_GCM)
-        chosen = min((one.cipher for one in treatments), key=order.index)
-    else:
-        chosen = Cipher(cipher)
-    recipients = []
-    for one, treatment in zip(certificates, treatments, strict=True):
-        transport = treatment.transport
-        if key_management != "auto":
-            transport = KeyManagement(key_management)
-            if (transport is KeyManagement.ECDH) != (treatment.transport is KeyManagement.ECDH):
-                raise _unfit(one, key_management)
-        recipients.append(Recipient(one, transport))
-    return recipients, chosen
-
-
-def _unfit(certificate: CheckedCertificate, transport: str) -> SceauError:
-    return SceauError(
-        "nobody can encrypt to {subject} with {transport}: its key is of another kind",
-        facts={"subject": name_text(certificate.certificate.subject), "transport": transport},
-    )
-
-
-def _say_unchecked(output: Output, count: int) -> None:
-    output.note(
-        "{count} certificates are used as named: trust, revocation, dates and addresses "
-        "were not checked",
-        count=str(count),
-    )
+def _label(text: str | None) -> SecurityLabel | None:
+    if text is None:
+        return None
+    try:
+        return parse_security_label(text)
+    except ValueError:
+        raise SceauError(
+            "{value} is not a security label",
+            hint="write the policy's object identifier, a number from 0 to 256 or one of {names}, "
+            "and a mark of at most 128 characters: 1.2.3:confidential:staff only",
+            facts={"value": text, "names": ", ".join(CLASSIFICATIONS)},
+        ) from None

@@ -32,6 +32,7 @@ from gateway.policy import (
     Action,
     Crypto,
     Encryption,
+    HeaderProtection,
     Levels,
     Partner,
     Pattern,
@@ -426,12 +427,15 @@ class LevelSection:
 
 @section
 class PartnerSection:
-    """[[policy.partners]]: algorithms agreed with the owner of some domains."""
+    """[[policy.partners]]: what was agreed with the owner of some domains."""
 
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["justice.example"]'
     )
     crypto: Crypto = setting(kinds.choice(Crypto), example='"modern"')
+    header_protection: HeaderProtection = setting(
+        kinds.choice(HeaderProtection), example='"confidential"', default=HeaderProtection.OFF
+    )
 
 
 @section
@@ -465,7 +469,7 @@ class PolicySection:
                 {name: rules(level.rules) for name, level in self.domain.items()},
                 {name: rules(level.rules) for name, level in self.person.items()},
             ),
-            (Partner(each.domains, each.crypto) for each in self.partners),
+            (Partner(each.domains, each.crypto, each.header_protection) for each in self.partners),
         )
 
 

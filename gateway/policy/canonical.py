@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+from gateway.policy.outcomes import HeaderProtection
 from gateway.policy.patterns import Pattern
 from gateway.policy.rules import Levels, Partner, Rule
 
@@ -29,9 +30,7 @@ def canonical_text(levels: Levels, partners: Iterable[Partner]) -> bytes:
         "organisation": [rule_record(rule) for rule in levels.organisation],
         "domains": {name: list(map(rule_record, each)) for name, each in levels.domains.items()},
         "persons": {name: list(map(rule_record, each)) for name, each in levels.persons.items()},
-        "partners": [
-            {"domains": sorted(each.domains), "crypto": each.crypto.value} for each in partners
-        ],
+        "partners": [_partner(each) for each in partners],
     }
     text = json.dumps(whole, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     return text.encode()
@@ -40,6 +39,17 @@ def canonical_text(levels: Levels, partners: Iterable[Partner]) -> bytes:
 def fingerprint(text: bytes) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(text).hexdigest()
+
+
+def _partner(partner: Partner) -> dict[str, object]:
+    said: dict[str, object] = {
+        "domains": sorted(partner.domains),
+        "crypto": partner.crypto.value,
+    }
+    # Left out where it is off: policies of before it was there keep their hash.
+    if partner.header_protection is not HeaderProtection.OFF:
+        said["header_protection"] = partner.header_protection.value
+    return said
 
 
 def rule_record(rule: Rule) -> dict[str, object]:

@@ -11,7 +11,15 @@ from gateway.policy.canonical import canonical_text, fingerprint
 from gateway.policy.conditions import RecipientGroup, SenderGroup, fields_of
 from gateway.policy.inherit import Copy, Outcome, combine
 from gateway.policy.mails import Mail
-from gateway.policy.outcomes import Action, Crypto, Encryption, Sign, Tls, WithoutCertificate
+from gateway.policy.outcomes import (
+    Action,
+    Crypto,
+    Encryption,
+    HeaderProtection,
+    Sign,
+    Tls,
+    WithoutCertificate,
+)
 from gateway.policy.rules import DEFAULT_RULE, Levels, Partner, Rule
 from pki.errors import Problem
 
@@ -48,6 +56,7 @@ class Decision:
     encryption_rule: str
     sign: Sign
     crypto: Crypto
+    header_protection: HeaderProtection
     route: str
     tls: Tls | None
     receipt: bool
@@ -100,7 +109,7 @@ class Policy:
         self.text = canonical_text(self.levels, self.partners)
         self.sha256 = fingerprint(self.text)
         self._short = self.sha256[:16]
-        self._crypto = {domain: each.crypto for each in self.partners for domain in each.domains}
+        self._agreed = {domain: each for each in self.partners for domain in each.domains}
         self._outcomes: dict[tuple[str, ...], tuple[Outcome, tuple[str, ...]]] = {}
         every = list(self.every_rule())
         self.asks_groups = any(_group_conditions(rule) for _, _, rule in every)
@@ -151,7 +160,7 @@ class Policy:
             return organisation
         return (
             *organisation,
-            (Level.DOMAIN, levels.domains.get(author[author.rfind("@") + 1 :], ())),
+            (Level.DOMAIN, levels.domains.get(_domain(author), ())),
             (Level.PERSON, levels.persons.get(author, ())),
         )
 
@@ -199,6 +208,7 @@ class Policy:
             outcome.encryption_rule,
             outcome.sign,
             crypto,
+            self.protected_for(recipient),
             outcome.route,
             outcome.tls,
             outcome.receipt,
@@ -221,7 +231,13 @@ class Policy:
 
     def agreed_with(self, recipient: str) -> Crypto:
         """The algorithms agreed with the owner of an address's domain, where no rule names any."""
-        return self._crypto.get(recipient[recipient.rfind("@") + 1 :], Crypto.READABLE)
+        agreed = self._agreed.get(_domain(recipient))
+        return Crypto.READABLE if agreed is None else agreed.crypto
+
+    def protected_for(self, recipient: str) -> HeaderProtection:
+        """What was agreed with the owner of an address's domain about header fields."""
+        agreed = self._agreed.get(_domain(recipient))
+        return HeaderProtection.OFF if agreed is None else agreed.header_protection
 
     # -- before everything is known ------------------------------------------------------------
 
@@ -299,6 +315,10 @@ class Policy:
         if any(rule.action is Action.HOLD for rule in below):
             return None
         return above[0].name
+
+
+def _domain(address: str) -> str:
+    return address[address.rfind("@") + 1 :]
 
 
 def _may_encrypt(level: Level, rule: Rule) -> bool:

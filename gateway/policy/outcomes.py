@@ -38,6 +38,21 @@ class Crypto(Enum):
     STRICT = "strict"  # modern, and a recipient who is not known to read it is held
 
 
+class HeaderProtection(Enum):
+    """Whether the header fields of a mail are protected with its content (RFC 9788)."""
+
+    OFF = "off"
+    SIGNED = "signed"  # the signature covers them; outside they stand as they were
+    CONFIDENTIAL = "confidential"  # and the subject of encrypted mail is not shown outside
+    # And it is repeated in the text, for programs that do not know RFC 9788.
+    LEGACY_DISPLAY = "confidential-legacy-display"
+
+    @property
+    def confidential(self) -> bool:
+        """Whether fields of encrypted mail are hidden."""
+        return self in (HeaderProtection.CONFIDENTIAL, HeaderProtection.LEGACY_DISPLAY)
+
+
 class Tls(Enum):
     """What the connection to the next hop must be. A route demands it, a rule may demand more."""
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 from gateway.policy.conditions import Condition, LargerThan, Recipient, Sender, SmallerThan
 from gateway.policy.mails import Mail
-from gateway.policy.outcomes import Action, Crypto, Encryption, Sign, Tls, WithoutCertificate
+from gateway.policy.outcomes import (
+    Action,
+    Crypto,
+    Encryption,
+    HeaderProtection,
+    Sign,
+    Tls,
+    WithoutCertificate,
+)
 from gateway.policy.patterns import AddressSet, Pattern
 
 
@@ -121,6 +129,7 @@ class Partner:
 
     domains: tuple[str, ...]
     crypto: Crypto
+    header_protection: HeaderProtection = HeaderProtection.OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ X25519, X448 = "1.3.101.110", "1.3.101.111"
 STD_DH_HKDF_SHA256 = "1.2.840.113549.1.9.16.3.19"  # RFC 8418 §2.2
 STD_DH_HKDF_SHA512 = "1.2.840.113549.1.9.16.3.21"
 STD_DH_SHA256_KDF = "1.3.132.1.11.1"  # RFC 5753 §7.1.4
+HKDF_SHA256 = "1.2.840.113549.1.9.16.3.28"  # RFC 8619 §2
+ML_KEM_768, ML_KEM_1024 = "2.16.840.1.101.3.4.4.2", "2.16.840.1.101.3.4.4.3"
+ORI_KEM = "1.2.840.113549.1.9.16.13.3"  # RFC 9629 §3
 AES_256_WRAP = "2.16.840.1.101.3.4.1.45"
 
 DIGESTS = {
@@ -87,6 +90,7 @@ class KeyManagement(Enum):
     RSA_OAEP = "rsa-oaep"  # RFC 3560, with SHA-256 throughout
     # RFC 5753, RFC 8418: ephemeral-static, a KDF with SHA-256 (X448: SHA-512), AES-256 wrap
     ECDH = "ecdh"
+    ML_KEM = "ml-kem"  # RFC 9936, experimental: nobody is found who gets it
 
 
 def digest_algorithm(digest: str) -> bytes:

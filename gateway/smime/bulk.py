@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
 from gateway.mime.transfer import encode_base64
 from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher
+from gateway.smime.encapsulation import OTHER
 from gateway.smime.wrapping import pkcs7_mime
 
 LARGE = 1 << 20  # octets from which on copies count more than calls
@@ -26,7 +27,9 @@ _LINES = 57 * 4096  # octets that make whole lines of base64
 
 
 def enveloped_version(infos: Sequence[bytes]) -> int:
-    """RFC 5652 §6.1: version 0 only where all RecipientInfos have version 0."""
+    """RFC 5652 §6.1: 3 with an OtherRecipientInfo, 0 only where all RecipientInfos have 0."""
+    if any(info[0] == OTHER for info in infos):
+        return 3
     return 2 if any(info[0] == 0xA1 for info in infos) else 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
 from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
 from cryptography.hazmat.primitives.ciphers import modes
@@ -19,12 +19,15 @@ from gateway.smime import algorithms, der
 from gateway.smime.agreement import agreement, montgomery_agreement
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.bulk import LARGE, encrypt_large, enveloped_version
+from gateway.smime.encapsulation import encapsulation
+from gateway.smime.hybrid import refuse_false_hybrid
 from gateway.smime.names import issuer_and_serial
 from gateway.smime.wrapping import pkcs7_mime
 from pki.models import CheckedCertificate, Purpose
 
 _NONCE, _TAG = 12, 16  # RFC 5084 §3.2; a shorter tag is easier to forge
 _BLOCK = 16
+_RSA = (KeyManagement.RSA_PKCS1, KeyManagement.RSA_OAEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ def encrypt(
     before: octets that stand in front of it in what is returned: the fields of the mail.
     One RecipientInfo per certificate, in the order given; a certificate given twice counts once.
     Raises ValueError: no recipient, a certificate not checked for encryption, a transport that
-    does not fit the certificate's key, a curve that is not among `agreement.CURVES`.
+    does not fit the certificate's key, a curve that is not among `agreement.CURVES`; FalseHybrid,
+    for one person by ML-KEM and by a classical algorithm.
     """
     if not recipients:
         raise ValueError("nobody to encrypt to")
@@ -52,6 +56,7 @@ def encrypt(
             raise ValueError(
                 f"the certificate {recipient.certificate.sha256} was not checked for encryption"
             )
+    refuse_false_hybrid((one.certificate, one.transport) for one in recipients)
     unique = dict.fromkeys((one.certificate.der, one.transport) for one in recipients)
     key = secrets.token_bytes(cipher.key_size)
     infos = [_wrapper(certificate, transport)(key) for certificate, transport in unique]
@@ -128,9 +133,12 @@ def _wrapper(certificate: bytes, transport: KeyManagement) -> Callable[[bytes], 
     """
     key = x509.load_der_x509_certificate(certificate).public_key()
     name = issuer_and_serial(certificate)
-    if isinstance(key, rsa.RSAPublicKey) and transport is not KeyManagement.ECDH:
+    if isinstance(key, rsa.RSAPublicKey) and transport in _RSA:
         return _key_transport(key, name, transport)
-    if transport is KeyManagement.ECDH:
+    if isinstance(key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+        if transport is KeyManagement.ML_KEM:
+            return encapsulation(key, name)
+    elif transport is KeyManagement.ECDH:
         if isinstance(key, ec.EllipticCurvePublicKey):
             return agreement(key, name)
         if isinstance(key, x25519.X25519PublicKey | x448.X448PublicKey):

@@ -17,6 +17,7 @@ from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher
 from gateway.smime.names import issuer_and_serial, issuer_serial_general
 from gateway.smime.receipt_request import RECEIPT_REQUEST, ReceiptRequest
+from gateway.smime.security_label import SECURITY_LABEL, SecurityLabel
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
 from pki.models import SignatureScheme, Signer
 
@@ -54,6 +55,7 @@ def sign(
     signing_time: datetime | None = None,
     capabilities: tuple[Cipher, ...] = CAPABILITIES,
     receipt_request: ReceiptRequest | None = None,
+    security_label: SecurityLabel | None = None,
 ) -> Signed:
     """multipart/signed over `entity`, octet for octet (RFC 8551 §3.5.3).
 
@@ -62,6 +64,7 @@ def sign(
     scheme: None is RSA PKCS#1 v1.5, ECDSA or Ed25519, by the key.
     signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
     receipt_request: asks the readers for signed receipts (RFC 2634 §2.7).
+    security_label: how sensitive it is, by which policy (RFC 2634 §3).
     Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
     """
     _check_line_ends(entity)
@@ -74,7 +77,7 @@ def sign(
         content_digest,
         signing_time,
         content=None,
-        receipt_request=receipt_request,
+        more=_enhanced(receipt_request, security_label),
     )
     boundary = secrets.token_hex(16)
     while boundary.encode() in entity:
@@ -92,6 +95,7 @@ def sign_opaque(
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
     capabilities: tuple[Cipher, ...] = CAPABILITIES,
+    security_label: SecurityLabel | None = None,
 ) -> Signed:
     """application/pkcs7-mime; smime-type=signed-data: the entity inside (RFC 8551 §3.5.2).
 
@@ -103,7 +107,12 @@ def sign_opaque(
     digest = _ONLY_DIGEST.get(scheme, digest)
     content_digest = _digest(entity, digest)
     cms = _signed_data(
-        signer, (digest, scheme, capabilities), content_digest, signing_time, content=entity
+        signer,
+        (digest, scheme, capabilities),
+        content_digest,
+        signing_time,
+        content=entity,
+        more=_enhanced(None, security_label),
     )
     signed = pkcs7_mime("signed-data", cms)
     return Signed(signed, digest, scheme, content_digest.hex())
@@ -177,19 +186,18 @@ def _signed_data(
     content_digest: bytes,
     signing_time: datetime | None,
     content: bytes | None,
-    receipt_request: ReceiptRequest | None = None,
+    more: tuple[bytes, ...] = (),
 ) -> bytes:
-    """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3)."""
+    """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3). more: attributes."""
     digest, scheme, _ = how
     frame = _frame(signer.certificate, signer.chain, *how)
     attributes = [
         *frame.attributes,
+        *more,
         _attribute(algorithms.MESSAGE_DIGEST, der.octets(content_digest)),
     ]
     if signing_time is not None:
         attributes.append(_attribute(algorithms.SIGNING_TIME, _time(signing_time)))
-    if receipt_request is not None:
-        attributes.append(_attribute(RECEIPT_REQUEST, receipt_request.value()))
     # RFC 5652 §5.4: signed as a SET OF in DER, sent as [0] IMPLICIT with the same content.
     signed_attributes = der.set_of(attributes)
     signature = signer.sign(signed_attributes, scheme, digest)
@@ -219,6 +227,14 @@ def _signed_data(
             ),
         ),
     )
+
+
+def _enhanced(
+    receipt_request: ReceiptRequest | None, security_label: SecurityLabel | None
+) -> tuple[bytes, ...]:
+    """Attributes of Enhanced Security Services (RFC 2634), those that are wanted."""
+    wanted = ((RECEIPT_REQUEST, receipt_request), (SECURITY_LABEL, security_label))
+    return tuple(_attribute(kind, one.value()) for kind, one in wanted if one is not None)
 
 
 def _attribute(kind: str, value: bytes) -> bytes:

@@ -6,9 +6,9 @@ from gateway.mime.transfer import encode_base64
 
 _OPAQUE = b"""\
 Content-Type: application/pkcs7-mime; smime-type=%b;\r
-\tname="smime.p7m"\r
+\tname="%b"\r
 Content-Transfer-Encoding: base64\r
-Content-Disposition: attachment; filename="smime.p7m"\r
+Content-Disposition: attachment; filename="%b"\r
 \r
 %b"""
 
@@ -28,9 +28,13 @@ Content-Disposition: attachment; filename="smime.p7s"\r
 """
 
 
-def pkcs7_mime(smime_type: str, cms: bytes) -> bytes:
-    """application/pkcs7-mime entity: "enveloped-data", "authEnveloped-data", "signed-data"."""
-    return _OPAQUE % (smime_type.encode(), encode_base64(cms))
+def pkcs7_mime(smime_type: str, cms: bytes, *, name: str = "smime.p7m") -> bytes:
+    """application/pkcs7-mime entity: "enveloped-data", "signed-data", …
+
+    name: of the file, whose extension RFC 8551 §3.2.1 gives by type.
+    """
+    file = name.encode()
+    return _OPAQUE % (smime_type.encode(), file, file, encode_base64(cms))
 
 
 def multipart_signed(entity: bytes, cms: bytes, *, micalg: str, boundary: str) -> bytes:

@@ -18,6 +18,7 @@ from gateway.policy import (
     Decision,
     Encrypt,
     Encryption,
+    HeaderProtection,
     Hold,
     Levels,
     Mail,
@@ -153,6 +154,28 @@ def test_what_was_agreed_with_a_partner_holds_for_his_domains(
     recipient: str, crypto: Crypto
 ) -> None:
     assert decide(POLICY, "anna@int.example", recipient).crypto is crypto
+
+
+def test_header_fields_are_protected_for_the_partners_domains_alone() -> None:
+    agreed = [Partner(("justice.example",), Crypto.MODERN, HeaderProtection.CONFIDENTIAL)]
+    policy = Policy([], agreed)
+
+    found = {
+        recipient: decide(policy, "anna@int.example", recipient).header_protection
+        for recipient in ("a@justice.example", "a@sub.justice.example", "a@x.example")
+    }
+    off = HeaderProtection.OFF
+    assert list(found.values()) == [HeaderProtection.CONFIDENTIAL, off, off]
+
+
+def test_the_hash_of_a_policy_changes_with_what_was_agreed_and_not_before() -> None:
+    def policy(*agreed: HeaderProtection) -> Policy:
+        return Policy([], [Partner(("justice.example",), Crypto.MODERN, *agreed)])
+
+    before = '"crypto": "modern",\n   "domains": [\n    "justice.example"\n   ]'
+    assert before.encode() in policy().text
+    assert policy(HeaderProtection.OFF).sha256 == policy().sha256
+    assert policy(HeaderProtection.SIGNED).sha256 != policy().sha256
 
 
 def test_a_rule_can_name_the_route() -> None:

@@ -189,6 +189,25 @@ def test_show_is_a_table_with_the_hash(run: Run) -> None:
     assert checked["sha256"] in sha256
 
 
+def test_what_was_agreed_about_header_fields_is_shown(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "sceau.toml"
+    text = config.read_text("utf-8").replace(
+        'crypto = "modern"', 'crypto = "modern"\nheader_protection = "confidential"'
+    )
+    config.write_text(text, "utf-8")
+
+    _, shown, _ = run("show")
+    assert (
+        "justice.example: protection of header fields confidential is agreed" in shown.splitlines()
+    )
+    arguments = ("explain", "--to", "x@justice.example", "--to", "x@news.example", "mail.eml")
+    _, explained, _ = run(*arguments)
+    assert explained.count("  protection of header fields: confidential\n") == 1
+    _, lines, _ = run(*arguments, "--json")
+    found = [json.loads(line)["header_protection"] for line in lines.splitlines()]
+    assert found == ["confidential", "off"]
+
+
 def test_try_needs_a_case_with_a_key(run: Run) -> None:
     code, _, err = run("try", "sceau.toml", "--key", "a.pub")
     assert code == 2

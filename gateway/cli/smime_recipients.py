@@ -1,0 +1,110 @@
+"""Whom `sceau smime encrypt` encrypts to, and by which algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.cli.output import Output
+from gateway.errors import SceauError
+from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.choose import DomainCrypto, Reason, Treatment, choose
+from gateway.smime.encrypt import Recipient
+from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
+from pki.algorithms import describe_key
+from pki.anchors import parse_certificates
+from pki.models import CheckedCertificate
+from pki.names import name_text
+from pki.verdict import unsafe_unchecked
+
+# Which of them a key fits: both RSA ones fit an RSA key.
+_FAMILY = {
+    KeyManagement.RSA_PKCS1: "rsa",
+    KeyManagement.RSA_OAEP: "rsa",
+    KeyManagement.ECDH: "ecdh",
+}
+
+
+def certificates_in(paths: Sequence[Path]) -> list[CheckedCertificate]:
+    """All certificates in the files, each once. The person who names them answers for them."""
+    found: dict[bytes, None] = {}
+    for path in paths:
+        try:
+            certificates = parse_certificates(path.read_bytes())
+        except ValueError:
+            certificates = ()
+        if not certificates:
+            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
+        found.update(dict.fromkeys(certificates))
+    if not found:
+        raise SceauError("there is no certificate to encrypt to", hint="--to CERT")
+    moment = datetime.now(UTC)
+    return [unsafe_unchecked(certificate, moment=moment) for certificate in found]
+
+
+def recipients_for(
+    certificates: list[CheckedCertificate], cipher: str, key_management: str, *, ml_kem: bool
+) -> tuple[list[Recipient], Cipher]:
+    """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
+    treatments: list[Treatment] = []
+    for one in certificates:
+        if describe_key(one.certificate.public_key())[0].startswith("ml-kem-"):
+            treatments.append(_experimental(one, allowed=ml_kem))
+            continue
+        try:
+            treatment = choose(one, DomainCrypto.READABLE)
+        except ValueError:
+            treatment = None
+        if not isinstance(treatment, Treatment):
+            raise _unfit(one, "auto")
+        treatments.append(treatment)
+    if cipher == "auto":
+        order = (Cipher.AES_128_CBC, Cipher.AES_256_CBC, Cipher.AES_128_GCM, Cipher.AES_256_GCM)
+        chosen = min((one.cipher for one in treatments), key=order.index)
+    else:
+        chosen = Cipher(cipher)
+    recipients = []
+    for one, treatment in zip(certificates, treatments, strict=True):
+        transport = treatment.transport
+        if key_management != "auto":
+            transport = KeyManagement(key_management)
+            if _FAMILY[transport] != _FAMILY.get(treatment.transport):
+                raise _unfit(one, key_management)
+        recipients.append(Recipient(one, transport))
+    try:
+        refuse_false_hybrid((one.certificate, one.transport) for one in recipients)
+    except FalseHybrid as error:
+        raise SceauError(
+            "{who} would get the key by ML-KEM and by a classical algorithm, and the weaker one "
+            "opens the mail",
+            hint="encrypt twice: first to one certificate, then the result to the other",
+            facts={"who": error.who},
+        ) from None
+    return recipients, chosen
+
+
+def _experimental(certificate: CheckedCertificate, *, allowed: bool) -> Treatment:
+    if not allowed:
+        raise SceauError(
+            "{subject} has an ML-KEM key, which hardly any program can open mail with",
+            hint="ask for it with --experimental-ml-kem",
+            facts={"subject": name_text(certificate.certificate.subject)},
+        )
+    reason = Reason("crypto.experimental", "ML-KEM was asked for")
+    return Treatment(Cipher.AES_256_CBC, KeyManagement.ML_KEM, reason)
+
+
+def _unfit(certificate: CheckedCertificate, transport: str) -> SceauError:
+    return SceauError(
+        "nobody can encrypt to {subject} with {transport}: its key is of another kind",
+        facts={"subject": name_text(certificate.certificate.subject), "transport": transport},
+    )
+
+
+def say_unchecked(output: Output, count: int) -> None:
+    output.note(
+        "{count} certificates are used as named: trust, revocation, dates and addresses "
+        "were not checked",
+        count=str(count),
+    )
