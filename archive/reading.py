@@ -40,6 +40,7 @@ from archive.models import (
     log_payloads,
     log_working_wraps,
 )
+from archive.pieces import pieces
 from archive.seal import Sealed
 from archive.wrap import Wrap
 
@@ -188,10 +189,10 @@ def check_payload(entry: Entry, payload: Payload) -> Problem | None:
 def read_payloads(conn: sa.Connection, commitments: Sequence[str]) -> dict[str, bytes]:
     """Stored payload bytes by commitment, unchecked."""
     found: dict[str, bytes] = {}
-    for start in range(0, len(commitments), _CHUNK):
+    for piece in pieces(commitments):
         rows = conn.execute(
             sa.select(log_payloads.c.commitment, log_payloads.c.payload).where(
-                log_payloads.c.commitment.in_(commitments[start : start + _CHUNK])
+                log_payloads.c.commitment.in_(piece)
             )
         )
         found.update((row.commitment, bytes(row.payload)) for row in rows)
@@ -203,16 +204,15 @@ def read_wraps(
 ) -> dict[str, tuple[list[Wrap], Wrap | None]]:
     """Wraps to archive recipients, and to the working key if there still is one, by archive id."""
     found: dict[str, tuple[list[Wrap], Wrap | None]] = {one: ([], None) for one in archive_ids}
-    for start in range(0, len(archive_ids), _CHUNK):
-        chunk = archive_ids[start : start + _CHUNK]
+    for piece in pieces(archive_ids):
         for row in conn.execute(
             sa.select(log_content_keys)
-            .where(log_content_keys.c.archive_id.in_(chunk))
+            .where(log_content_keys.c.archive_id.in_(piece))
             .order_by(log_content_keys.c.archive_id, log_content_keys.c.holder)
         ):
             found[row.archive_id][0].append(Wrap(row.holder, bytes(row.wrapped)))
         for row in conn.execute(
-            sa.select(log_working_wraps).where(log_working_wraps.c.archive_id.in_(chunk))
+            sa.select(log_working_wraps).where(log_working_wraps.c.archive_id.in_(piece))
         ):
             wraps, _ = found[row.archive_id]
             found[row.archive_id] = (wraps, Wrap(row.holder, bytes(row.wrapped)))
@@ -228,8 +228,7 @@ def read_contents(
     """
     # For this statement alone: set on the connection it would make a cursor of every later one.
     options = {"stream_results": True, "max_row_buffer": 4}
-    for start in range(0, len(archive_ids), _CHUNK):
-        ids = archive_ids[start : start + _CHUNK]
+    for ids in pieces(archive_ids):
         rows = conn.execute(_CONTENTS, {"ids": ids}, execution_options=options)
         for row in rows:
             # Whatever stands there: what is no name of a blob is a blob that is missing.
@@ -344,8 +343,8 @@ def read_in_flight(conn: sa.Connection, mails: Sequence[InFlight]) -> Iterator[S
     ids = list(known)
     wraps = {
         row.archive_id: Wrap(row.holder, bytes(row.wrapped))
-        for start in range(0, len(ids), _CHUNK)
-        for row in conn.execute(_WORKING_WRAPS, {"ids": ids[start : start + _CHUNK]})
+        for piece in pieces(ids)
+        for row in conn.execute(_WORKING_WRAPS, {"ids": piece})
     }
     for archive_id, content, fields, blob in read_contents(conn, [i for i in ids if i in wraps]):
         yield Sealed(

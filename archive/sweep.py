@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from archive.blob_names import is_blob_name
 from archive.blobs import Blobs, Stored
 from archive.models import log_blobs
+from archive.pieces import pieces
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
@@ -82,8 +84,8 @@ class Sweeper:
             with self._write() as conn:
                 # Again, in the transaction that takes them: some may have been committed meanwhile.
                 unnamed = _without_row(conn, unnamed)
-                taken = {row.name for row in conn.execute(_KNOWN, {"names": _names(unnamed)})}
-                new = [{"name": name} for name in _names(unnamed) if name not in taken]
+                taken = {row.name for row in _known(conn, unnamed)}
+                new = [{"name": one.name} for one in unnamed if one.name not in taken]
                 if new:
                     conn.execute(_TAKE, new)
         except sa.exc.IntegrityError:
@@ -102,13 +104,13 @@ def in_use(conn: sa.Connection) -> bool:
 
 
 def _without_row(conn: sa.Connection, blobs: list[Stored]) -> list[Stored]:
-    rows = conn.execute(_KNOWN, {"names": _names(blobs)})
-    named = {row.name for row in rows if row.archive_id is not None}
+    named = {row.name for row in _known(conn, blobs) if row.archive_id is not None}
     return [one for one in blobs if one.name not in named]
 
 
-def _names(blobs: Iterable[Stored]) -> list[str]:
-    return [one.name for one in blobs]
+def _known(conn: sa.Connection, blobs: Iterable[Stored]) -> Iterator[sa.Row[Any, Any]]:
+    for piece in pieces([one.name for one in blobs]):
+        yield from conn.execute(_KNOWN, {"names": piece})
 
 
 def _in_batches(found: Iterable[Stored]) -> Iterator[list[Stored]]:

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from archive.errors import NotMine, Problem, WorkingKeyTrouble
 from archive.models import log_working_wraps
+from archive.pieces import pieces
 from archive.wrap import KEY_SIZE, Wrap, bound, does_not_open
 
 _ID = re.compile(r"(\d{4}-\d{2}-\d{2})-[0-9a-f]{16}", re.ASCII)
@@ -225,12 +226,10 @@ def erase_wraps(conn: sa.Connection, archive_ids: Iterable[str]) -> int:
     For the keeper, once sealing, indexing and delivery of a mail are settled: from then on only
     the archive recipients open it.
     """
-    ids = list(archive_ids)
     erased = 0
-    for start in range(0, len(ids), 500):
-        chunk = ids[start : start + 500]
+    for piece in pieces(list(archive_ids)):
         done = conn.execute(
-            sa.delete(log_working_wraps).where(log_working_wraps.c.archive_id.in_(chunk))
+            sa.delete(log_working_wraps).where(log_working_wraps.c.archive_id.in_(piece))
         )
         erased += done.rowcount
     return erased

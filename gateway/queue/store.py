@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from archive.models import log_entries, log_working_wraps
+from archive.pieces import pieces
 from archive.rows import Rows
 from archive.store import LARGE, LARGE_FROM
 from gateway.errors import SceauError
@@ -277,13 +278,14 @@ def add_groups(conn: sa.Connection, sealed: Sequence[SealedGroup]) -> None:
 
 def beyond(conn: sa.Connection, ids: Iterable[str], octets: int) -> set[str]:
     """Those of these groups that are beyond so many octets together; never the first."""
-    rows = conn.execute(
-        sa.select(groups.c.id, groups.c.size)
-        .where(groups.c.id.in_(list(ids)))
-        .order_by(groups.c.id)
-    )
+    statement = sa.select(groups.c.id, groups.c.size)
+    rows = [
+        row
+        for piece in pieces(list(ids))
+        for row in conn.execute(statement.where(groups.c.id.in_(piece)))
+    ]
     total, left = 0, set()
-    for row in rows:
+    for row in sorted(rows, key=lambda row: str(row.id)):
         if total > octets:
             left.add(row.id)
         total += row.size
@@ -294,10 +296,11 @@ def load_groups(conn: sa.Connection, ids: Iterable[str]) -> dict[str, SealedGrou
     """Sealed groups by id. Left out: those whose octets are gone, or are not those that the
     `sealed` entry in the log names by their hash: nothing else may leave (I4).
     """
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    rows = conn.execute(sa.select(groups).where(groups.c.id.in_(wanted))).all()
+    rows = [
+        row
+        for piece in pieces(list(ids))
+        for row in conn.execute(sa.select(groups).where(groups.c.id.in_(piece)))
+    ]
     return {
         row.id: SealedGroup(
             row.id,
@@ -568,11 +571,12 @@ def _job(row: sa.Row[Any]) -> Job:
 
 
 def _recipients_of(conn: sa.Connection, jobs: dict[str, Job]) -> Iterable[tuple[Job, Recipient]]:
-    rows = conn.execute(
-        sa.select(recipients)
-        .where(recipients.c.archive_id.in_(list(jobs)))
-        .order_by(recipients.c.archive_id, recipients.c.position)
-    ).all()
+    statement = sa.select(recipients).order_by(recipients.c.archive_id, recipients.c.position)
+    rows = [
+        row
+        for piece in pieces(list(jobs))
+        for row in conn.execute(statement.where(recipients.c.archive_id.in_(piece)))
+    ]
     for row in rows:
         job = jobs[row.archive_id]
         recipient = Recipient(
