@@ -20,6 +20,7 @@ import org.bouncycastle.operator.*;
 import org.bouncycastle.operator.jcajce.*;
 
 /** CMS by Bouncy Castle, one command a line on standard input, one answer a line: "ok" or why not. */
+@SuppressWarnings("unchecked")  // Store is a raw type in the answers of CMSSignedData
 public class BouncyCastle {
     public static void main(String[] none) throws Exception {
         Security.addProvider(new BouncyCastleProvider());

@@ -101,4 +101,5 @@ class GnuPG(Peer):
 
 def _is_cause(line: str) -> bool:
     words = ("error", "fail", "fault", "unsupported", "not valid", "requires", "not supported")
-    return any(word in line.lower() for word in words)
+    # It says so of each character set that it tries for the password.
+    return "trying charset" not in line and any(word in line.lower() for word in words)

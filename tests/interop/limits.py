@@ -38,8 +38,9 @@ _LIMITS = (
     ("gpgsm", "→", "ECDSA brainpoolP512r1, SHA-256"),
     ("gpgsm", "→", "*-GCM, *"),
     ("gpgsm", "→", "*RSA-OAEP"),
+    # Bouncy Castle 1.72: AuthEnvelopedData by key agreement is written and not opened; no X25519
+    # in CMS (RFC 8418).
     ("Bouncy Castle", "→", "*-GCM, ECDH*"),
-    # RFC 8418 came to Bouncy Castle later.
     ("Bouncy Castle", "→", "*X25519"),
     ("Bouncy Castle", "←", "*X25519"),
     # Thunderbird before 154 (AES-GCM); its NSS has neither Brainpool nor Ed25519 in S/MIME.

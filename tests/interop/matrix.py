@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +55,7 @@ class OursFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Ours:
+class Ours:
     """`sceau smime`, on files in a folder."""
 
     folder: Path
@@ -124,7 +124,7 @@ def run() -> tuple[list[Cell], dict[str, str]]:
     versions: dict[str, str] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sceau-interop-")))
-        ours = _Ours(folder)
+        ours = Ours(folder)
         for kind, why in _kinds():
             if why:
                 versions[kind.name] = why
@@ -135,7 +135,7 @@ def run() -> tuple[list[Cell], dict[str, str]]:
             if isinstance(peer, GnuPG | BouncyCastle):
                 stack.callback(peer.close)
             versions[peer.name] = peer.version
-            cells += _cells(peer, ours)
+            cells += cells_of(peer, ours, SIGNATURES, ENCRYPTIONS)
         try:
             versions[thunderbird.NAME] = thunderbird.version()
             cells += _thunderbird(ours, folder)
@@ -152,13 +152,16 @@ def _kinds() -> Iterator[tuple[type[Peer], str]]:
     yield BouncyCastle, missing("java") or (f"not asked: no {', '.join(jars)}" if jars else "")
 
 
-def _cells(peer: Peer, ours: _Ours) -> Iterator[Cell]:
-    for signature in SIGNATURES:
+def cells_of(
+    peer: Peer, ours: Ours, signatures: Iterable[Signature], encryptions: Iterable[Encryption]
+) -> Iterator[Cell]:
+    """These rows of one peer, both ways."""
+    for signature in signatures:
         where = ("Signatures", signature.name, peer)
         if signature.ours:
             yield from _cell(*where, "→", partial(_they_verify, peer, ours, signature))
         yield from _cell(*where, "←", partial(_we_verify, peer, ours, signature))
-    for encryption in ENCRYPTIONS:
+    for encryption in encryptions:
         where = ("Encryption", encryption.name, peer)
         if encryption.ours:
             yield from _cell(*where, "→", partial(_they_decrypt, peer, ours, encryption))
@@ -183,7 +186,7 @@ def _cell(
         yield Cell(kind, algorithms, peer.name, direction, "ok", False)
 
 
-def _they_verify(peer: Peer, ours: _Ours, row: Signature) -> None:
+def _they_verify(peer: Peer, ours: Ours, row: Signature) -> None:
     mail = ours.signed(row, opaque=False)
     content, cms = _detached(mail)
     _same(peer.verify(cms, content), content)
@@ -198,7 +201,7 @@ def _they_verify(peer: Peer, ours: _Ours, row: Signature) -> None:
     _same(peer.verify(_payload(mail), None), content_entity(split(_mail(row.owner(world())))))
 
 
-def _we_verify(peer: Peer, ours: _Ours, row: Signature) -> None:
+def _we_verify(peer: Peer, ours: Ours, row: Signature) -> None:
     owner = row.owner(world())
     entity = content_entity(split(_mail(owner)))
     head = _head(owner)
@@ -215,13 +218,13 @@ def _we_verify(peer: Peer, ours: _Ours, row: Signature) -> None:
     ours.verify(head + pkcs7_mime("signed-data", peer.sign(entity, row, owner, opaque=True)))
 
 
-def _they_decrypt(peer: Peer, ours: _Ours, row: Encryption) -> None:
+def _they_decrypt(peer: Peer, ours: Ours, row: Encryption) -> None:
     mail = ours.encrypted(row)
     found = peer.decrypt(_payload(mail), row.owner(world()))
     _same(found, content_entity(split(MAIL)))
 
 
-def _we_decrypt(peer: Peer, ours: _Ours, row: Encryption) -> None:
+def _we_decrypt(peer: Peer, ours: Ours, row: Encryption) -> None:
     owner = row.owner(world())
     entity = content_entity(split(MAIL))
     cms = peer.encrypt(entity, row, owner)
@@ -235,7 +238,7 @@ def _same(found: bytes, wanted: bytes) -> None:
         raise PeerError("other content than was sent")
 
 
-def _thunderbird(ours: _Ours, folder: Path) -> Iterator[Cell]:
+def _thunderbird(ours: Ours, folder: Path) -> Iterator[Cell]:
     mails = {}
     kinds = {}
     for row in SIGNATURES:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.corpora import ROOT, corpus
-from tests.interop import corpora
+from tests.interop import corpora, matrix
 from tests.interop.cases import CASES
+from tests.interop.openssl import OpenSSL
+from tests.interop.peer import PeerError
+from tests.interop.rows import ENCRYPTIONS, SIGNATURES, Encryption, Signature
+from tests.unit.smime_world import Identity
 
 PAGE = ROOT / "docs" / "interop.md"
 
 
 def test_every_file_has_its_rows_and_no_row_is_stale() -> None:
     base = corpus("rfc4134").parent
-    page = PAGE.read_text()
-    rows = re.findall(r"^\| ([^|]+/[^|]+) \| `(?:verify|decrypt)[^|]*\| ([^|]*) \|", page, re.M)
 
-    assert Counter(rows) == Counter(
+    assert Counter(_rows(PAGE.read_text())) == Counter(
         (name, _canonical(case.expected)) for case in CASES for name in corpora.files(base, case)
     )
+
+
+def _rows(page: str) -> Iterator[tuple[str, str]]:
+    folder = ""
+    for line in page.partition("## Programs")[0].splitlines():
+        if line.startswith("In `"):
+            folder = line.split("`")[1]
+        found = re.match(r"\| (\S+) \| [A-Z] \| ([^|]*) \|", line)
+        if found:
+            yield folder + found[1], found[2]
 
 
 def _canonical(expected: str) -> str:
@@ -63,3 +76,59 @@ def test_other_content_than_published_is_seen(tmp_path: Path) -> None:
     rows = list(corpora.judge(tmp_path, case, tmp_path / "work"))
 
     assert [row.wrong for row in rows] == ["other content than published"] * 2
+
+
+# -- the matrix ----------------------------------------------------------------------------
+
+
+class Credulous(OpenSSL):
+    """Finds every signature good."""
+
+    def verify(self, cms: bytes, content: bytes | None) -> bytes:
+        return super().verify(cms, None) if content is None else content
+
+
+class Broken(OpenSSL):
+    """Signs other content than it was given, and opens nothing."""
+
+    def sign(self, content: bytes, row: Signature, owner: Identity, *, opaque: bool) -> bytes:
+        return super().sign(content + b".", row, owner, opaque=opaque)
+
+    def decrypt(self, cms: bytes, owner: Identity) -> bytes:
+        raise PeerError("cannot")
+
+    def encrypt(self, content: bytes, row: Encryption, owner: Identity) -> bytes:
+        return super().encrypt(content + b".", row, owner)
+
+
+def _cells(peer: type[OpenSSL], folder: Path) -> dict[str, matrix.Cell]:
+    place = folder / "peer"
+    place.mkdir()
+    rows = matrix.cells_of(
+        peer(place), matrix.Ours(folder), SIGNATURES[:1], ENCRYPTIONS[:1]
+    )  # fmt: skip
+    return {f"{cell.kind} {cell.direction}": cell for cell in rows}
+
+
+def test_a_peer_that_does_everything(tmp_path: Path) -> None:
+    cells = _cells(OpenSSL, tmp_path)
+
+    assert {title: (cell.said, cell.wrong) for title, cell in cells.items()} == dict.fromkeys(
+        ("Signatures →", "Signatures ←", "Encryption →", "Encryption ←"), ("ok", False)
+    )
+
+
+def test_a_peer_that_finds_changed_content_good_is_wrong(tmp_path: Path) -> None:
+    cell = _cells(Credulous, tmp_path)["Signatures →"]
+
+    assert (cell.said, cell.wrong) == ("finds changed content good", True)
+
+
+def test_what_fails_and_is_no_known_limit_is_wrong(tmp_path: Path) -> None:
+    cells = _cells(Broken, tmp_path)
+
+    assert [title for title, cell in cells.items() if cell.wrong] == [
+        "Signatures ←", "Encryption →", "Encryption ←",
+    ]  # fmt: skip
+    assert "signature.digest" in cells["Signatures ←"].said
+    assert cells["Encryption →"].said == "cannot"
