@@ -31,7 +31,12 @@ public class BouncyCastle {
             try {
                 run(line.split("\t"));
             } catch (Throwable error) {
-                answer = String.valueOf(error).replaceAll("\\s+", " ");
+                // CMSException wraps what says why.
+                Throwable cause = error;
+                while (cause.getCause() != null) {
+                    cause = cause.getCause();
+                }
+                answer = String.valueOf(cause.getMessage()).replaceAll("\\s+", " ");
             }
             System.out.println(answer);
         }
@@ -147,7 +152,7 @@ public class BouncyCastle {
             how = aead ? new JceKeyTransAuthEnvelopedRecipient(key).setProvider("BC")
                 : new JceKeyTransEnvelopedRecipient(key).setProvider("BC");
         } else if (aead) {
-            throw new CMSException("no class opens AuthEnvelopedData by key agreement");
+            throw new CMSException("(not asked: it has no class that opens AuthEnvelopedData by key agreement)");
         } else {
             how = new JceKeyAgreeEnvelopedRecipient(key).setProvider("BC");
         }

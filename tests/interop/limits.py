@@ -20,13 +20,11 @@ _LIMITS = (
     ("NSS", "→", "*-GCM, *"),
     ("NSS", "→", "*RSA-OAEP"),
     ("NSS", "→", "*ECDH*"),
-    ("NSS", "→", "*X25519"),
     # gpgsm 2.2 crashes over PKCS#12 with a key on a curve, and there is no other way to bring one
     # in; it encrypts to no certificate for keyAgreement.
     ("gpgsm", "←", "ECDSA*"),
     ("gpgsm", "→", "*ECDH*"),
     ("gpgsm", "←", "*ECDH*"),
-    ("gpgsm", "→", "*X25519"),
     ("gpgsm", "←", "*X25519"),
     ("gpgsm", "→", "Ed25519"),
     ("gpgsm", "←", "Ed25519"),

@@ -64,12 +64,12 @@ class Ours:
         """A mail from the signer."""
         owner = row.owner(world())
         cert, key = owner.write(self.folder, "own")
-        made, digest = self._made(
+        made, record = self._made(
             "sign", _mail(owner), "--key", key, "--cert", cert, "--cert", self._ca(),
             "--signature", str(row.ours), *["--opaque"] * opaque,
         )  # fmt: skip
-        if digest != row.digest:
-            raise OursFailed(f"sceau: signs with {digest}")
+        if record["digest"] != row.digest:
+            raise OursFailed(f"sceau: signs with {record['digest']}")
         return made
 
     def encrypted(self, row: Encryption) -> bytes:
@@ -81,8 +81,8 @@ class Ours:
         )  # fmt: skip
         return made
 
-    def verify(self, mail: bytes) -> None:
-        """Raises OursFailed unless it is valid."""
+    def verify(self, mail: bytes, row: Signature) -> None:
+        """Raises OursFailed unless it is valid, and by the algorithms of the row."""
         _, records, error = sceau(
             "verify", "--json", "--anchor", self._ca(), "--revocation", "off",
             self._file("mail", mail),
@@ -91,23 +91,29 @@ class Ours:
         if record["status"] != "valid":
             codes = " ".join(one["code"] for one in record["problems"])
             raise OursFailed(f"sceau: {record['status']} {codes}")
+        found = [(one["signature"], one["digest"]) for one in record["signers"]]
+        if found != [(row.scheme, row.digest)]:
+            raise OursFailed(f"sceau: finds {found}")
 
-    def decrypt(self, mail: bytes, owner: Identity, *, legacy: bool) -> bytes:
-        """The content. Raises OursFailed."""
-        cert, key = owner.write(self.folder, "own")
-        options = ["--allow-legacy"] * legacy
-        made, _ = self._made("decrypt", mail, "--key", key, "--cert", cert, *options)
-        return made
+    def decrypt(self, mail: bytes, row: Encryption) -> bytes:
+        """The content. Raises OursFailed, also if it came by other algorithms than the row's."""
+        cert, key = row.owner(world()).write(self.folder, "own")
+        options = ["--allow-legacy"] * row.legacy
+        content, record = self._made("decrypt", mail, "--key", key, "--cert", cert, *options)
+        found = [(one["cipher"], one["key_management"]) for one in record["layers"]]
+        if found != [(row.cipher, row.management)]:
+            raise OursFailed(f"sceau: finds {found}")
+        return content
 
-    def _made(self, verb: str, mail: bytes, *options: str | Path) -> tuple[bytes, str]:
-        """What was written, and the digest of a signature."""
+    def _made(self, verb: str, mail: bytes, *options: str | Path) -> tuple[bytes, dict[str, Any]]:
+        """What was written, and what was said of it."""
         out = self.folder / "out"
         out.unlink(missing_ok=True)
         code, records, _ = sceau(verb, "--json", *options, "--out", out, self._file("mail", mail))
         if code != 0:
             said = " ".join(one["code"] for record in records for one in record["problems"])
             raise OursFailed(f"sceau: exit code {code}, {said}")
-        return out.read_bytes(), str(records[0].get("digest", ""))
+        return out.read_bytes(), records[0]
 
     def _ca(self) -> Path:
         return world().write_cas(self.folder)
@@ -208,14 +214,15 @@ def _we_verify(peer: Peer, ours: Ours, row: Signature) -> None:
     cms = peer.sign(entity, row, owner, opaque=False)
     boundary = "interop"
     clear = multipart_signed(entity, cms, micalg="sha-" + row.digest[3:], boundary=boundary)
-    ours.verify(head + clear)
+    ours.verify(head + clear, row)
     try:
-        ours.verify(head + clear.replace("à demain".encode(), b"adieu"))
+        ours.verify(head + clear.replace("à demain".encode(), b"adieu"), row)
     except OursFailed:
         pass
     else:
         raise OursFailed("sceau: finds changed content valid")
-    ours.verify(head + pkcs7_mime("signed-data", peer.sign(entity, row, owner, opaque=True)))
+    opaque = peer.sign(entity, row, owner, opaque=True)
+    ours.verify(head + pkcs7_mime("signed-data", opaque), row)
 
 
 def _they_decrypt(peer: Peer, ours: Ours, row: Encryption) -> None:
@@ -229,7 +236,7 @@ def _we_decrypt(peer: Peer, ours: Ours, row: Encryption) -> None:
     entity = content_entity(split(MAIL))
     cms = peer.encrypt(entity, row, owner)
     mail = _head(owner) + pkcs7_mime("enveloped-data", cms)
-    if ours.decrypt(mail, owner, legacy=row.legacy) != entity:
+    if ours.decrypt(mail, row) != entity:
         raise OursFailed("sceau: other content than was encrypted")
 
 

@@ -33,14 +33,15 @@ Bare CMS is no mail: without a From it is never "valid" (RFC 8550 §3), so there
 _MATRIX = """
 ## Programs
 
-Each side through its command: `sceau smime` and {peers}.
+Each side through its command, ours is `sceau smime`. Asked were {peers}.
 Keys and certificates are made anew for each run: a root, an intermediate, people with keys of all
 kinds. "→" is: we write, they read; "←" is: they write, we read. A signature is ok when it is so
 detached and opaque, the content comes out with the same bytes and changed content is refused; a
 message to somebody when it opens to the same bytes. Bouncy Castle checks signatures, not paths.
 "no" is what the peer is known to lack (`tests/interop/limits.py`), with its own words below the
 table; anything else that fails is "wrong" and fails the run. "–": that side does not write it, or
-cannot be asked to.
+cannot be asked to. We sign with SHA-256 whatever the key (Ed25519: SHA-512), so rows with other
+digests are theirs alone.
 """
 
 
