@@ -6,6 +6,7 @@ and of the drafts about signed attributes. Mallory has a certificate of the same
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -63,6 +64,26 @@ def _mixed(*parts: bytes, subtype: bytes = b"mixed") -> bytes:
 TEXT = b"Content-Type: text/plain\r\n\r\nPay Mallory.\r\n"
 HTML = b'Content-Type: text/html\r\n\r\n<p>Pay Mallory</p><div style="display:none">\r\n'
 
+
+def _third(parameter: bytes, theirs: bytes, ours: bytes = b"limit") -> bytes:
+    """A part behind the signature, in its part for us, for readers of another boundary."""
+    entity = clear_signed(boundary=ours.decode()).replace(b'boundary="%b"' % ours, parameter)
+    part = b"\r\n--%b\r\n%b\r\n--%b--\r\n" % (theirs, TEXT, theirs)
+    return entity.removesuffix(b"\r\n--%b--\r\n" % ours) + part + b"--%b--\r\n" % ours
+
+
+def _compressed(head: bytes) -> bytes:
+    """The signed part with more header, where nothing but itself is signed."""
+    inflated = zlib.compress(head + clear_signed())
+    inner = der.sequence(
+        der.integer(0),
+        der.algorithm("1.2.840.113549.1.9.16.3.8"),
+        der.sequence(der.oid(algorithms.DATA), der.element(0xA0, der.octets(inflated))),
+    )
+    cms = der.sequence(der.oid("1.2.840.113549.1.9.16.1.9"), der.element(0xA0, inner))
+    return pkcs7_mime("compressed-data", cms)
+
+
 # -- MIME: what stands around the signed part --------------------------------------------
 
 AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -115,6 +136,49 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
             b'filename="smime.p7s"', b'filename="smime.p7s"\n--limit\n\nPay Mallory', 1
         ),
         "coverage.signature-part",
+    ),
+    "a boundary that ends with a blank": (
+        lambda: _third(b'boundary="limit "', b"limit", b"limit "),
+        "coverage.ambiguous-header",
+    ),
+    "a backslash in the boundary": (
+        lambda: _third(rb'boundary="li\mit"', rb"li\mit"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary behind an escaped quote": (
+        lambda: _third(rb'name="a\"; boundary=evil; x="; boundary="limit"', b"evil"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary without its semicolon": (
+        lambda: _third(b'x=y boundary=evil; boundary="limit"', b"evil"),
+        "coverage.ambiguous-header",
+    ),
+    "a NUL in the type": (
+        lambda: clear_signed().replace(b"multipart/signed;", b"multipart/signed\0;"),
+        "coverage.ambiguous-header",
+    ),
+    "another type behind the type": (
+        lambda: clear_signed().replace(b"multipart/signed;", b"multipart/signed text/plain;"),
+        "coverage.ambiguous-header",
+    ),
+    "the signature is a text for some": (
+        lambda: clear_signed().replace(
+            b"Content-Type: application/pkcs7-signature",
+            b"Content-Type: application/pkcs7-signature\r\nContent-Type: text/html",
+        ),
+        "coverage.ambiguous-header",
+    ),
+    "a header that ends at LF, in a layer": (
+        lambda: _compressed(b"A: b\r\nC: d\nContent-Type: text/plain\n\nPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
+    ),
+    "a header that ends at CR, in a layer": (
+        lambda: _compressed(b"A: b\r\nC: d\rContent-Type: text/plain\r\rPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
+    ),
+    "a line that is no field, in a layer": (
+        lambda: _compressed(b"A: b\r\nPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
     ),
     "an encoding at the root": (
         lambda: b"Content-Transfer-Encoding: base64\r\n" + clear_signed(),
