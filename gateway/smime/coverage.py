@@ -49,13 +49,9 @@ def header_problem(message: Message) -> Problem | None:
     Two fields of which one counts, comments and encoded or repeated boundaries are read in
     different ways: what we found signed might not be what they show.
     """
-    for name in _SINGLE:
-        if len(message.all(name)) > 1:
-            return problem(
-                "coverage.ambiguous-header",
-                "the signed part has two fields {field}, and readers differ on which counts",
-                field=name,
-            )
+    repeated = _repeated(message)
+    if repeated is not None:
+        return repeated
     if not all(field.name and all_crlf(field.raw) for field in message.fields):
         return problem(
             "coverage.ambiguous-header",
@@ -74,6 +70,17 @@ def header_problem(message: Message) -> Problem | None:
         for field in message.all("content-transfer-encoding"):
             if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
                 return _ambiguous_type()
+    return None
+
+
+def _repeated(message: Message) -> Problem | None:
+    for name in _SINGLE:
+        if len(message.all(name)) > 1:
+            return problem(
+                "coverage.ambiguous-header",
+                "the signed part has two fields {field}, and readers differ on which counts",
+                field=name,
+            )
     return None
 
 
@@ -119,7 +126,8 @@ def signature_problem(part: Message, boundary: bytes) -> Problem | None:
     """Why readers may find a third part in the second one, or show it, or None.
 
     Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
-    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there; so would those that take it for a text.
+    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there;
+    so would those that take the part for a text.
     """
     if b"--" + boundary not in part.raw:
         return header_problem(part)
@@ -127,7 +135,13 @@ def signature_problem(part: Message, boundary: bytes) -> Problem | None:
 
 
 def outside_problem(payload: Message) -> Problem | None:
-    """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3)."""
+    """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3).
+
+    Or why it may not be: two types, of which one says so to some readers.
+    """
+    repeated = _repeated(payload)
+    if repeated is not None:
+        return repeated
     kind = content_type(payload.fields)
     if (kind.main, kind.sub) not in _OUTSIDE:
         return None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from gateway.smime import der
 from gateway.smime.cms import (
     CONSTRUCTED,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
     Algorithm,
     Identifier,
     algorithm,
@@ -220,7 +222,8 @@ def parses_as_attributes(content: bytes) -> bool:
     if content[:1] != b"\x31":
         return False
     try:
-        found = ber.read(content)
+        # Within the bounds that the attributes were read in where they came from.
+        found = ber.read(content, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
         return bool(found.children) and bool(_attributes(found))
     except ValueError:
         return False

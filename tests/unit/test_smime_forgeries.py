@@ -13,6 +13,7 @@ import pytest
 
 from gateway.mime.transfer import encode_base64
 from gateway.smime import algorithms, der
+from gateway.smime.layers import RECEIPT
 from gateway.smime.sign import sign
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
 from tests.unit.cms_forger import (
@@ -234,6 +235,62 @@ PARTS: dict[str, Callable[[], bytes]] = {
 def test_a_signed_mail_has_exactly_two_parts(name: str) -> None:
     assert codes(mail(PARTS[name]())) == {"coverage.parts"}
     assert status(mail(PARTS[name]())) == "invalid"
+
+
+BOSS = b"From: boss@bank.example\r\n"
+RFC822 = b"Content-Type: message/rfc822\r\n"
+INSIDE: dict[str, tuple[bytes, str]] = {
+    "behind a LF of the payload": (
+        b'Content-Type: text/plain; hp="clear"\r\nX: y\n' + BOSS + b"\r\nx\r\n",
+        "identity.inner-from",
+    ),
+    "behind a LF of a mail": (
+        RFC822 + b"\r\nSubject: x\r\nX: y\n" + BOSS + b"\r\nx\r\n",
+        "identity.inner-from",
+    ),
+    "a mail with lines of LF": (
+        RFC822
+        + b"Content-Transfer-Encoding: base64\r\n\r\n"
+        + encode_base64(b"Subject: x\nFrom: boss@bank.example\n\nx\n"),
+        "identity.inner-from",
+    ),
+    "a mail for readers of the last type": (
+        b"Content-Type: text/plain\r\n" + RFC822 + b"\r\n" + BOSS + b"\r\n",
+        "coverage.ambiguous-header",
+    ),
+    "elsewhere for readers of the last type": (
+        b"Content-Type: text/plain\r\nContent-Type: message/external-body; access-type=URL\r\n\r\n",
+        "coverage.ambiguous-header",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_signer_does_not_show_another_author_inside(name: str) -> None:
+    content, code = INSIDE[name]
+
+    assert codes(mail(opaque(content=content))) == {code}
+    assert status(mail(opaque(content=content))) != "valid"
+
+
+def test_a_signed_receipt_is_not_shown_as_a_mail() -> None:
+    """Whoever asks for a receipt writes its identifier; detached it would be the mail that is shown
+    (RFC 2634 §2.8).
+    """
+    text = der.octets(b"\r\nContent-Type: text/plain\r\n\r\nPay Mallory.\r\n")
+    receipt = der.sequence(der.integer(1), text)
+    usual = attributes_for(alice(), receipt)
+    kind = attribute(algorithms.CONTENT_TYPE, der.oid(RECEIPT))
+    attributes = [kind, *(one for one in usual if der.oid(algorithms.CONTENT_TYPE) not in one)]
+    info = signer_info(alice(), attributes, content=receipt)
+    given = [alice().certificate, *alice().chain]
+    detached = signed_data([info], given, content_type=RECEIPT)
+    whole = signed_data([info], given, content=receipt, content_type=RECEIPT)
+
+    shown = mail(multipart_signed(receipt, detached, micalg="sha-256", boundary="b"))
+    assert codes(shown) == {"coverage.content-type"}
+    assert status(shown) == "invalid"
+    assert status(mail(pkcs7_mime("signed-receipt", whole))) == "valid"
 
 
 # -- CMS: content, signers, certificates -------------------------------------------------
