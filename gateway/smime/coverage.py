@@ -34,6 +34,7 @@ _PLAIN_TYPE = re.compile(
     rb"%b/%b(?:[ \t]*+;(?:[ \t]*+%b[ \t]*+=[ \t]*+%b)?+)*+[ \t]*+"
     % (_TOKEN, _TOKEN, _TOKEN, _VALUE)
 )
+_BLANK_LINE = re.compile(rb"\r\n[ \t]++(?:\r\n|\Z)")
 _QUOTED = re.compile(rb'"[^"]*+"')
 _BOUNDARY_NAME = re.compile(rb";[ \t]*+boundary(\*[^=]*+)?[ \t]*+=", re.IGNORECASE)
 # RFC 2046 §5.1.1: at most 70 octets. White space at the end is taken away by some readers.
@@ -52,7 +53,7 @@ def header_problem(message: Message) -> Problem | None:
     repeated = _repeated(message)
     if repeated is not None:
         return repeated
-    if not all(field.name and all_crlf(field.raw) for field in message.fields):
+    if not all(field.name and _same_end(field.raw) for field in message.fields):
         return problem(
             "coverage.ambiguous-header",
             "the header around the signed part has lines where readers differ on its end",
@@ -71,6 +72,15 @@ def header_problem(message: Message) -> Problem | None:
             if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
                 return _ambiguous_type()
     return None
+
+
+def _same_end(field: bytes) -> bool:
+    """Whether no reader ends the field, or the whole header, earlier than we do.
+
+    At a bare CR or LF, at a NUL (programs in C), or at a line of nothing but white space, which
+    RFC 5322 §3.2.2 forbids to write, and which is the empty line for who strips lines first.
+    """
+    return all_crlf(field) and b"\0" not in field and _BLANK_LINE.search(field) is None
 
 
 def _repeated(message: Message) -> Problem | None:

@@ -60,6 +60,7 @@ def _fuzz(name: str, seconds: int) -> None:
         f"-artifact_prefix={found}/",
         "-timeout=60",
         "-print_final_stats=1",
+        f"-dict={Path(__file__).with_name('words.dict')}",
         str(reached),
         str(found),
     ]

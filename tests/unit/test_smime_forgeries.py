@@ -177,6 +177,18 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _compressed(b"A: b\r\nC: d\rContent-Type: text/plain\r\rPay Mallory.\r\n"),
         "coverage.ambiguous-header",
     ),
+    "a line of blanks in the header": (
+        lambda: b"X-One: a\r\n \r\nPay: Mallory\r\n" + clear_signed(),
+        "coverage.ambiguous-header",
+    ),
+    "a line of blanks in the type": (
+        lambda: clear_signed().replace(b"signed;", b"signed;\r\n\t\r\n", 1),
+        "coverage.ambiguous-header",
+    ),
+    "a NUL in the header": (
+        lambda: b"X-One: a\0\r\n" + clear_signed(),
+        "coverage.ambiguous-header",
+    ),
     "a line that is no field, in a layer": (
         lambda: _compressed(b"A: b\r\nPay Mallory.\r\n"),
         "coverage.ambiguous-header",
