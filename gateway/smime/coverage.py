@@ -37,8 +37,9 @@ _PLAIN_TYPE = re.compile(
 _BLANK_LINE = re.compile(rb"\r\n[ \t]++(?:\r\n|\Z)")
 _QUOTED = re.compile(rb'"[^"]*+"')
 _BOUNDARY_NAME = re.compile(rb";[ \t]*+boundary(\*[^=]*+)?[ \t]*+=", re.IGNORECASE)
-# RFC 2046 §5.1.1: at most 70 octets. White space at the end is taken away by some readers.
-_BOUNDARY = re.compile(rb"[ -~]{0,69}[!-~]")
+# RFC 2046 §5.1.1: at most 70 octets. Some readers take white space at its ends away, and some
+# (Python's) angle brackets around it.
+_BOUNDARY = re.compile(rb"[!-;=?-~](?:[ -;=?-~]{0,68}[!-;=?-~])?+")
 
 _PARTS_LIMIT, _DEPTH_LIMIT = 1000, 20
 _SIGNED_TYPES = ("pkcs7-mime", "x-pkcs7-mime", "pkcs7-signature", "x-pkcs7-signature")

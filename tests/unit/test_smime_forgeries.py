@@ -142,6 +142,14 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _third(b'boundary="limit "', b"limit", b"limit "),
         "coverage.ambiguous-header",
     ),
+    "a boundary that begins with a blank": (
+        lambda: _third(b'boundary=" limit"', b"limit", b" limit"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary in angle brackets": (
+        lambda: _third(b'boundary="<limit>"', b"limit", b"<limit>"),
+        "coverage.ambiguous-header",
+    ),
     "a backslash in the boundary": (
         lambda: _third(rb'boundary="li\mit"', rb"li\mit"),
         "coverage.ambiguous-header",
