@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from gateway.mime.entity import Message
+from gateway.mime.lines import all_crlf
 from gateway.mime.parameters import ContentType, content_type, text_parameter
 from gateway.mime.parts import Parts, find_parts, head
 from pki.errors import Problem, problem
@@ -25,8 +26,20 @@ _GREETING = re.compile(
 _SINGLE = ("content-type", "content-transfer-encoding")
 _IDENTITY = (b"", b"7bit", b"8bit", b"binary")
 _OUTSIDE = (("message", "external-body"), ("message", "partial"))
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-_BOUNDARY = re.compile(rb";\s*+boundary(\*[^=]*+)?\s*+=", re.IGNORECASE)
+# What all readers of a multipart read alike: the type and parameters with nothing between and
+# behind them, no comment, no backslash (for some an escape, for others a backslash).
+_TOKEN = rb"[^][()<>@,;:\\\"/?=\s\0-\x1f]++"
+_VALUE = rb"(?:\"[^\"\\\0-\x08\x0a-\x1f]*+\"|[^()\\\";\s\0-\x1f]++)"
+_PLAIN_TYPE = re.compile(
+    rb"%b/%b(?:[ \t]*+;(?:[ \t]*+%b[ \t]*+=[ \t]*+%b)?+)*+[ \t]*+"
+    % (_TOKEN, _TOKEN, _TOKEN, _VALUE)
+)
+_BLANK_LINE = re.compile(rb"\r\n[ \t]++(?:\r\n|\Z)")
+_QUOTED = re.compile(rb'"[^"]*+"')
+_BOUNDARY_NAME = re.compile(rb";[ \t]*+boundary(\*[^=]*+)?[ \t]*+=", re.IGNORECASE)
+# RFC 2046 §5.1.1: at most 70 octets. Some readers take white space at its ends away, and some
+# (Python's) angle brackets around it.
+_BOUNDARY = re.compile(rb"[!-;=?-~](?:[ -;=?-~]{0,68}[!-;=?-~])?+")
 
 _PARTS_LIMIT, _DEPTH_LIMIT = 1000, 20
 _SIGNED_TYPES = ("pkcs7-mime", "x-pkcs7-mime", "pkcs7-signature", "x-pkcs7-signature")
@@ -38,6 +51,40 @@ def header_problem(message: Message) -> Problem | None:
     Two fields of which one counts, comments and encoded or repeated boundaries are read in
     different ways: what we found signed might not be what they show.
     """
+    repeated = _repeated(message)
+    if repeated is not None:
+        return repeated
+    if not all(field.name and _same_end(field.raw) for field in message.fields):
+        return problem(
+            "coverage.ambiguous-header",
+            "the header around the signed part has lines where readers differ on its end",
+        )
+    kind = content_type(message.fields)
+    for field in message.all("content-type"):
+        if field.raw[len("content-type") :][:1] != b":":
+            return _ambiguous_type()  # for some, white space there makes it no field at all
+        if kind.main == "multipart":
+            if not _same_boundary(field.value, kind.parameters.get("boundary", b"")):
+                return _ambiguous_type()
+        elif b"(" in _QUOTED.sub(b"", field.value).partition(b";")[0]:
+            return _ambiguous_type()  # the type alone decides; file names are written in many ways
+    if kind.main == "multipart":
+        for field in message.all("content-transfer-encoding"):
+            if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
+                return _ambiguous_type()
+    return None
+
+
+def _same_end(field: bytes) -> bool:
+    """Whether no reader ends the field, or the whole header, earlier than we do.
+
+    At a bare CR or LF, at a NUL (programs in C), or at a line of nothing but white space, which
+    RFC 5322 §3.2.2 forbids to write, and which is the empty line for who strips lines first.
+    """
+    return all_crlf(field) and b"\0" not in field and _BLANK_LINE.search(field) is None
+
+
+def _repeated(message: Message) -> Problem | None:
     for name in _SINGLE:
         if len(message.all(name)) > 1:
             return problem(
@@ -45,21 +92,22 @@ def header_problem(message: Message) -> Problem | None:
                 "the signed part has two fields {field}, and readers differ on which counts",
                 field=name,
             )
-    kind = content_type(message.fields)
-    for field in message.all("content-type"):
-        if field.raw[len("content-type") :][:1] != b":":
-            return _ambiguous_type()  # for some, white space there makes it no field at all
-        bare = _QUOTED.sub(b'""', field.value)
-        # Without parts only the type itself decides; file names are written in many ways.
-        counts = bare if kind.main == "multipart" else bare.partition(b";")[0]
-        boundaries = _BOUNDARY.findall(counts)
-        if b"(" in counts or len(boundaries) > 1 or any(boundaries):
-            return _ambiguous_type()
-    if kind.main == "multipart":
-        for field in message.all("content-transfer-encoding"):
-            if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
-                return _ambiguous_type()
     return None
+
+
+def _same_boundary(value: bytes, boundary: bytes) -> bool:
+    """Whether all readers find one boundary in the field, and the same.
+
+    Two that readers choose from differently make two mails of one: what stands between the
+    delimiters of the other one is shown by some, and signed by nobody.
+    """
+    names = _BOUNDARY_NAME.findall(_QUOTED.sub(b'""', value))
+    return (
+        _PLAIN_TYPE.fullmatch(value) is not None
+        and len(names) == 1
+        and not any(names)
+        and _BOUNDARY.fullmatch(boundary) is not None
+    )
 
 
 def _ambiguous_type() -> Problem:
@@ -85,19 +133,26 @@ def around_problem(body: bytes, parts: Parts) -> Problem | None:
     return None
 
 
-def signature_problem(part: bytes, boundary: bytes) -> Problem | None:
-    """Why readers may find a third part in the second one, or None.
+def signature_problem(part: Message, boundary: bytes) -> Problem | None:
+    """Why readers may find a third part in the second one, or show it, or None.
 
     Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
-    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there.
+    every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there;
+    so would those that take the part for a text.
     """
-    if b"--" + boundary not in part:
-        return None
+    if b"--" + boundary not in part.raw:
+        return header_problem(part)
     return problem("coverage.signature-part", "there is something beside the signature in its part")
 
 
 def outside_problem(payload: Message) -> Problem | None:
-    """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3)."""
+    """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3).
+
+    Or why it may not be: two types, of which one says so to some readers.
+    """
+    repeated = _repeated(payload)
+    if repeated is not None:
+        return repeated
     kind = content_type(payload.fields)
     if (kind.main, kind.sub) not in _OUTSIDE:
         return None

@@ -24,7 +24,7 @@ from gateway.smime.cms import ContentInfo, refused
 from gateway.smime.der import StructureRefused
 from gateway.smime.enveloped import Enveloped, read_enveloped
 from gateway.smime.match import owner_of, ways
-from gateway.smime.shared_keys import KnownKey, KnownPassword
+from gateway.smime.shared_keys import MAX_ITERATIONS, KnownKey, KnownPassword
 from gateway.smime.ways import Unsupported, Use, Way
 from pki.algorithms import Operation, Standing, judge
 from pki.decrypter import CannotDecrypt, Decrypter
@@ -85,8 +85,8 @@ def decrypt(
 
     secret: of this installation, lasting; who knows it and has a ciphertext can tell bad padding
     from good. Raises StructureRefused; DecryptRefused with `decrypt.no-key`,
-    `algorithm.unsupported`, `algorithm.refused`, `limits.recipients`, and `decrypt.failed` for
-    everything that a key was needed for.
+    `algorithm.unsupported`, `algorithm.refused`, `limits.recipients`, `limits.iterations`, and
+    `decrypt.failed` for everything that a key was needed for.
     """
     sealed = read_enveloped(content)  # 1
     cipher = _cipher(sealed)  # 2
@@ -140,11 +140,15 @@ def _ways(
     owners = [owner_of(key) for key in keys]
     found: list[Way] = []
     obstacles: list[Problem] = []
+    iterations = 0
     for info in sealed.recipients:
         try:
             for way in ways(info, owners, shared):
                 obstacle = standing.obstacle(way.uses)
+                if obstacle is None and iterations + way.iterations > MAX_ITERATIONS:
+                    obstacle = _iterations()
                 if obstacle is None:
+                    iterations += way.iterations
                     found.append(way)
                 else:
                     obstacles.append(obstacle)
@@ -289,6 +293,14 @@ class _Table:
                     )
                 )
         return said
+
+
+def _iterations() -> Problem:
+    return problem(
+        "limits.iterations",
+        "its passwords are to be hashed more than {limit} times altogether",
+        limit=str(MAX_ITERATIONS),
+    )
 
 
 def _failed() -> DecryptRefused:

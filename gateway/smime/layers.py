@@ -167,6 +167,10 @@ class _Walk:
             )
         if not data.signers:
             own.add(problem("signature.no-signer", "nobody signed: there is no SignerInfo"))
+        if detached is not None and data.content_type != algorithms.DATA:
+            # RFC 8551 §3.5.3 has Data there. A receipt repeats what was in its request: somebody
+            # could have the text of his choice signed, and show it as a mail.
+            own.add(_no_mail(data.content_type))
         self.signers += verify_signed(data, content, self.author, self.rules)
         inside = self._inside(data.content_type, content, own)
         self._report("signed", own, opened=True)
@@ -181,13 +185,7 @@ class _Walk:
         if content_type in _NESTED:
             return ContentInfo(content_type, cms.read(content))
         if content_type != RECEIPT:
-            own.add(
-                problem(
-                    "coverage.content-type",
-                    "what is inside is no mail but of the type {type}",
-                    type=content_type,
-                )
-            )
+            own.add(_no_mail(content_type))
         return None
 
     def _compressed_layer(self, info: ContentInfo, own: Findings) -> bytes | ContentInfo | None:
@@ -253,6 +251,14 @@ class _Walk:
             remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
             payload=self.payload,
         )
+
+
+def _no_mail(content_type: str) -> Problem:
+    return problem(
+        "coverage.content-type",
+        "what is inside is no mail but of the type {type}",
+        type=content_type,
+    )
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

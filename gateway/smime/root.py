@@ -106,5 +106,5 @@ def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken |
         transfer.decode(second.body, transfer_encoding(second.fields)),
         header_problem(message)
         or around_problem(body, parts)
-        or signature_problem(second.raw, boundary),
+        or signature_problem(second, boundary),
     )

@@ -22,7 +22,8 @@ from pki import ber
 from pki.algorithms import Operation
 from pki.decrypter import CannotDecrypt
 
-# The sender chooses how often our machine hashes: about a second at the most.
+# The sender chooses how often our machine hashes: about a second at the most, in all the
+# RecipientInfos of a message together (L11).
 MAX_ITERATIONS = 1_000_000
 
 _PWRI_KEK = "1.2.840.113549.1.9.16.3.9"
@@ -86,7 +87,7 @@ def password_way(info: Password, known: KnownPassword) -> Way:
     uses: tuple[Use, ...] = ((Operation.UNWRAP, "password", 0),)
     if cipher.oid == TRIPLE_DES_CBC:
         uses += ((Operation.DECRYPT, "3des-cbc", 168),)
-    return Way("password", info.encrypted_key, None, uses, take)
+    return Way("password", info.encrypted_key, None, uses, take, iterations=iterations)
 
 
 def _pbkdf2(derivation: Algorithm, size: int) -> tuple[hashes.HashAlgorithm, bytes, int]:

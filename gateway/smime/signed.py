@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from gateway.smime import der
 from gateway.smime.cms import (
     CONSTRUCTED,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
     Algorithm,
     Identifier,
     algorithm,
@@ -37,10 +39,14 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class SignedAttributes:
-    """The signed attributes, in the order they came. element: the [0] that they stand in."""
+    """The signed attributes, in the order they came.
+
+    element: the [0] that they stand in. proper: it in DER, its values in the order of a SET OF.
+    """
 
     attributes: tuple[Attribute, ...]
     element: Element
+    proper: bytes
 
     def all(self, oid: str) -> list[Attribute]:
         """Those of one type."""
@@ -58,7 +64,7 @@ class SignedAttributes:
         received = b"\x31" + self.element.raw[1:]
         if self.element.definite:
             yield received
-        proper = b"\x31" + _der(self.element, sort=True)[1:]
+        proper = b"\x31" + self.proper[1:]
         if proper != received or not self.element.definite:
             yield proper
 
@@ -168,7 +174,9 @@ def _signer_info(info: Element) -> SignerInfo:
         raise ValueError("a SignerInfo has more or fewer parts than it may have")
     attributes = None
     if signed is not None:
-        attributes = SignedAttributes(_attributes(signed), signed)
+        # Here and not where it is needed: what cannot be written in DER (an OCTET STRING whose
+        # pieces are something else) is refused with the rest, before anybody judges anything.
+        attributes = SignedAttributes(_attributes(signed), signed, _der(signed, sort=True))
     return SignerInfo(
         version=integer(info[0]),
         identifier=identifier(info[1]),
@@ -192,7 +200,8 @@ def _attributes(attributes: Element) -> tuple[Attribute, ...]:
 def _der(element: Element, *, sort: bool = False) -> bytes:
     """An element with minimal lengths, strings in one piece and each SET in order (X.690 §10, §11).
 
-    As deep as `cms.read` allows, which is not deep.
+    As deep as `cms.read` allows, which is not deep. Raises ValueError for pieces of an OCTET STRING
+    that are none.
     """
     if not element.tag & ber.CONSTRUCTED:
         return der.element(element.tag, element.content)
@@ -213,7 +222,8 @@ def parses_as_attributes(content: bytes) -> bool:
     if content[:1] != b"\x31":
         return False
     try:
-        found = ber.read(content)
+        # Within the bounds that the attributes were read in where they came from.
+        found = ber.read(content, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
         return bool(found.children) and bool(_attributes(found))
     except ValueError:
         return False

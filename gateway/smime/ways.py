@@ -28,6 +28,7 @@ class Way:
     shared keys and passwords. uses: all that the dated table must allow. take: gives the key,
     given the octets it must have; raises CannotDecrypt. tells: whether `take` knows a wrong key
     from the right one. RSA PKCS#1 v1.5 does not (`pki.decrypter`): it gives octets of any number.
+    iterations: of a password, which the sender chooses.
     """
 
     transport: str
@@ -36,6 +37,7 @@ class Way:
     uses: tuple[Use, ...]
     take: Callable[[int], bytes]
     tells: bool = True
+    iterations: int = 0
 
 
 def own_uses(transport: str, owner: Decrypter) -> tuple[Use, ...]:

@@ -6,12 +6,14 @@ and of the drafts about signed attributes. Mallory has a certificate of the same
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import pytest
 
 from gateway.mime.transfer import encode_base64
 from gateway.smime import algorithms, der
+from gateway.smime.layers import RECEIPT
 from gateway.smime.sign import sign
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
 from tests.unit.cms_forger import (
@@ -62,6 +64,26 @@ def _mixed(*parts: bytes, subtype: bytes = b"mixed") -> bytes:
 
 TEXT = b"Content-Type: text/plain\r\n\r\nPay Mallory.\r\n"
 HTML = b'Content-Type: text/html\r\n\r\n<p>Pay Mallory</p><div style="display:none">\r\n'
+
+
+def _third(parameter: bytes, theirs: bytes, ours: bytes = b"limit") -> bytes:
+    """A part behind the signature, in its part for us, for readers of another boundary."""
+    entity = clear_signed(boundary=ours.decode()).replace(b'boundary="%b"' % ours, parameter)
+    part = b"\r\n--%b\r\n%b\r\n--%b--\r\n" % (theirs, TEXT, theirs)
+    return entity.removesuffix(b"\r\n--%b--\r\n" % ours) + part + b"--%b--\r\n" % ours
+
+
+def _compressed(head: bytes) -> bytes:
+    """The signed part with more header, where nothing but itself is signed."""
+    inflated = zlib.compress(head + clear_signed())
+    inner = der.sequence(
+        der.integer(0),
+        der.algorithm("1.2.840.113549.1.9.16.3.8"),
+        der.sequence(der.oid(algorithms.DATA), der.element(0xA0, der.octets(inflated))),
+    )
+    cms = der.sequence(der.oid("1.2.840.113549.1.9.16.1.9"), der.element(0xA0, inner))
+    return pkcs7_mime("compressed-data", cms)
+
 
 # -- MIME: what stands around the signed part --------------------------------------------
 
@@ -115,6 +137,69 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
             b'filename="smime.p7s"', b'filename="smime.p7s"\n--limit\n\nPay Mallory', 1
         ),
         "coverage.signature-part",
+    ),
+    "a boundary that ends with a blank": (
+        lambda: _third(b'boundary="limit "', b"limit", b"limit "),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary that begins with a blank": (
+        lambda: _third(b'boundary=" limit"', b"limit", b" limit"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary in angle brackets": (
+        lambda: _third(b'boundary="<limit>"', b"limit", b"<limit>"),
+        "coverage.ambiguous-header",
+    ),
+    "a backslash in the boundary": (
+        lambda: _third(rb'boundary="li\mit"', rb"li\mit"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary behind an escaped quote": (
+        lambda: _third(rb'name="a\"; boundary=evil; x="; boundary="limit"', b"evil"),
+        "coverage.ambiguous-header",
+    ),
+    "a boundary without its semicolon": (
+        lambda: _third(b'x=y boundary=evil; boundary="limit"', b"evil"),
+        "coverage.ambiguous-header",
+    ),
+    "a NUL in the type": (
+        lambda: clear_signed().replace(b"multipart/signed;", b"multipart/signed\0;"),
+        "coverage.ambiguous-header",
+    ),
+    "another type behind the type": (
+        lambda: clear_signed().replace(b"multipart/signed;", b"multipart/signed text/plain;"),
+        "coverage.ambiguous-header",
+    ),
+    "the signature is a text for some": (
+        lambda: clear_signed().replace(
+            b"Content-Type: application/pkcs7-signature",
+            b"Content-Type: application/pkcs7-signature\r\nContent-Type: text/html",
+        ),
+        "coverage.ambiguous-header",
+    ),
+    "a header that ends at LF, in a layer": (
+        lambda: _compressed(b"A: b\r\nC: d\nContent-Type: text/plain\n\nPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
+    ),
+    "a header that ends at CR, in a layer": (
+        lambda: _compressed(b"A: b\r\nC: d\rContent-Type: text/plain\r\rPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
+    ),
+    "a line of blanks in the header": (
+        lambda: b"X-One: a\r\n \r\nPay: Mallory\r\n" + clear_signed(),
+        "coverage.ambiguous-header",
+    ),
+    "a line of blanks in the type": (
+        lambda: clear_signed().replace(b"signed;", b"signed;\r\n\t\r\n", 1),
+        "coverage.ambiguous-header",
+    ),
+    "a NUL in the header": (
+        lambda: b"X-One: a\0\r\n" + clear_signed(),
+        "coverage.ambiguous-header",
+    ),
+    "a line that is no field, in a layer": (
+        lambda: _compressed(b"A: b\r\nPay Mallory.\r\n"),
+        "coverage.ambiguous-header",
     ),
     "an encoding at the root": (
         lambda: b"Content-Transfer-Encoding: base64\r\n" + clear_signed(),
@@ -170,6 +255,62 @@ PARTS: dict[str, Callable[[], bytes]] = {
 def test_a_signed_mail_has_exactly_two_parts(name: str) -> None:
     assert codes(mail(PARTS[name]())) == {"coverage.parts"}
     assert status(mail(PARTS[name]())) == "invalid"
+
+
+BOSS = b"From: boss@bank.example\r\n"
+RFC822 = b"Content-Type: message/rfc822\r\n"
+INSIDE: dict[str, tuple[bytes, str]] = {
+    "behind a LF of the payload": (
+        b'Content-Type: text/plain; hp="clear"\r\nX: y\n' + BOSS + b"\r\nx\r\n",
+        "identity.inner-from",
+    ),
+    "behind a LF of a mail": (
+        RFC822 + b"\r\nSubject: x\r\nX: y\n" + BOSS + b"\r\nx\r\n",
+        "identity.inner-from",
+    ),
+    "a mail with lines of LF": (
+        RFC822
+        + b"Content-Transfer-Encoding: base64\r\n\r\n"
+        + encode_base64(b"Subject: x\nFrom: boss@bank.example\n\nx\n"),
+        "identity.inner-from",
+    ),
+    "a mail for readers of the last type": (
+        b"Content-Type: text/plain\r\n" + RFC822 + b"\r\n" + BOSS + b"\r\n",
+        "coverage.ambiguous-header",
+    ),
+    "elsewhere for readers of the last type": (
+        b"Content-Type: text/plain\r\nContent-Type: message/external-body; access-type=URL\r\n\r\n",
+        "coverage.ambiguous-header",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_signer_does_not_show_another_author_inside(name: str) -> None:
+    content, code = INSIDE[name]
+
+    assert codes(mail(opaque(content=content))) == {code}
+    assert status(mail(opaque(content=content))) != "valid"
+
+
+def test_a_signed_receipt_is_not_shown_as_a_mail() -> None:
+    """Whoever asks for a receipt writes its identifier; detached it would be the mail that is shown
+    (RFC 2634 §2.8).
+    """
+    text = der.octets(b"\r\nContent-Type: text/plain\r\n\r\nPay Mallory.\r\n")
+    receipt = der.sequence(der.integer(1), text)
+    usual = attributes_for(alice(), receipt)
+    kind = attribute(algorithms.CONTENT_TYPE, der.oid(RECEIPT))
+    attributes = [kind, *(one for one in usual if der.oid(algorithms.CONTENT_TYPE) not in one)]
+    info = signer_info(alice(), attributes, content=receipt)
+    given = [alice().certificate, *alice().chain]
+    detached = signed_data([info], given, content_type=RECEIPT)
+    whole = signed_data([info], given, content=receipt, content_type=RECEIPT)
+
+    shown = mail(multipart_signed(receipt, detached, micalg="sha-256", boundary="b"))
+    assert codes(shown) == {"coverage.content-type"}
+    assert status(shown) == "invalid"
+    assert status(mail(pkcs7_mime("signed-receipt", whole))) == "valid"
 
 
 # -- CMS: content, signers, certificates -------------------------------------------------

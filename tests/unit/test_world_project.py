@@ -13,7 +13,7 @@ import pytest
 
 from tests.corpora import ROOT
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = tuple(f"requirements{which}.lock" for which in ("", "-dev", "-build", "-fuzz"))
 
 
 def locked(name: str) -> dict[str, str]:
