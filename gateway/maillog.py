@@ -55,11 +55,23 @@ def _counting(tally: Tally, least: int) -> structlog.typing.Processor:
     return process
 
 
+def _is_aftermath(record: logging.LogRecord) -> bool:
+    """Whether SQLAlchemy could not tidy up behind a database that has gone: a cursor, a transaction.
+
+    That it has gone is raised as well, to who asked it something, and told from there.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    of_database = type(error).__module__.partition(".")[0] in ("psycopg", "sqlalchemy")
+    return record.name.startswith("sqlalchemy.") and error is not None and of_database
+
+
 class _Libraries(logging.Handler):
     """What libraries say to the standard module, as lines like all others."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
+        if _is_aftermath(record):
+            return
         try:
             text = record.getMessage()
         except (KeyError, TypeError, ValueError):  # its text and its arguments do not fit

@@ -60,3 +60,29 @@ def test_what_libraries_say_is_a_line_like_all_others() -> None:
     assert first["text"] == "while tidying\nup that"
     assert "OSError: gone" in first["exception"]
     assert (second["library"], second["text"], second["level"]) == ("lib", "%d", "warning")
+
+
+_AN_AFTERMATH = """
+import logging
+import psycopg
+from gateway import maillog
+maillog.configure(json=True, level="info")
+log = logging.getLogger("sqlalchemy.pool.impl.QueuePool")
+for error in (psycopg.errors.AdminShutdown("gone"), OSError("ours")):
+    try:
+        raise error
+    except Exception:
+        log.error("Error closing cursor", exc_info=True)
+log.error("a connection that nobody gave back")
+"""
+
+
+def test_what_could_not_be_tidied_up_behind_a_dead_database_is_not_told_twice() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _AN_AFTERMATH], capture_output=True, text=True, check=True
+    ).stderr
+    assert [json.loads(line)["text"] for line in told.splitlines()] == [
+        "Error closing cursor",
+        "a connection that nobody gave back",
+    ]
+    assert "AdminShutdown" not in told
