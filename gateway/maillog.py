@@ -56,7 +56,7 @@ def _counting(tally: Tally, least: int) -> structlog.typing.Processor:
 
 
 def _is_aftermath(record: logging.LogRecord) -> bool:
-    """Whether SQLAlchemy could not tidy up behind a database that has gone: a cursor, a transaction.
+    """Whether SQLAlchemy could not tidy up a cursor or a transaction of a database that has gone.
 
     That it has gone is raised as well, to who asked it something, and told from there.
     """
