@@ -165,10 +165,15 @@ def test_a_kill_between_blob_and_commit_leaves_a_blob_that_is_swept(
     kill.write_text("kill")
     house.start(environment={"SCEAU_FAILPOINTS": str(tmp_path)})
     try:
-        until(lambda: not orphan.exists(), 20, lambda: house.log.read_text()[-2000:])
+
+        def swept() -> list[dict[str, object]]:
+            return [event for event in house.events() if event["event"] == "blob_swept"]
+
+        # The line comes when the file is gone.
+        until(lambda: bool(swept()), 20, lambda: house.log.read_text()[-2000:])
+        assert not orphan.exists()
         assert not kill.exists()  # killed in the middle, and done by the next
-        swept = [event for event in house.events() if event["event"] == "blob_swept"]
-        assert [event["blob"] for event in swept] == [f"{orphan.parent.name}/{orphan.name}"]
+        assert [event["blob"] for event in swept()] == [f"{orphan.parent.name}/{orphan.name}"]
         assert len(blob_files(scene)) == 1
         assert shown(scene, archive_id) == content
         assert verified(scene)[0] == 0
