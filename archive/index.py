@@ -25,7 +25,7 @@ from archive.drafts import CONTENT_KIND
 from archive.entry import Entry, decode
 from archive.errors import BlobTrouble, EntryMalformed, IndexTrouble, Problem
 from archive.fulltext import POSITION_ID, open_index, unusable
-from archive.lag import Lag, Position, lag, place, position
+from archive.lag import Position, place, position
 from archive.reading import InFlight
 from archive.seal import Sealed, Unwrapper, open_content
 
@@ -129,10 +129,6 @@ class Indexer:
                 self._add(archive_id, None, None)
         self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
         return len(rows)
-
-    def lag(self, conn: sa.Connection, *, moment: datetime) -> Lag:
-        """See `archive.lag.lag`."""
-        return lag(self._dir, conn, moment=moment)
 
     def close(self) -> None:
         """Let merges end and give the folder free."""

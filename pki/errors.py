@@ -42,6 +42,18 @@ class PrivateKeyError(PkiError):
     """A private key or PKCS#12 cannot be used (wrong password, no key inside, does not fit)."""
 
 
+def unreadable_file(path: object, error: OSError) -> PrivateKeyError:
+    """That a file with a key cannot be read, and why."""
+    return PrivateKeyError(
+        problem(
+            "structure.file",
+            "{file} cannot be read: {why}",
+            file=str(path),
+            why=error.strerror or type(error).__name__,
+        )
+    )
+
+
 class AddressError(PkiError):
     """An address has no canonical form: it is never compared, never equal to anything."""
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pki.errors import KekTrouble, PrivateKeyError, problem
+from pki.errors import KekTrouble, PrivateKeyError, problem, unreadable_file
 
 _KEK_OCTETS = 32
 CONTEXT = b"sceau/person-key/1\0"
@@ -142,14 +142,7 @@ def read_private(path: Path, size: int) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             octets = file.read(size)
     except OSError as error:
-        raise PrivateKeyError(
-            problem(
-                "structure.file",
-                "{file} cannot be read: {why}",
-                file=str(path),
-                why=error.strerror or type(error).__name__,
-            )
-        ) from error
+        raise unreadable_file(path, error) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise PrivateKeyError(
             problem(

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from pki.errors import PrivateKeyError, problem
+from pki.errors import PrivateKeyError, problem, unreadable_file
 
 _ARMOUR = b"-----BEGIN PKCS12-----"
 
@@ -115,14 +115,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PrivateKeyError(
-            problem(
-                "structure.file",
-                "{file} cannot be read: {why}",
-                file=str(path),
-                why=error.strerror or type(error).__name__,
-            )
-        ) from error
+        raise unreadable_file(path, error) from error
 
 
 def _wrong_password(name: str, password: bytes | None) -> PrivateKeyError:

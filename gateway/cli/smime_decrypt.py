@@ -113,13 +113,14 @@ def layer_opener(args: Namespace) -> OpenLayer:
     """
     from gateway import clock
     from gateway.cli.files import expand, read_password
+    from gateway.cli.smime_recipients import ders_in
     from gateway.smime.decrypt import decrypt
     from gateway.smime.shared_keys import KnownPassword
     from pki.load_decrypter import load_decrypters
 
     password = read_password(args.password_file)
     paths = expand(args.key)
-    certificates = _certificates(expand(args.cert))
+    certificates = ders_in(expand(args.cert))
     keys = [key for path in paths for key in load_decrypters(path, certificates, password)]
     shared = [] if password is None else [KnownPassword(password)]
     secret = _secret(paths, password)
@@ -175,21 +176,6 @@ def _secret(paths: Sequence[Path], password: bytes | None) -> bytes:
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
-
-
-def _certificates(paths: Sequence[Path]) -> list[bytes]:
-    from gateway.errors import SceauError
-    from pki.anchors import parse_certificates
-
-    found: list[bytes] = []
-    for path in paths:
-        try:
-            found += parse_certificates(path.read_bytes())
-        except ValueError:
-            raise SceauError(
-                "{file} is not a certificate in PEM or DER", facts={"file": str(path)}
-            ) from None
-    return found
 
 
 def _layer(layer: Opened) -> dict[str, Any]:

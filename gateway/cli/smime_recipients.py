@@ -26,17 +26,22 @@ _FAMILY = {
 }
 
 
-def certificates_in(paths: Sequence[Path]) -> list[CheckedCertificate]:
-    """All certificates in the files, each once. The person who names them answers for them."""
+def ders_in(paths: Sequence[Path]) -> list[bytes]:
+    """DER of all certificates in the files, each once. Raises SceauError, OSError."""
     found: dict[bytes, None] = {}
     for path in paths:
         try:
-            certificates = parse_certificates(path.read_bytes())
+            found.update(dict.fromkeys(parse_certificates(path.read_bytes())))
         except ValueError:
-            certificates = ()
-        if not certificates:
-            raise SceauError("{file} is not a certificate in PEM or DER", facts={"file": str(path)})
-        found.update(dict.fromkeys(certificates))
+            raise SceauError(
+                "{file} is not a certificate in PEM or DER", facts={"file": str(path)}
+            ) from None
+    return list(found)
+
+
+def certificates_in(paths: Sequence[Path]) -> list[CheckedCertificate]:
+    """All certificates in the files, each once. The person who names them answers for them."""
+    found = ders_in(paths)
     if not found:
         raise SceauError("there is no certificate to encrypt to", hint="--to CERT")
     moment = datetime.now(UTC)

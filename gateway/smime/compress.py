@@ -10,11 +10,8 @@ import zlib
 
 from gateway.mime.lines import all_crlf
 from gateway.smime import der
-from gateway.smime.algorithms import DATA
+from gateway.smime.algorithms import COMPRESSED_DATA, DATA, ZLIB
 from gateway.smime.wrapping import pkcs7_mime
-
-COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
-ZLIB = "1.2.840.113549.1.9.16.3.8"  # RFC 3274 §2; parameters absent
 
 
 def compress(entity: bytes) -> bytes:

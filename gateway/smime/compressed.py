@@ -6,11 +6,10 @@ import zlib
 from dataclasses import dataclass
 
 from gateway.smime import cms
+from gateway.smime.algorithms import ZLIB
 from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
-
-ZLIB = "1.2.840.113549.1.9.16.3.8"  # id-alg-zlibCompress, RFC 3274 §2
 
 # zlib shrinks zeros 1,028 times: 200 kB become 200 MiB. Text shrinks 3 to 10 times, a mail of
 # nothing but white space less than 100 times, so no honest mail meets the limit.

@@ -36,13 +36,12 @@ LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping,
 COMPRESSED_LIMIT = 3  # each may be a hundred times as large as the one around it (L10)
 
 DIGESTED_DATA = "1.2.840.113549.1.7.5"
-COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 RECEIPT = "1.2.840.113549.1.9.16.1.1"  # RFC 2634 §2.8: signed, and no mail
-_ENCRYPTED = {
+ENCRYPTED = {
     algorithms.ENVELOPED_DATA: "encrypted",
     algorithms.AUTH_ENVELOPED_DATA: "auth-encrypted",
 }
-_NESTED = (algorithms.SIGNED_DATA, COMPRESSED_DATA, *_ENCRYPTED)
+_NESTED = (algorithms.SIGNED_DATA, algorithms.COMPRESSED_DATA, *ENCRYPTED)
 # A claimed time so far from Date is worth a remark (S11); nothing is ever checked at either.
 _CLAIM = timedelta(hours=24)
 
@@ -127,9 +126,9 @@ class _Walk:
                 "structure.content-type", "the part with the signature holds none ({type})",
                 type=info.type,
             )  # fmt: skip
-        if info.type in _ENCRYPTED:
+        if info.type in ENCRYPTED:
             return self._encrypted_layer(info, own)
-        if info.type == COMPRESSED_DATA:
+        if info.type == algorithms.COMPRESSED_DATA:
             return self._compressed_layer(info, own)
         # Data and DigestedData say nothing of anybody; what is in others cannot be told.
         nobody = info.type in (algorithms.DATA, DIGESTED_DATA) and not self._signed()
@@ -210,7 +209,7 @@ class _Walk:
             opened_octets = None
         else:
             opened_octets = opened
-        self._report(_ENCRYPTED[info.type], own, opened=opened_octets is not None)
+        self._report(ENCRYPTED[info.type], own, opened=opened_octets is not None)
         return opened_octets
 
     def _report(self, kind: str, own: Findings, *, opened: bool) -> None:

@@ -14,13 +14,12 @@ from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.decrypt import DecryptRefused, Opened
 from gateway.smime.der import StructureRefused
-from gateway.smime.layers import LAYER_LIMIT
+from gateway.smime.layers import ENCRYPTED, LAYER_LIMIT
 from gateway.smime.root import ClearSigned, Opaque, bare_cms, root_of
 from gateway.smime.signed import read_signed
 from pki.errors import problem
 
 _LOOK = 1 << 16  # octets in which a first header field can be seen
-_ENCRYPTED = (algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA)
 
 OpenLayer = Callable[[ContentInfo], Opened]
 
@@ -55,7 +54,7 @@ def open_mail(data: bytes, open_layer: OpenLayer, *, every: bool = False) -> Ope
             break
         if layer.type == algorithms.SIGNED_DATA and every:
             inside = _signed(layer)
-        elif layer.type in _ENCRYPTED:
+        elif layer.type in ENCRYPTED:
             opened.append(open_layer(layer))
             content = opened[-1].content
             if not every:
@@ -94,6 +93,6 @@ def _of_type(content_type: str, content: bytes) -> bytes | ContentInfo | None:
     """What content is: an entity, or CMS without MIME around it."""
     if content_type == algorithms.DATA:
         return content
-    if content_type in (algorithms.SIGNED_DATA, *_ENCRYPTED):
+    if content_type in (algorithms.SIGNED_DATA, *ENCRYPTED):
         return ContentInfo(content_type, cms.read(content))
     return None

@@ -67,10 +67,7 @@ def sign(
     security_label: how sensitive it is, by which policy (RFC 2634 §3).
     Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
     """
-    _check_line_ends(entity)
-    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
-    digest = _ONLY_DIGEST.get(scheme, digest)
-    content_digest = _digest(entity, digest)
+    digest, scheme, content_digest = _begun(entity, signer, digest, scheme)
     cms = _signed_data(
         signer,
         (digest, scheme, capabilities),
@@ -102,10 +99,7 @@ def sign_opaque(
     No relay can change it, so the entity may hold 8-bit octets and long lines; but readers
     without S/MIME see nothing. Arguments and errors as `sign`.
     """
-    _check_line_ends(entity)
-    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
-    digest = _ONLY_DIGEST.get(scheme, digest)
-    content_digest = _digest(entity, digest)
+    digest, scheme, content_digest = _begun(entity, signer, digest, scheme)
     cms = _signed_data(
         signer,
         (digest, scheme, capabilities),
@@ -116,6 +110,16 @@ def sign_opaque(
     )
     signed = pkcs7_mime("signed-data", cms)
     return Signed(signed, digest, scheme, content_digest.hex())
+
+
+def _begun(
+    entity: bytes, signer: Signer, digest: str, scheme: SignatureScheme | None
+) -> tuple[str, SignatureScheme, bytes]:
+    """What every signature begins with: digest and scheme that are used, and the digest's value."""
+    _check_line_ends(entity)
+    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    digest = _ONLY_DIGEST.get(scheme, digest)
+    return digest, scheme, _digest(entity, digest)
 
 
 def _check_line_ends(entity: bytes) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x448, x25519
@@ -204,6 +205,15 @@ class World:
 @cache
 def world() -> World:
     return World()
+
+
+def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Path:
+    """The folder as the place of a command in English, with the files of these people."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LC_ALL", "C")
+    for name in names:
+        getattr(world(), name).write(folder, name)
+    return folder
 
 
 def openssl_verify(folder: Path, mail: bytes, *options: str) -> bytes:

@@ -193,7 +193,7 @@ def test_lag_is_visible_and_the_position_survives(indexed: Indexed, world: World
     indexed.add(body="a")
     world.append(Draft("noted", "o", new_archive_id(), {"a": b"b"}))
     with world.database.read() as conn:
-        behind = indexed.indexer.lag(conn, moment=later)
+        behind = lag(indexed.folder, conn, moment=later)
     assert (behind.entries, behind.seconds) == (2, 7.0)
     assert indexed.indexer.step() == 2
     assert indexed.indexer.step() == 0

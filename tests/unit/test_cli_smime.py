@@ -14,17 +14,14 @@ import pytest
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
 from pki.algorithms import TABLE, Operation
-from tests.unit.smime_world import MAIL, openssl_decrypt, openssl_verify, world
+from tests.unit.smime_world import MAIL, at_home, openssl_decrypt, openssl_verify, world
 
 PLAIN = MAIL.replace(b"8bit", b"7bit").partition(b"\r\n\r\n")[0] + b"\r\n\r\nhello\r\n"
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
-    world().alice.write(tmp_path, "alice")
-    world().bob.write(tmp_path, "bob")
+    at_home(tmp_path, monkeypatch, "alice", "bob")
     world().curves["secp256r1"].write(tmp_path, "curve")
     (tmp_path / "mail.eml").write_bytes(PLAIN)
     return tmp_path

@@ -22,7 +22,7 @@ from gateway.mime.entity import content_entity, split
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.encrypt import encrypt
 from gateway.smime.sign import sign, sign_opaque
-from tests.unit.smime_world import MAIL, world
+from tests.unit.smime_world import MAIL, at_home, world
 
 ENTITY = content_entity(split(MAIL))
 HEAD = b"From: a@example.org\r\nSubject: ...\r\nMIME-Version: 1.0\r\n"
@@ -33,10 +33,7 @@ DECRYPT = ["smime", "decrypt", "--key", "bob.key", "--cert", "bob.pem"]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
-    world().alice.write(tmp_path, "alice")
-    world().bob.write(tmp_path, "bob")
+    at_home(tmp_path, monkeypatch, "alice", "bob")
     world().curves["secp256r1"].write(tmp_path, "curve")
     sealed = encrypt(ENTITY, [BOB], Cipher.AES_256_CBC)
     (tmp_path / "mail.eml").write_bytes(HEAD + sealed)

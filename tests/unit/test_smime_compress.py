@@ -14,7 +14,7 @@ from gateway.cli import main
 from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
 from gateway.smime.compress import compress
-from tests.unit.smime_world import MAIL, openssl_decrypt, openssl_verify, world
+from tests.unit.smime_world import MAIL, at_home, openssl_decrypt, openssl_verify, world
 
 ENTITY = b"Content-Type: text/plain\r\n\r\n" + b"the same line again\r\n" * 1000
 
@@ -84,10 +84,7 @@ def test_openssl_with_zlib_gives_it_back(tmp_path: Path) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
-    world().alice.write(tmp_path, "alice")
-    world().bob.write(tmp_path, "bob")
+    at_home(tmp_path, monkeypatch, "alice", "bob")
     world().write_cas(tmp_path)
     (tmp_path / "mail.eml").write_bytes(b"From: a@example.org\r\nSubject: s\r\n" + ENTITY)
     return tmp_path

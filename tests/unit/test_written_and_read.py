@@ -23,7 +23,7 @@ from gateway.smime.compress import compress
 from gateway.smime.compressed import read_compressed
 from gateway.smime.security_label import SECURITY_LABEL, Category, SecurityLabel
 from tests.unit.smime_world import MAIL as SMIME_MAIL
-from tests.unit.smime_world import world
+from tests.unit.smime_world import at_home, world
 from tests.unit.test_mime_protect import MAIL, RECEIVED
 from tests.unit.test_smime_ml_kem import certificate
 
@@ -114,11 +114,7 @@ def test_legacy_display_elements_are_found() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
-    world().alice.write(tmp_path, "alice")
-    world().erin.write(tmp_path, "erin")
-    world().bob.write(tmp_path, "bob")
+    at_home(tmp_path, monkeypatch, "alice", "erin", "bob")
     world().write_cas(tmp_path)
     (tmp_path / "mail").write_bytes(SMIME_MAIL)
     return tmp_path
