@@ -21,6 +21,7 @@ from pki.models import RevocationEvidence
 from pki.names import NameKey
 from pki.policies import PolicyInputs, PolicyState
 from pki.revocation import check_revocation
+from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
@@ -122,15 +123,21 @@ def find_path(
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
+    for_mail: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
     allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
+    for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
+    mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
+    NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
-    search = _Search(material, moment, revocation, policies, accept, allow_legacy=allow_legacy)
+    search = _Search(
+        material, moment, revocation, policies, accept, allow_legacy=allow_legacy, for_mail=for_mail
+    )
     return search.run(cert)
 
 
@@ -147,6 +154,7 @@ class _Search:
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
+        for_mail: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
@@ -155,6 +163,7 @@ class _Search:
         self._accept = accept
         self._pending = pending
         self._legacy = allow_legacy
+        self._for_mail = for_mail
         self._signatures = 0
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
@@ -282,6 +291,9 @@ class _Search:
                 raise _refused("path.policy", "no certificate policy is valid for it", cert)
             if not last:
                 max_path_length = _prepare(cert, policies, names, max_path_length)
+                unfit = extended_usage_problem(cert) if self._for_mail else None
+                if unfit is not None:
+                    raise CertificateRefused(unfit)
             if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)
                 raise _refused(
                     "path.critical-extension",

@@ -168,6 +168,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
                 inhibit_mapping=args.inhibit_policy_mapping,
                 inhibit_any=args.inhibit_any_policy,
             ),
+            for_mail=args.purpose != "any",
         )
     except CannotJudge as error:
         verdict.worsen("indeterminate", error.problem)
