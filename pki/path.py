@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import Enum
 from itertools import pairwise
 
+from cryptography import x509
+
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
@@ -260,6 +262,11 @@ class _Search:
         if not certs:
             return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
 
+        if not _may_issue(root):
+            raise _refused(
+                "path.not-a-ca", "it may not issue certificates (basicConstraints)", root
+            )
+
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
         policies = PolicyState(self._policies, len(certs))
         names = NameConstraintState()
@@ -378,6 +385,19 @@ def _prepare(
     if cert.key_usage is not None and not cert.key_usage.key_cert_sign:  # (n)
         raise _refused("path.key-usage", "its key may not sign certificates (keyUsage)", cert)
     return max_path_length
+
+
+def _may_issue(anchor: ParsedCertificate) -> bool:
+    """Whether an anchor may have issued anything: a person's certificate may be one, for itself.
+
+    People pin a partner's self-signed certificate; that person's key must not become a CA for
+    everybody. Version 1 has no extension to say it, so there the anchor is one by being it.
+    """
+    if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
+        return False
+    if anchor.basic is not None:
+        return anchor.basic.ca
+    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
 
 
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:

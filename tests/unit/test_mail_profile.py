@@ -136,6 +136,12 @@ def path_length(length: int | None, deeper: int) -> Case:
     return Case(cas[-1].issue("Marie", emails=(MARIE,)), cas, top)
 
 
+def pinned_person(**ca: Any) -> Case:
+    """A partner's self-signed certificate is an anchor; his key makes one for somebody else."""
+    person = root("Paul", extra=((x509.ExtendedKeyUsage([Eku.EMAIL_PROTECTION]), False),), **ca)
+    return Case(person.issue("Marie", emails=(MARIE,)), [], person)
+
+
 def utf8(address: str) -> x509.OtherName:
     return x509.OtherName(SMTP_UTF8_MAILBOX, core.UTF8String(address).dump())
 
@@ -235,6 +241,12 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "a second later": (
         lambda: below({"end": NOW}, {"moment": NOW + DAY / 86400}),
         "path.expired",
+    ),
+    # an anchor that is no CA
+    "made by a pinned person": (lambda: pinned_person(ca=False), "path.not-a-ca"),
+    "made by a key that may not sign certificates": (
+        lambda: pinned_person(key_usage=usage("digital_signature", "crl_sign")),
+        "path.not-a-ca",
     ),
     # who may speak of revocation
     "CRL of a CA of the same name": (crl_of_a_homonym, "revocation.signature"),
