@@ -76,6 +76,14 @@ def _mail_subtrees(der: bytes) -> list[str]:
     return [tree.value for tree in trees if isinstance(tree, x509.RFC822Name)]
 
 
+def _one_path(one: Comparison) -> bool:
+    """Offered our path alone the peer agrees, or disagrees for a reason that is known."""
+    if not one.ours.valid or not set(one.case.others) - set(one.ours.path):
+        return False
+    rest = one.alone.agree or class_of(one.alone)
+    return rest is True or (isinstance(rest, Class) and rest.key != "one-path")
+
+
 def _of_the_anchor(one: Comparison) -> bool:
     """openssl's error is at the depth at which our path has its anchor."""
     return one.ours.valid and one.error[1] == len(one.ours.path) - 1
@@ -139,6 +147,19 @@ CLASSES: tuple[Class, ...] = (
         and (one.ours.valid or one.code == "path.name-constraints"),
     ),
     Class(
+        "anchor-critical", OPENSSL,
+        "refuses an anchor with a critical extension that it does not know",
+        "RFC 5280 §6.1: the anchor is no part of the path; people decided about it, and saw it",
+        lambda one: one.error[0] == 34 and _of_the_anchor(one) and one.has("root-critical"),
+    ),
+    Class(
+        "leaf-key", OPENSSL,
+        "measures the key of the certificate itself, too",
+        "we do it with its purpose (`pki.usage.purpose_problem`); a path is about the keys that "
+        "signed",
+        lambda one: one.ours.valid and one.error == (66, 0) and one.case.purpose is None,
+    ),
+    Class(
         "partial-chain-crl", OPENSSL,
         "the path of who signed a CRL must end in a self-signed certificate, even with "
         "`-partial_chain`",
@@ -150,7 +171,7 @@ CLASSES: tuple[Class, ...] = (
         "builds one path and does not try another where that one fails; offered our path alone it "
         "agrees",
         "RFC 4158 §2.2: a builder that tries one path only refuses what is valid",
-        lambda one: one.ours.valid and one.alone.valid,
+        _one_path,
     ),
     Class(
         "wrong-akid", OPENSSL,
@@ -190,6 +211,20 @@ CLASSES: tuple[Class, ...] = (
         and one.has("self-issued", "crl-signer-right", "crl-signer-revoked"),
     ),
     Class(
+        "critical-entry", BC,
+        "reads past a critical extension of a CRL entry that it does not know",
+        "RFC 5280 §5.3: such a CRL tells nothing about any certificate",
+        lambda one: one.theirs.valid and one.has("crl-entry-critical")
+        and one.code == "revocation.missing",
+    ),
+    Class(
+        "future-crl", BC,
+        "believes a CRL whose thisUpdate is still to come",
+        "RFC 5280 §5.1.2.4: it has not been issued yet",
+        lambda one: one.theirs.valid and one.has("future-crl")
+        and one.code == "revocation.missing",
+    ),
+    Class(
         "any-of-the-crls", BC,
         "of several CRLs that hold at the moment it takes the first it meets",
         "RFC 5280 §5.1.2.4, §6.3.3: an issuer's newest CRL is what it says now",
@@ -200,7 +235,7 @@ CLASSES: tuple[Class, ...] = (
         "gives up where one of the certificates offered leads nowhere, above all when it looks "
         "for the path of who signed a CRL; offered our path alone it agrees",
         "RFC 4158 §2.2: a builder that tries one path only refuses what is valid",
-        lambda one: one.ours.valid and one.alone.valid,
+        _one_path,
     ),
     Class(
         "wrong-akid", BC,

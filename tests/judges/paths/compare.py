@@ -67,23 +67,17 @@ class Comparison:
         return isinstance(self.leaf.public_key(), rsa.RSAPublicKey)
 
     @cached_property
-    def alone(self) -> Answer:
-        """The peer's answer when it is offered our path and nothing beside it.
+    def alone(self) -> Comparison:
+        """The same when the peer is offered our path and nothing beside it.
 
         Who issues CRLs and no certificates stays, and so do all CRLs.
         """
         anchor, *path = self.ours.path
         kept = tuple(der for der in self.case.others if der in path or not _is_ca(der))
-        return self._again(replace(self.case, anchors=(anchor,), others=kept))
-
-    def without(self, **changes: object) -> Answer:
-        """The peer's answer to a case that differs from this one in these fields."""
-        return self._again(replace(self.case, **changes))  # type: ignore[arg-type]
-
-    def _again(self, case: Case) -> Answer:
-        folder = self.folder / "again"
+        case = replace(self.case, anchors=(anchor,), others=kept)
+        folder = self.folder / "alone"
         write(case, folder)
-        return self.peer.ask(case, folder)
+        return compare(case, self.peer, folder)
 
 
 def compare(case: Case, peer: Peer, folder: Path) -> Comparison:

@@ -16,7 +16,7 @@ _HARMLESS = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.
 def path_length(world: World, dice: Dice) -> str:
     for cert in dice.rng.sample(world.authorities, k=min(2, len(world.authorities))):
         cert.path_length = dice.rng.randint(0, 4)
-    return "path-length"
+    return "root-path-length" if world.chain[0].path_length is not None else "path-length"
 
 
 def path_length_of_root(world: World, dice: Dice) -> str:
