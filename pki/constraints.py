@@ -14,8 +14,12 @@ from cryptography import x509
 
 from pki.addresses import SMTP_UTF8_MAILBOX, canonical, canonical_domain
 from pki.certificate import ParsedCertificate
-from pki.errors import AddressError
+from pki.errors import AddressError, CertificateRefused, problem
 from pki.names import name_key, name_text
+
+# Names before subtrees, along one path. 100 kB of each make 10^8 comparisons, half a minute
+# (CVE-2021-44533 and its kin); a CA of 500 domains and a certificate of 100 names make 50,000.
+MAX_COMPARISONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +40,28 @@ class NameConstraintState:
 
     permitted: list[list[_Name]] = field(default_factory=list)
     excluded: list[_Name] = field(default_factory=list)
+    _left: int = MAX_COMPARISONS
 
     def add(self, cert: ParsedCertificate) -> None:
-        """§6.1.4 (g)."""
+        """§6.1.4 (g). Raises CertificateRefused (limits.names)."""
         constraints = cert.name_constraints
         if constraints is None:
             return
+        subtrees = (constraints.permitted_subtrees, constraints.excluded_subtrees)
+        self._spend(sum(len(some or ()) for some in subtrees), cert)
         if constraints.permitted_subtrees:
             self.permitted.append([_read(base) for base in constraints.permitted_subtrees])
         self.excluded += [_read(base) for base in constraints.excluded_subtrees or []]
 
     def violation(self, cert: ParsedCertificate) -> str:
-        """§6.1.3 (b), (c): the first name outside, in words, or ""."""
+        """§6.1.3 (b), (c): the first name outside, in words, or "".
+
+        Raises CertificateRefused (limits.names).
+        """
         if not self.permitted and not self.excluded:
             return ""
+        bases = sum(map(len, self.permitted)) + len(self.excluded)
+        self._spend((_name_count(cert) + 1) * bases, cert)
         for name in _names(cert):
             for subtrees in self.permitted:
                 bases = [base for base in subtrees if base.form == name.form]
@@ -59,6 +71,23 @@ class NameConstraintState:
                 if base.form == name.form and _within(name, base, doubt=True):
                     return name.text
         return ""
+
+    def _spend(self, comparisons: int, cert: ParsedCertificate) -> None:
+        self._left -= comparisons
+        if self._left < 0:
+            raise CertificateRefused(
+                problem(
+                    "limits.names",
+                    "the names of {subject} and the name constraints above it are more than "
+                    "{count} comparisons",
+                    subject=cert.subject_text,
+                    count=str(MAX_COMPARISONS),
+                )
+            )
+
+
+def _name_count(cert: ParsedCertificate) -> int:
+    return len(cert.san or ()) + len(cert.addresses.usable) + len(cert.addresses.malformed)
 
 
 def _names(cert: ParsedCertificate) -> list[_Name]:
