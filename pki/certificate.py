@@ -7,8 +7,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import (
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pki import ber
 from pki.addresses import CertificateAddresses, read_addresses
 from pki.der import algorithms_agree, signed_part
 from pki.errors import CertificateRefused, problem
@@ -172,11 +171,9 @@ class ParsedCertificate:
             if extension.oid == _SMIME_CAPABILITIES:
                 assert isinstance(extension.value, x509.UnrecognizedExtension)
                 try:
-                    items = core.SequenceOf.load(
-                        extension.value.value, strict=True, spec=core.Sequence
-                    )
-                    return tuple(item[0].dotted for item in items)
-                except (ValueError, TypeError, KeyError, AttributeError):
+                    items = ber.read(extension.value.value).expect(ber.SEQUENCE)
+                    return tuple(ber.dotted(item.expect(ber.SEQUENCE)[0]) for item in items)
+                except ValueError:
                     return ()
         return ()
 
@@ -229,11 +226,11 @@ def _policy_mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]
     for extension in extensions:
         if extension.oid == _POLICY_MAPPINGS:
             assert isinstance(extension.value, x509.UnrecognizedExtension)
-            parsed = asn1_x509.PolicyMappings.load(extension.value.value, strict=True)
-            return tuple(
-                (pair["issuer_domain_policy"].dotted, pair["subject_domain_policy"].dotted)
-                for pair in parsed
-            )
+            pairs = []
+            for pair in ber.read(extension.value.value).expect(ber.SEQUENCE):
+                issuer_policy, subject_policy = pair.expect(ber.SEQUENCE)
+                pairs.append((ber.dotted(issuer_policy), ber.dotted(subject_policy)))
+            return tuple(pairs)
     return ()
 
 

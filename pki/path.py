@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from cryptography import x509
 
-from pki.algorithms import Operation, judge_key, judge_signature
+from pki.algorithms import Operation, costly_key, judge_key, judge_signature
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.constraints import NameConstraintState
@@ -239,6 +239,10 @@ class _Search:
         weak = judge_signature(cert.x509, self._moment, allow_legacy=self._legacy)
         if weak is not None:
             self._broken = self._broken or _because(cert, weak).problem
+            return False
+        costly = costly_key(issuer.public_key)
+        if costly is not None:
+            self._broken = self._broken or _because(issuer, costly).problem
             return False
         if cert.signed_by(issuer):
             return True

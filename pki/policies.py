@@ -60,20 +60,23 @@ class PolicyState:
     ) -> None:
         above = levels[-1]
         level: dict[str, _Node] = {}
+        # By expected policy, or thousands of policies before thousands of nodes take seconds.
+        expecting: dict[str, list[_Node]] = {}
+        for node in above.values():
+            for policy in node.expected:
+                expecting.setdefault(policy, []).append(node)
         for policy in sorted(policies - {ANY_POLICY}):
             # (d)(1)(i)
-            parents = [node for node in above.values() if policy in node.expected]
+            parents = expecting.get(policy, [])
             # (d)(1)(ii)
             if not parents and ANY_POLICY in above:
                 parents = [above[ANY_POLICY]]
             if parents:
                 level[policy] = _child(policy, parents)
         if ANY_POLICY in policies and any_allowed:  # (d)(2)
-            expected = sorted({policy for node in above.values() for policy in node.expected})
-            for policy in expected:
+            for policy in sorted(expecting):
                 if policy not in level:
-                    parents = [node for node in above.values() if policy in node.expected]
-                    level[policy] = _child(policy, parents)
+                    level[policy] = _child(policy, expecting[policy])
         levels.append(level)
         self._prune()  # (d)(3)
 
