@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.certificate import ParsedCertificate
-from pki.crl import Crl, Entry
+from pki.crl import Crl
+from pki.crl_entries import Entry
 from pki.errors import CannotJudge, CertificateRefused, Problem, problem
 
 
@@ -42,7 +43,7 @@ def check_revocation(
     fresh = [one for one in verified if moment <= one.crl.next_update + grace]
     # A revocation does not go stale, so without fresh ones the stale ones may still condemn.
     for one in fresh or verified:
-        entry = one.crl.find(cert.serial)
+        entry = one.crl.find(cert)
         if entry is not None:
             raise CertificateRefused(_revoked(cert, one.crl, entry))
     if fresh:

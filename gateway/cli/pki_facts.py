@@ -108,7 +108,7 @@ def crl_facts(crl: Crl) -> dict[str, object]:
         "number": crl.number,
         "this_update": crl.this_update,
         "next_update": crl.next_update,
-        "revoked": len(crl.x509),
+        "revoked": len(crl.entries),
         "only_for": scope,
     }
 
