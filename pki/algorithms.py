@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 
 from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
+from pki.weak_keys import weakness
 
 __all__ = [
     "TABLE",
@@ -112,9 +113,9 @@ def judge_key(
 ) -> Problem | None:
     """Why a public key must not be used for `operation`, or None.
 
-    Beside the table: RSA exponents that are even or below 65537. Textbook attacks (e = 1 encrypts
-    nothing, e = 3 with broken padding forges signatures) cost nothing to rule out (threat K4).
-    allow_legacy: for old evidence; what the table calls legacy passes, weak exponents do not.
+    Beside the table: keys that are weak whatever their size (`pki.weak_keys`). Textbook attacks
+    (e = 1 encrypts nothing, e = 3 with broken padding forges signatures) cost nothing to rule out.
+    allow_legacy: for old evidence; what the table calls legacy passes, weak keys do not.
     """
     algorithm, bits = describe_key(key)
     verdict = judge(operation, algorithm, bits, moment)
@@ -127,15 +128,7 @@ def judge_key(
         )
     if bits > 8192:  # each check would cost as much as hundreds of ordinary ones
         return problem("limits.key", "the key ({key}) is larger than 8192 bits", key=verdict.text)
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if exponent < 65537 or exponent % 2 == 0:
-            return problem(
-                "algorithm.weak-key",
-                "the RSA key has the public exponent {exponent}, which is weak",
-                exponent=str(exponent),
-            )
-    return None
+    return weakness(key)
 
 
 def judge_signature(
