@@ -19,13 +19,17 @@ from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
+from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
 from pki.revocation import check_revocation
+from pki.revocation_sources import Spoken, ask_in_order
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
+_MAX_PENDING = 4
 
 
 class Revocation(Enum):
@@ -47,7 +51,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
+        self.ocsp = ocsp
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -69,7 +75,7 @@ class Material:
         if not chain:
             return self
         more = Material.__new__(Material)
-        more.anchors, more.crls = self.anchors, self.crls
+        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -82,6 +88,15 @@ class Material:
                 known.add(cert.sha256)
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
+
+    def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
+        """Certificates that name this issuer: an OCSP responder's may be among them."""
+        return [
+            cert
+            for certs in self.intermediates.values()
+            for cert in certs
+            if cert.issuer == issuer.subject
+        ]
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -135,7 +150,8 @@ def find_path(
 
 
 class _Search:
-    """One search for one certificate. `_pending`: CRL signers whose own path is being checked."""
+    """One search for one certificate. `_pending`: signers of CRLs and OCSP responses who are being
+    checked themselves."""
 
     def __init__(
         self,
@@ -303,28 +319,75 @@ class _Search:
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
-    ) -> list[tuple[ParsedCertificate, Crl]]:
+    ) -> list[tuple[ParsedCertificate, Spoken]]:
         if self._revocation is Revocation.OFF:
             return []
-        spoken: list[tuple[ParsedCertificate, Crl]] = []
+        spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                crl = check_revocation(
-                    cert,
-                    issuer,
-                    moment=self._moment,
-                    grace=anchor.grace,
-                    crls=self._material.crls.get(cert.issuer, ()),
-                    signers=self._material.signers_named(cert.issuer),
-                    trusted=lambda signer: self._trusted_crl_signer(signer, anchor),
-                    allow_legacy=self._legacy,
-                )
+                said = self._not_revoked(cert, issuer, anchor)
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
                     raise
             else:
-                spoken.append((cert, crl))
+                spoken.append((cert, said))
         return spoken
+
+    def _not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
+        return ask_in_order(
+            cert,
+            anchor.sources,
+            crl=lambda: self._by_crl(cert, issuer, anchor),
+            ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
+        )
+
+    def _by_crl(self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor) -> Crl:
+        return check_revocation(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            crls=self._material.crls.get(cert.issuer, ()),
+            signers=self._material.signers_named(cert.issuer),
+            trusted=lambda signer: self._trusted_crl_signer(signer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _by_ocsp(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> OcspStatement:
+        return check_ocsp(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            responses=self._material.ocsp.about(cert),
+            signers=self._material.issued_by(issuer),
+            vouched=lambda responder: self._vouched(responder, issuer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _vouched(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
+        if has_nocheck(responder):
+            return True
+        if responder.sha256 in self._pending or len(self._pending) >= _MAX_PENDING:
+            return False  # its own response, or one of its kind, would have to speak for it
+        self._pending |= {responder.sha256}
+        try:
+            self._not_revoked(responder, issuer, anchor)
+        except CannotJudge:
+            return self._revocation is not Revocation.REQUIRE
+        except CertificateRefused:
+            return False
+        finally:
+            self._pending -= {responder.sha256}
+        return True
 
     def _trusted_crl_signer(self, signer: ParsedCertificate, anchor: Anchor) -> bool:
         """§6.3.3 (f): the signer of a CRL needs a path of its own to the same anchor."""
