@@ -19,14 +19,17 @@ from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
+from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
-from pki.revocation import CrlJudge, NotRevoked, check_revocation
+from pki.revocation import CrlJudge, check_revocation
+from pki.revocation_sources import Spoken, ask_in_order
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
-MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_PENDING = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
 
 
 class Revocation(Enum):
@@ -48,7 +51,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
+        self.ocsp = ocsp
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -70,7 +75,7 @@ class Material:
         if not chain:
             return self
         more = Material.__new__(Material)
-        more.anchors, more.crls = self.anchors, self.crls
+        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -83,6 +88,15 @@ class Material:
                 known.add(cert.sha256)
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
+
+    def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
+        """Certificates that name this issuer: an OCSP responder's may be among them."""
+        return [
+            cert
+            for certs in self.intermediates.values()
+            for cert in certs
+            if cert.issuer == issuer.subject
+        ]
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -149,7 +163,8 @@ class _Budget:
 
 
 class _Search:
-    """One search for one certificate. `_pending`: CRL signers whose own path is being checked."""
+    """One search for one certificate. `_pending`: signers of CRLs and OCSP responses who are being
+    checked themselves."""
 
     def __init__(
         self,
@@ -309,15 +324,31 @@ class _Search:
             raise _refused("path.policy", "no certificate policy is valid for it", certs[-1])
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         spoken = self._check_revocation(anchor, chain)
-        ends = [cert.not_after for cert in chain] + [known.until for _, known in spoken]
-        evidence = tuple(one for cert, known in spoken for one in known.evidence(cert))
+        ends = [cert.not_after for cert in chain]
+        ends += [said.next_update + anchor.grace for _, said in spoken]
+        evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
         return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
-    ) -> list[tuple[ParsedCertificate, NotRevoked]]:
+    ) -> list[tuple[ParsedCertificate, Spoken]]:
         if self._revocation is Revocation.OFF:
             return []
+        spoken: list[tuple[ParsedCertificate, Spoken]] = []
+        for issuer, cert in pairwise(chain):
+            try:
+                said = self._not_revoked(cert, issuer, anchor)
+            except CannotJudge:
+                if self._revocation is Revocation.REQUIRE:
+                    raise
+            else:
+                spoken.append((cert, said))
+        return spoken
+
+    def _not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
         judge = CrlJudge(
             moment=self._moment,
             grace=anchor.grace,
@@ -326,14 +357,45 @@ class _Search:
             trusted=lambda signer, cert: self._trusted_crl_signer(signer, cert, anchor),
             allow_legacy=self._legacy,
         )
-        spoken: list[tuple[ParsedCertificate, NotRevoked]] = []
-        for issuer, cert in pairwise(chain):
-            try:
-                spoken.append((cert, check_revocation(cert, issuer, judge)))
-            except CannotJudge:
-                if self._revocation is Revocation.REQUIRE:
-                    raise
-        return spoken
+        return ask_in_order(
+            cert,
+            anchor.sources,
+            crl=lambda: check_revocation(cert, issuer, judge),
+            ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
+        )
+
+    def _by_ocsp(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> OcspStatement:
+        return check_ocsp(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            responses=self._material.ocsp.about(cert),
+            signers=self._material.issued_by(issuer),
+            vouched=lambda responder: self._vouched(responder, issuer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _vouched(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
+        if has_nocheck(responder):
+            return True
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
+            return False  # its own response, or one of its kind, would have to speak for it
+        self._pending |= {responder.sha256}
+        try:
+            self._not_revoked(responder, issuer, anchor)
+        except CannotJudge:
+            return self._revocation is not Revocation.REQUIRE
+        except CertificateRefused:
+            return False
+        finally:
+            self._pending -= {responder.sha256}
+        return True
 
     def _trusted_crl_signer(
         self, signer: ParsedCertificate, cert: ParsedCertificate, anchor: Anchor
@@ -345,7 +407,7 @@ class _Search:
         """
         if signer.sha256 == cert.sha256:
             return not cert.is_ca
-        if signer.sha256 in self._pending or len(self._pending) == MAX_CRL_SIGNERS:
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
             return False  # its CRL would have to speak for itself, or the way is too long
         known = self._budget.signers.get((signer.sha256, anchor.sha256))
         if known is None:
