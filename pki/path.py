@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import Enum
 from itertools import pairwise
 
+from cryptography import x509
+
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
@@ -24,6 +26,7 @@ from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
 from pki.revocation import CrlJudge, check_revocation
 from pki.revocation_sources import Spoken, ask_in_order
+from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
@@ -137,16 +140,27 @@ def find_path(
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
+    for_mail: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
     allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
+    for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
+    mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
+    NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
     search = _Search(
-        material, moment, revocation, policies, accept, _Budget(), allow_legacy=allow_legacy
+        material,
+        moment,
+        revocation,
+        policies,
+        accept,
+        _Budget(),
+        allow_legacy=allow_legacy,
+        for_mail=for_mail,
     )
     return search.run(cert)
 
@@ -177,6 +191,7 @@ class _Search:
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
+        for_mail: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
@@ -186,6 +201,7 @@ class _Search:
         self._budget = budget
         self._pending = pending
         self._legacy = allow_legacy
+        self._for_mail = for_mail
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
@@ -279,6 +295,11 @@ class _Search:
         if not certs:
             return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
 
+        if not _may_issue(root):
+            raise _refused(
+                "path.not-a-ca", "it may not issue certificates (basicConstraints)", root
+            )
+
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
         policies = PolicyState(self._policies, len(certs))
         names = NameConstraintState()
@@ -310,6 +331,9 @@ class _Search:
                 raise _refused("path.policy", "no certificate policy is valid for it", cert)
             if not last:
                 max_path_length = _prepare(cert, policies, names, max_path_length)
+                unfit = extended_usage_problem(cert) if self._for_mail else None
+                if unfit is not None:
+                    raise CertificateRefused(unfit)
             if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)
                 raise _refused(
                     "path.critical-extension",
@@ -483,6 +507,19 @@ def _prepare(
     if cert.key_usage is not None and not cert.key_usage.key_cert_sign:  # (n)
         raise _refused("path.key-usage", "its key may not sign certificates (keyUsage)", cert)
     return max_path_length
+
+
+def _may_issue(anchor: ParsedCertificate) -> bool:
+    """Whether an anchor may have issued anything: a person's certificate may be one, for itself.
+
+    People pin a partner's self-signed certificate; that person's key must not become a CA for
+    everybody. Version 1 has no extension to say it, so there the anchor is one by being it.
+    """
+    if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
+        return False
+    if anchor.basic is not None:
+        return anchor.basic.ca
+    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
 
 
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
