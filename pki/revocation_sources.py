@@ -15,15 +15,15 @@ _NOTHING = frozenset({"revocation.missing", "revocation.ocsp-missing"})
 
 
 class Spoken(Protocol):
-    """A CRL or an OCSP response that says that a certificate is not revoked."""
+    """CRLs or an OCSP response that say that a certificate is not revoked."""
 
     @property
-    def next_update(self) -> datetime:
-        """Until when that holds."""
+    def until(self) -> datetime:
+        """Until when that holds, grace included."""
         ...
 
-    def evidence(self, cert: ParsedCertificate) -> RevocationEvidence:
-        """What the record keeps of it."""
+    def evidence(self, cert: ParsedCertificate) -> tuple[RevocationEvidence, ...]:
+        """What the record keeps of them."""
         ...
 
 

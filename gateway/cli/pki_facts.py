@@ -97,10 +97,12 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
 
 def crl_facts(crl: Crl) -> dict[str, object]:
     """What is in a CRL. revoked: how many certificates it lists; only_for: its scope."""
-    scope = ["onlyContainsUserCerts"] * crl.only_users + ["onlyContainsCACerts"] * crl.only_cas
+    scope = ["onlyContainsUserCerts"] * crl.scope.only_users
+    scope += ["onlyContainsCACerts"] * crl.scope.only_cas
+    scope += sorted(reason.value for reason in crl.scope.reasons or ())
     scope += sorted(
         name if isinstance(name, str) else ", ".join(value for rdn in name for _, value in rdn)
-        for _, name in crl.point_names or ()
+        for _, name in crl.scope.points or ()
     )
     return {
         "sha256": crl.sha256,
@@ -108,7 +110,7 @@ def crl_facts(crl: Crl) -> dict[str, object]:
         "number": crl.number,
         "this_update": crl.this_update,
         "next_update": crl.next_update,
-        "revoked": len(crl.x509),
+        "revoked": len(crl.entries),
         "only_for": scope,
     }
 

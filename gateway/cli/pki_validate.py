@@ -72,6 +72,11 @@ def add_validate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--inhibit-any-policy", action="store_true", help="anyPolicy counts for no policy"
     )
+    parser.add_argument(
+        "--allow-legacy",
+        action="store_true",
+        help="for old evidence only: SHA-1, MD5, DSA, RSA below 2048 bits count, too",
+    )
     add_json(parser)
     parser.set_defaults(run=_validate)
 
@@ -151,7 +156,9 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     if args.email is not None and (unfit := address_problem(cert, args.email)):
         verdict.worsen("invalid", unfit)
     if args.purpose != "any" and (
-        unfit := purpose_problem(cert, Purpose(args.purpose), given.moment)
+        unfit := purpose_problem(
+            cert, Purpose(args.purpose), given.moment, allow_legacy=args.allow_legacy
+        )
     ):
         verdict.worsen("invalid", unfit)
     if not given.anchors:
@@ -172,6 +179,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
                 inhibit_mapping=args.inhibit_policy_mapping,
                 inhibit_any=args.inhibit_any_policy,
             ),
+            allow_legacy=args.allow_legacy,
         )
     except CannotJudge as error:
         verdict.worsen("indeterminate", error.problem)
