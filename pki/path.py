@@ -32,7 +32,8 @@ from pki.usage import extended_usage_problem
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
-MAX_PENDING = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
 
 
 class Revocation(Enum):
@@ -349,7 +350,7 @@ class _Search:
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         spoken = self._check_revocation(anchor, chain)
         ends = [cert.not_after for cert in chain]
-        ends += [said.next_update + anchor.grace for _, said in spoken]
+        ends += [said.until for _, said in spoken]
         evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
         return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
 
@@ -361,19 +362,17 @@ class _Search:
         spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                said = self._not_revoked(cert, issuer, anchor)
+                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
                     raise
-            else:
-                spoken.append((cert, said))
         return spoken
 
     def _not_revoked(
         self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
     ) -> Spoken:
         """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
-        judge = CrlJudge(
+        crls = CrlJudge(
             moment=self._moment,
             grace=anchor.grace,
             crls=self._material.crls,
@@ -384,7 +383,7 @@ class _Search:
         return ask_in_order(
             cert,
             anchor.sources,
-            crl=lambda: check_revocation(cert, issuer, judge),
+            crl=lambda: check_revocation(cert, issuer, crls),
             ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
         )
 
@@ -396,7 +395,7 @@ class _Search:
             issuer,
             moment=self._moment,
             grace=anchor.grace,
-            responses=self._material.ocsp.about(cert),
+            responses=self._material.ocsp.about(cert, issuer),
             signers=self._material.issued_by(issuer),
             vouched=lambda responder: self._vouched(responder, issuer, anchor),
             allow_legacy=self._legacy,
@@ -408,7 +407,7 @@ class _Search:
         """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
         if has_nocheck(responder):
             return True
-        if responder.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
             return False  # its own response, or one of its kind, would have to speak for it
         self._pending |= {responder.sha256}
         try:
@@ -431,7 +430,7 @@ class _Search:
         """
         if signer.sha256 == cert.sha256:
             return not cert.is_ca
-        if signer.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
             return False  # its CRL would have to speak for itself, or the way is too long
         known = self._budget.signers.get((signer.sha256, anchor.sha256))
         if known is None:
