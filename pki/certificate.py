@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.addresses import CertificateAddresses, read_addresses
+from pki.algorithms import SignedStructure
 from pki.der import algorithms_agree, signed_part
 from pki.errors import CertificateRefused, problem
 from pki.inherited import complete, public_value, with_placeholder
@@ -210,9 +211,7 @@ class ParsedCertificate:
         return self.same_algorithm_twice and signature_holds(self.der, self.x509, issuer.public_key)
 
 
-def signature_holds(
-    der: bytes, signed: x509.Certificate | x509.CertificateRevocationList, key: object
-) -> bool:
+def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """Whether `key` made the signature on `signed`, whose bytes are `der`.
 
     False for keys and algorithms that are unknown or do not fit each other.

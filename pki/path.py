@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import Enum
 from itertools import pairwise
 
+from cryptography import x509
+
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
@@ -19,14 +21,19 @@ from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
+from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
-from pki.revocation import CrlJudge, NotRevoked, check_revocation
+from pki.revocation import CrlJudge, check_revocation
+from pki.revocation_sources import Spoken, ask_in_order
+from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
 MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
 
 
 class Revocation(Enum):
@@ -48,7 +55,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
+        self.ocsp = ocsp
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -70,7 +79,7 @@ class Material:
         if not chain:
             return self
         more = Material.__new__(Material)
-        more.anchors, more.crls = self.anchors, self.crls
+        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -83,6 +92,15 @@ class Material:
                 known.add(cert.sha256)
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
+
+    def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
+        """Certificates that name this issuer: an OCSP responder's may be among them."""
+        return [
+            cert
+            for certs in self.intermediates.values()
+            for cert in certs
+            if cert.issuer == issuer.subject
+        ]
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -123,16 +141,27 @@ def find_path(
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
+    for_mail: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
     allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
+    for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
+    mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
+    NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
     search = _Search(
-        material, moment, revocation, policies, accept, _Budget(), allow_legacy=allow_legacy
+        material,
+        moment,
+        revocation,
+        policies,
+        accept,
+        _Budget(),
+        allow_legacy=allow_legacy,
+        for_mail=for_mail,
     )
     return search.run(cert)
 
@@ -149,7 +178,8 @@ class _Budget:
 
 
 class _Search:
-    """One search for one certificate. `_pending`: CRL signers whose own path is being checked."""
+    """One search for one certificate. `_pending`: signers of CRLs and OCSP responses who are being
+    checked themselves."""
 
     def __init__(
         self,
@@ -162,6 +192,7 @@ class _Search:
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
+        for_mail: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
@@ -171,6 +202,7 @@ class _Search:
         self._budget = budget
         self._pending = pending
         self._legacy = allow_legacy
+        self._for_mail = for_mail
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
@@ -264,6 +296,11 @@ class _Search:
         if not certs:
             return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
 
+        if not _may_issue(root):
+            raise _refused(
+                "path.not-a-ca", "it may not issue certificates (basicConstraints)", root
+            )
+
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
         policies = PolicyState(self._policies, len(certs))
         names = NameConstraintState()
@@ -295,6 +332,9 @@ class _Search:
                 raise _refused("path.policy", "no certificate policy is valid for it", cert)
             if not last:
                 max_path_length = _prepare(cert, policies, names, max_path_length)
+                unfit = extended_usage_problem(cert) if self._for_mail else None
+                if unfit is not None:
+                    raise CertificateRefused(unfit)
             if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)
                 raise _refused(
                     "path.critical-extension",
@@ -309,16 +349,30 @@ class _Search:
             raise _refused("path.policy", "no certificate policy is valid for it", certs[-1])
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         spoken = self._check_revocation(anchor, chain)
-        ends = [cert.not_after for cert in chain] + [known.until for _, known in spoken]
-        evidence = tuple(one for cert, known in spoken for one in known.evidence(cert))
+        ends = [cert.not_after for cert in chain]
+        ends += [said.until for _, said in spoken]
+        evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
         return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
-    ) -> list[tuple[ParsedCertificate, NotRevoked]]:
+    ) -> list[tuple[ParsedCertificate, Spoken]]:
         if self._revocation is Revocation.OFF:
             return []
-        judge = CrlJudge(
+        spoken: list[tuple[ParsedCertificate, Spoken]] = []
+        for issuer, cert in pairwise(chain):
+            try:
+                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
+            except CannotJudge:
+                if self._revocation is Revocation.REQUIRE:
+                    raise
+        return spoken
+
+    def _not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
+        crls = CrlJudge(
             moment=self._moment,
             grace=anchor.grace,
             crls=self._material.crls,
@@ -326,14 +380,45 @@ class _Search:
             trusted=lambda signer, cert: self._trusted_crl_signer(signer, cert, anchor),
             allow_legacy=self._legacy,
         )
-        spoken: list[tuple[ParsedCertificate, NotRevoked]] = []
-        for issuer, cert in pairwise(chain):
-            try:
-                spoken.append((cert, check_revocation(cert, issuer, judge)))
-            except CannotJudge:
-                if self._revocation is Revocation.REQUIRE:
-                    raise
-        return spoken
+        return ask_in_order(
+            cert,
+            anchor.sources,
+            crl=lambda: check_revocation(cert, issuer, crls),
+            ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
+        )
+
+    def _by_ocsp(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> OcspStatement:
+        return check_ocsp(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            responses=self._material.ocsp.about(cert, issuer),
+            signers=self._material.issued_by(issuer),
+            vouched=lambda responder: self._vouched(responder, issuer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _vouched(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
+        if has_nocheck(responder):
+            return True
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
+            return False  # its own response, or one of its kind, would have to speak for it
+        self._pending |= {responder.sha256}
+        try:
+            self._not_revoked(responder, issuer, anchor)
+        except CannotJudge:
+            return self._revocation is not Revocation.REQUIRE
+        except CertificateRefused:
+            return False
+        finally:
+            self._pending -= {responder.sha256}
+        return True
 
     def _trusted_crl_signer(
         self, signer: ParsedCertificate, cert: ParsedCertificate, anchor: Anchor
@@ -345,7 +430,7 @@ class _Search:
         """
         if signer.sha256 == cert.sha256:
             return not cert.is_ca
-        if signer.sha256 in self._pending or len(self._pending) == MAX_CRL_SIGNERS:
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
             return False  # its CRL would have to speak for itself, or the way is too long
         known = self._budget.signers.get((signer.sha256, anchor.sha256))
         if known is None:
@@ -421,6 +506,19 @@ def _prepare(
     if cert.key_usage is not None and not cert.key_usage.key_cert_sign:  # (n)
         raise _refused("path.key-usage", "its key may not sign certificates (keyUsage)", cert)
     return max_path_length
+
+
+def _may_issue(anchor: ParsedCertificate) -> bool:
+    """Whether an anchor may have issued anything: a person's certificate may be one, for itself.
+
+    People pin a partner's self-signed certificate; that person's key must not become a CA for
+    everybody. Version 1 has no extension to say it, so there the anchor is one by being it.
+    """
+    if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
+        return False
+    if anchor.basic is not None:
+        return anchor.basic.ca
+    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
 
 
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
     from pki.errors import Problem
+    from pki.ocsp_known import KnownResponses
     from pki.path import ValidPath
 
 _CODES = {"valid": DONE, "invalid": NO, "malformed": USAGE, "indeterminate": CANNOT_TELL}
@@ -104,6 +105,7 @@ class _Given:
     anchors: Sequence[Anchor]
     extra: Sequence[ParsedCertificate]
     crls: Sequence[Crl]
+    ocsp: KnownResponses
     moment: datetime
     args: Namespace
 
@@ -112,6 +114,7 @@ def _validate(args: Namespace) -> int:
     from gateway import clock
     from gateway.cli.pki_input import inputs
     from pki.addresses import canonical
+    from pki.ocsp_known import ResponsesGiven
 
     output = output_of(args)
     if args.email is not None:
@@ -122,6 +125,7 @@ def _validate(args: Namespace) -> int:
         anchors=pki_named.anchors(args.anchor, output),
         extra=pki_named.certificates(args.cert, output),
         crls=pki_named.crls(args.crl, output),
+        ocsp=ResponsesGiven(pki_named.ocsp_responses(args.ocsp, output)),
         moment=args.at or clock.now(),
         args=args,
     )
@@ -166,7 +170,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     try:
         verdict.path = find_path(
             cert,
-            Material(given.anchors, [*certs, *given.extra], given.crls),
+            Material(given.anchors, [*certs, *given.extra], given.crls, given.ocsp),
             moment=given.moment,
             revocation=Revocation(args.revocation),
             policies=PolicyInputs(
@@ -176,6 +180,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
                 inhibit_any=args.inhibit_any_policy,
             ),
             allow_legacy=args.allow_legacy,
+            for_mail=args.purpose != "any",
         )
     except CannotJudge as error:
         verdict.worsen("indeterminate", error.problem)
