@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed25519,
     mldsa,
     mlkem,
+    padding,
     rsa,
     x448,
     x25519,
@@ -30,6 +33,7 @@ __all__ = [
     "TABLE",
     "Operation",
     "Row",
+    "SignedStructure",
     "Standing",
     "Verdict",
     "describe_key",
@@ -54,6 +58,30 @@ _KEYS: tuple[tuple[type, str, int], ...] = (
 _ROWS: dict[tuple[Operation, str], list[Row]] = {}
 for _row in TABLE:
     _ROWS.setdefault((_row.operation, _row.algorithm), []).append(_row)
+
+
+class SignedStructure(Protocol):
+    """What certificates, CRLs and OCSP responses say of their signature."""
+
+    @property
+    def signature(self) -> bytes:
+        """Its octets."""
+        ...
+
+    @property
+    def signature_algorithm_oid(self) -> x509.ObjectIdentifier:
+        """signatureAlgorithm."""
+        ...
+
+    @property
+    def signature_hash_algorithm(self) -> hashes.HashAlgorithm | None:
+        """The digest; None where the algorithm names none. May raise UnsupportedAlgorithm."""
+        ...
+
+    @property
+    def signature_algorithm_parameters(self) -> padding.PSS | padding.PKCS1v15 | ec.ECDSA | None:
+        """What the key needs to know beside the digest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +167,9 @@ def judge_key(
 
 
 def judge_signature(
-    signed: x509.Certificate | x509.CertificateRevocationList,
-    moment: datetime,
-    *,
-    allow_legacy: bool = False,
+    signed: SignedStructure, moment: datetime, *, allow_legacy: bool = False
 ) -> Problem | None:
-    """Why the signature on a certificate or CRL must not be believed, or None.
+    """Why the signature on a certificate, CRL or OCSP response must not be believed, or None.
 
     allow_legacy: for old evidence; digests that the table calls legacy pass.
     """

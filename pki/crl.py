@@ -1,7 +1,8 @@
-"""Complete CRLs (RFC 5280 §5): read, checked, looked up. Pure.
+"""CRLs (RFC 5280 §5): read, checked, looked up. Pure.
 
-Delta and indirect CRLs and CRLs for some reasons only are refused in words: taken for a complete
-one, each of them would hide revocations.
+Complete and delta ones, direct and indirect, for all reasons and for some. What each says about a
+certificate is `pki.revocation`'s to judge: taken for a complete one, each of the others would hide
+revocations.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.certificate import UNREADABLE, ParsedCertificate, signature_holds
 from pki.crl_entries import DerEntries, Entries, Entry
+from pki.crl_scope import IssuingScope, read_scope
 from pki.der import algorithms_agree
 from pki.errors import CrlRefused, problem
 from pki.models import RevocationEvidence
-from pki.names import NameKey, name_key, name_text, rdn_key
-
-_UNDERSTOOD = frozenset({x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid})
-
-# A name of a distribution point: ("uri", text) or ("directory", name).
-PointName = tuple[str, str | NameKey]
+from pki.names import NameKey, name_key, name_text
 
 
 class Crl:
-    """A complete CRL. Structure and scope have been checked, the signature has not.
+    """A CRL. Structure and extensions have been looked at, the signature has not been checked.
 
-    What stands in its head is attributes; its entries are behind `entries`. Raises CrlRefused.
+    What stands in its head is attributes; its entries are behind `entries`. base_number: of a
+    delta CRL (§5.2.4) the number of the oldest complete one that it completes, else None.
+    freshest: URLs where delta CRLs are (§5.2.6). Raises CrlRefused.
     """
 
     def __init__(self, der: bytes, source: str = "") -> None:
         self._open(der, hashlib.sha256(der).hexdigest(), source)
         self._der: bytes | None = der
         try:
-            self.entries: Entries = DerEntries(self.x509, der, issuer=self.issuer, indirect=False)
+            self.entries: Entries = DerEntries(
+                self.x509, der, issuer=self.issuer, indirect=self.scope.indirect
+            )
         except UNREADABLE as error:
             raise _unreadable(error) from error
 
@@ -95,8 +96,9 @@ class Crl:
         self.next_update: datetime = next_update
         self.number: int | None = None
         self.authority_key_id: bytes | None = None
-        self.only_users = self.only_cas = False
-        self.point_names: frozenset[PointName] | None = None
+        self.base_number: int | None = None
+        self.scope = IssuingScope()
+        self.freshest: tuple[str, ...] = ()
         for extension in crl.extensions:
             self._extension(extension)
 
@@ -107,26 +109,23 @@ class Crl:
         elif isinstance(value, x509.AuthorityKeyIdentifier):
             self.authority_key_id = value.key_identifier
         elif isinstance(value, x509.DeltaCRLIndicator):
-            raise _refused("it is a delta CRL, which is not supported; use the complete CRL")
+            self.base_number = value.crl_number
         elif isinstance(value, x509.IssuingDistributionPoint):
-            self._scope(value)
-        elif extension.critical and extension.oid not in _UNDERSTOOD:
+            if value.only_contains_attribute_certs:
+                raise _refused("it is for attribute certificates only")
+            self.scope = read_scope(value, self.issuer)
+        elif isinstance(value, x509.FreshestCRL):  # where deltas are, not what they are worth
+            self.freshest = tuple(
+                name.value
+                for point in value
+                for name in point.full_name or ()
+                if isinstance(name, x509.UniformResourceIdentifier)
+            )
+        elif extension.critical:
             raise _refused(
                 "it has the critical extension {oid}, which is not supported",
                 oid=extension.oid.dotted_string,
             )
-
-    def _scope(self, point: x509.IssuingDistributionPoint) -> None:
-        if point.indirect_crl:
-            raise _refused("it is an indirect CRL, which is not supported")
-        if point.only_some_reasons:
-            raise _refused("it lists only some reasons of revocation, which is not supported")
-        if point.only_contains_attribute_certs:
-            raise _refused("it is for attribute certificates only")
-        self.only_users = point.only_contains_user_certs
-        self.only_cas = point.only_contains_ca_certs
-        if point.full_name is not None or point.relative_name is not None:
-            self.point_names = point_names(point.full_name, point.relative_name, self.issuer)
 
     def signed_by(self, issuer: ParsedCertificate) -> bool:
         """Whether `issuer` has the CRL's issuer name and its key made the signature."""
@@ -147,23 +146,24 @@ class Crl:
         """The entry for a certificate, or None."""
         return self.entries.find(cert.serial, cert.issuer)
 
-    def covers(self, cert: ParsedCertificate) -> bool:
-        """Whether the scope of this CRL includes `cert` (RFC 5280 §6.3.3 (b))."""
-        if self.issuer != cert.issuer:
-            return False
-        if (self.only_users and cert.is_ca) or (self.only_cas and not cert.is_ca):
-            return False
-        if self.point_names is None:
-            return True
-        points = cert.distribution_points
-        if points is None:
-            return ("directory", cert.issuer) in self.point_names
-        return any(
-            self.point_names & point_names(point.full_name, point.relative_name, cert.issuer)
-            for point in points
-            # A point with cRLIssuer names an indirect CRL; one with reasons, a partition.
-            if not point.crl_issuer and not point.reasons
+    @property
+    def series(self) -> str:
+        """Names issuer, key, scope and kind: of one series the newest replaces all older ones.
+
+        The same in every process and for ever: it stands in the database.
+        """
+        points = sorted(
+            value if isinstance(value, str) else repr([sorted(rdn) for rdn in value])
+            for _, value in self.scope.points or ()
         )
+        issuer = [sorted(rdn) for rdn in self.issuer]
+        key = (self.authority_key_id or b"").hex()
+        text = repr((issuer, key, points, self.scope.only_users, self.scope.only_cas))
+        # Only complete direct CRLs for all reasons were known once; their names must not change.
+        if self.scope.reasons is not None:
+            text += repr(sorted(reason.value for reason in self.scope.reasons))
+        text += "indirect" * self.scope.indirect + "delta" * (self.base_number is not None)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def evidence(self, cert: ParsedCertificate) -> RevocationEvidence:
         """What the record keeps: which CRL spoke for `cert`."""
@@ -222,23 +222,6 @@ def check_successor(new: Crl, old: Crl) -> None:
                 issuer=new.issuer_text,
             )
         )
-
-
-def point_names(
-    full_name: list[x509.GeneralName] | None,
-    relative_name: x509.RelativeDistinguishedName | None,
-    issuer: NameKey,
-) -> frozenset[PointName]:
-    """Names of a DistributionPointName (RFC 5280 §4.2.1.13), comparable."""
-    if relative_name is not None:
-        return frozenset({("directory", (*issuer, rdn_key(relative_name)))})
-    names: set[PointName] = set()
-    for name in full_name or ():
-        if isinstance(name, x509.UniformResourceIdentifier):
-            names.add(("uri", name.value))
-        elif isinstance(name, x509.DirectoryName):
-            names.add(("directory", name_key(name.value)))
-    return frozenset(names)
 
 
 def _refused(why: str, **facts: str) -> CrlRefused:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cryptography import x509
 
-from pki.der import element, integer
+from pki.der import element, integer, sequence
 from pki.errors import CrlRefused, problem
 from pki.names import NameKey, name_key
 
@@ -170,13 +170,5 @@ def header_octets(der: bytes) -> bytes:
     start, end = element(der, 0)
     content, tbs_end = element(der, start)
     begin, behind = revoked_certificates(der)
-    tbs = _sequence(bytes(der[content:begin]) + bytes(der[behind:tbs_end]))
-    return _sequence(tbs + bytes(der[tbs_end:end]))
-
-
-def _sequence(content: bytes) -> bytes:
-    length = len(content)
-    if length < 0x80:
-        return bytes((0x30, length)) + content
-    size = (length.bit_length() + 7) // 8
-    return bytes((0x30, 0x80 | size)) + length.to_bytes(size, "big") + content
+    tbs = sequence(bytes(der[content:begin]) + bytes(der[behind:tbs_end]))
+    return sequence(tbs + bytes(der[tbs_end:end]))

@@ -74,6 +74,10 @@ class CrlRefused(PkiError):
     """Bytes offered as a CRL are not a usable one (signature, issuer, age, number)."""
 
 
+class OcspRefused(PkiError):
+    """Bytes offered as an OCSP response are none, an error of the responder, or not acceptable."""
+
+
 class CertificateRefused(PkiError):
     """A certificate was checked and must not be used."""
 

@@ -97,10 +97,12 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
 
 def crl_facts(crl: Crl) -> dict[str, object]:
     """What is in a CRL. revoked: how many certificates it lists; only_for: its scope."""
-    scope = ["onlyContainsUserCerts"] * crl.only_users + ["onlyContainsCACerts"] * crl.only_cas
+    scope = ["onlyContainsUserCerts"] * crl.scope.only_users
+    scope += ["onlyContainsCACerts"] * crl.scope.only_cas
+    scope += sorted(reason.value for reason in crl.scope.reasons or ())
     scope += sorted(
         name if isinstance(name, str) else ", ".join(value for rdn in name for _, value in rdn)
-        for _, name in crl.point_names or ()
+        for _, name in crl.scope.points or ()
     )
     return {
         "sha256": crl.sha256,
@@ -141,8 +143,9 @@ def validity_note(cert: ParsedCertificate, moment: datetime, output: Output) -> 
 
 
 def evidence_json(evidence: RevocationEvidence) -> dict[str, object]:
-    """Which CRL spoke for one certificate, for programs."""
+    """Which CRL or OCSP response spoke for one certificate, for programs."""
     return {
+        "kind": evidence.kind,
         "subject": evidence.subject,
         "issuer": evidence.issuer,
         "number": evidence.number,
@@ -150,12 +153,24 @@ def evidence_json(evidence: RevocationEvidence) -> dict[str, object]:
         "next_update": time_json(evidence.next_update),
         "sha256": evidence.sha256,
         "source": evidence.source,
+        "responder": evidence.responder or None,
+        "produced_at": time_json(evidence.produced_at) if evidence.produced_at else None,
     }
 
 
 def print_evidence(found: Iterable[RevocationEvidence], output: Output) -> None:
-    """Which CRLs spoke for the certificates of a path, for people."""
+    """Which CRLs and OCSP responses spoke for the certificates of a path, for people."""
     for each in found:
+        if each.kind == "ocsp":
+            output.say(
+                "  not revoked: {subject}, says the OCSP responder {responder} ({produced}), "
+                "until {until}",
+                subject=each.subject,
+                responder=each.responder,
+                produced=time_text(each.produced_at) if each.produced_at else "-",
+                until=time_text(each.next_update),
+            )
+            continue
         output.say(
             "  not revoked: {subject}, says CRL no. {number} of {issuer}, until {until}",
             subject=each.subject,

@@ -288,6 +288,7 @@ class _Check:
                 revocation=self.rules.revocation,
                 accept=lambda anchor: anchor_problem(anchor, address=address, purpose=Purpose.SIGN),
                 allow_legacy=self.rules.allow_legacy,
+                for_mail=True,
             )
         except CannotJudge as error:
             findings.add(error.problem, status=Status.INDETERMINATE)

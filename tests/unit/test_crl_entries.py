@@ -61,8 +61,8 @@ def test_header_says_what_the_whole_says(count: int) -> None:
         "number",
         "this_update",
         "next_update",
-        "only_users",
-        "point_names",
+        "scope",
+        "series",
     )
     assert [getattr(head, name) for name in names] == [getattr(whole, name) for name in names]
     assert (len(whole.entries), len(head.entries)) == (count, 1)
