@@ -269,6 +269,7 @@ class Wiring(Installation):
                 domains=() if each.domains == ("*",) else each.domains,
                 grace=each.revocation,
                 comment=each.comment,
+                sources=each.revocation_sources,
             )
             for each in self.config.pki.anchors
         )

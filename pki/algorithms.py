@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed25519,
     mldsa,
     mlkem,
+    padding,
     rsa,
     x448,
     x25519,
@@ -25,11 +28,13 @@ from cryptography.hazmat.primitives.asymmetric import (
 
 from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
+from pki.weak_keys import weakness
 
 __all__ = [
     "TABLE",
     "Operation",
     "Row",
+    "SignedStructure",
     "Standing",
     "Verdict",
     "costly_key",
@@ -55,6 +60,30 @@ _KEYS: tuple[tuple[type, str, int], ...] = (
 _ROWS: dict[tuple[Operation, str], list[Row]] = {}
 for _row in TABLE:
     _ROWS.setdefault((_row.operation, _row.algorithm), []).append(_row)
+
+
+class SignedStructure(Protocol):
+    """What certificates, CRLs and OCSP responses say of their signature."""
+
+    @property
+    def signature(self) -> bytes:
+        """Its octets."""
+        ...
+
+    @property
+    def signature_algorithm_oid(self) -> x509.ObjectIdentifier:
+        """signatureAlgorithm."""
+        ...
+
+    @property
+    def signature_hash_algorithm(self) -> hashes.HashAlgorithm | None:
+        """The digest; None where the algorithm names none. May raise UnsupportedAlgorithm."""
+        ...
+
+    @property
+    def signature_algorithm_parameters(self) -> padding.PSS | padding.PKCS1v15 | ec.ECDSA | None:
+        """What the key needs to know beside the digest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +142,9 @@ def judge_key(
 ) -> Problem | None:
     """Why a public key must not be used for `operation`, or None.
 
-    Beside the table: RSA exponents that are even or below 65537. Textbook attacks (e = 1 encrypts
-    nothing, e = 3 with broken padding forges signatures) cost nothing to rule out (threat K4).
-    allow_legacy: for old evidence; what the table calls legacy passes, weak exponents do not.
+    Beside the table: keys that are weak whatever their size (`pki.weak_keys`). Textbook attacks
+    (e = 1 encrypts nothing, e = 3 with broken padding forges signatures) cost nothing to rule out.
+    allow_legacy: for old evidence; what the table calls legacy passes, weak keys do not.
     """
     algorithm, bits = describe_key(key)
     verdict = judge(operation, algorithm, bits, moment)
@@ -129,15 +158,7 @@ def judge_key(
     costly = costly_key(key)
     if costly is not None:
         return costly
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if exponent < 65537 or exponent % 2 == 0:
-            return problem(
-                "algorithm.weak-key",
-                "the RSA key has the public exponent {exponent}, which is weak",
-                exponent=str(exponent),
-            )
-    return None
+    return weakness(key)
 
 
 def costly_key(key: object) -> Problem | None:
@@ -161,12 +182,9 @@ def costly_key(key: object) -> Problem | None:
 
 
 def judge_signature(
-    signed: x509.Certificate | x509.CertificateRevocationList,
-    moment: datetime,
-    *,
-    allow_legacy: bool = False,
+    signed: SignedStructure, moment: datetime, *, allow_legacy: bool = False
 ) -> Problem | None:
-    """Why the signature on a certificate or CRL must not be believed, or None.
+    """Why the signature on a certificate, CRL or OCSP response must not be believed, or None.
 
     allow_legacy: for old evidence; digests that the table calls legacy pass.
     """

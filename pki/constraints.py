@@ -60,8 +60,8 @@ class NameConstraintState:
         """
         if not self.permitted and not self.excluded:
             return ""
-        bases = sum(map(len, self.permitted)) + len(self.excluded)
-        self._spend((_name_count(cert) + 1) * bases, cert)
+        trees = sum(map(len, self.permitted)) + len(self.excluded)
+        self._spend((_name_count(cert) + 1) * trees, cert)
         for name in _names(cert):
             for subtrees in self.permitted:
                 bases = [base for base in subtrees if base.form == name.form]

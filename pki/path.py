@@ -6,7 +6,7 @@ Why not a library: docs/decisions/0003-path-validation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
@@ -21,14 +21,19 @@ from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
+from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
-from pki.revocation import check_revocation
+from pki.revocation import CrlJudge, check_revocation
+from pki.revocation_sources import Spoken, ask_in_order
 from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
+MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
 
 
 class Revocation(Enum):
@@ -50,7 +55,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
+        self.ocsp = ocsp
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -72,7 +79,7 @@ class Material:
         if not chain:
             return self
         more = Material.__new__(Material)
-        more.anchors, more.crls = self.anchors, self.crls
+        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -85,6 +92,15 @@ class Material:
                 known.add(cert.sha256)
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
+
+    def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
+        """Certificates that name this issuer: an OCSP responder's may be among them."""
+        return [
+            cert
+            for certs in self.intermediates.values()
+            for cert in certs
+            if cert.issuer == issuer.subject
+        ]
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -138,13 +154,32 @@ def find_path(
     hold, but a CRL is missing or stale).
     """
     search = _Search(
-        material, moment, revocation, policies, accept, allow_legacy=allow_legacy, for_mail=for_mail
+        material,
+        moment,
+        revocation,
+        policies,
+        accept,
+        _Budget(),
+        allow_legacy=allow_legacy,
+        for_mail=for_mail,
     )
     return search.run(cert)
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What a search and those for the signers of its CRLs have spent and found together.
+
+    signers: whether a signer of CRLs has a path to an anchor, by the SHA-256 of both.
+    """
+
+    signatures: int = 0
+    signers: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+
 class _Search:
-    """One search for one certificate. `_pending`: CRL signers whose own path is being checked."""
+    """One search for one certificate. `_pending`: signers of CRLs and OCSP responses who are being
+    checked themselves."""
 
     def __init__(
         self,
@@ -153,6 +188,7 @@ class _Search:
         revocation: Revocation,
         policies: PolicyInputs,
         accept: Callable[[Anchor], Problem | None],
+        budget: _Budget,
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
@@ -163,10 +199,10 @@ class _Search:
         self._revocation = revocation
         self._policies = policies
         self._accept = accept
+        self._budget = budget
         self._pending = pending
         self._legacy = allow_legacy
         self._for_mail = for_mail
-        self._signatures = 0
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
@@ -226,8 +262,8 @@ class _Search:
         )
 
     def _signature_holds(self, cert: ParsedCertificate, issuer: ParsedCertificate) -> bool:
-        self._signatures += 1
-        if self._signatures > MAX_SIGNATURES:
+        self._budget.signatures += 1
+        if self._budget.signatures > MAX_SIGNATURES:
             raise CertificateRefused(
                 problem(
                     "limits.path",
@@ -246,17 +282,15 @@ class _Search:
             return False
         if cert.signed_by(issuer):
             return True
-        self._broken = self._broken or problem(
-            "path.signature",
-            "the signature on the certificate of {subject} was not made by the key of {issuer}",
-            subject=cert.subject_text,
-            issuer=issuer.subject_text,
-        )
+        if self._legacy and issuer.dsa_value is not None:
+            return True  # for now: the key is whole when the path above it is known
+        self._broken = self._broken or _bad_signature(cert, issuer)
         return False
 
     # Validation (RFC 5280 §6.1): the step labels are those of the RFC
 
     def _validate(self, anchor: Anchor, chain: list[ParsedCertificate]) -> ValidPath:
+        chain = _working_keys(chain)
         root, *certs = chain
         unfit = self._accept(anchor)
         if unfit is not None:
@@ -318,54 +352,141 @@ class _Search:
         if valid_policies is None:
             raise _refused("path.policy", "no certificate policy is valid for it", certs[-1])
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
-        crls = self._check_revocation(anchor, chain)
+        spoken = self._check_revocation(anchor, chain)
         ends = [cert.not_after for cert in chain]
-        ends += [crl.next_update + anchor.grace for _, crl in crls]
-        evidence = tuple(crl.evidence(cert) for cert, crl in crls)
+        ends += [said.until for _, said in spoken]
+        evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
         return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
-    ) -> list[tuple[ParsedCertificate, Crl]]:
+    ) -> list[tuple[ParsedCertificate, Spoken]]:
         if self._revocation is Revocation.OFF:
             return []
-        spoken: list[tuple[ParsedCertificate, Crl]] = []
+        spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                crl = check_revocation(
-                    cert,
-                    issuer,
-                    moment=self._moment,
-                    grace=anchor.grace,
-                    crls=self._material.crls.get(cert.issuer, ()),
-                    signers=self._material.signers_named(cert.issuer),
-                    trusted=lambda signer: self._trusted_crl_signer(signer, anchor),
-                    allow_legacy=self._legacy,
-                )
+                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
                     raise
-            else:
-                spoken.append((cert, crl))
         return spoken
 
-    def _trusted_crl_signer(self, signer: ParsedCertificate, anchor: Anchor) -> bool:
-        """§6.3.3 (f): the signer of a CRL needs a path of its own to the same anchor."""
-        if signer.sha256 in self._pending:
-            return False  # its CRL would have to speak for itself
-        search = _Search(
-            self._material,
-            self._moment,
-            self._revocation,
-            _ANY_POLICY,
-            _accept_all,
-            self._pending | {signer.sha256},
+    def _not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
+        crls = CrlJudge(
+            moment=self._moment,
+            grace=anchor.grace,
+            crls=self._material.crls,
+            signers=self._material.signers_named,
+            trusted=lambda signer, cert: self._trusted_crl_signer(signer, cert, anchor),
             allow_legacy=self._legacy,
         )
+        return ask_in_order(
+            cert,
+            anchor.sources,
+            crl=lambda: check_revocation(cert, issuer, crls),
+            ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
+        )
+
+    def _by_ocsp(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> OcspStatement:
+        return check_ocsp(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            responses=self._material.ocsp.about(cert, issuer),
+            signers=self._material.issued_by(issuer),
+            vouched=lambda responder: self._vouched(responder, issuer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _vouched(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
+        if has_nocheck(responder):
+            return True
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
+            return False  # its own response, or one of its kind, would have to speak for it
+        self._pending |= {responder.sha256}
         try:
-            return search.run(signer).anchor.sha256 == anchor.sha256
-        except PkiError:
+            self._not_revoked(responder, issuer, anchor)
+        except CannotJudge:
+            return self._revocation is not Revocation.REQUIRE
+        except CertificateRefused:
             return False
+        finally:
+            self._pending -= {responder.sha256}
+        return True
+
+    def _trusted_crl_signer(
+        self, signer: ParsedCertificate, cert: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """§6.3.3 (f): the signer of a CRL needs a path of its own to the same anchor.
+
+        A CRL that speaks for its own signer is seen (PKITS 4.14.30): then the path in question is
+        the one that is being validated. Not for a CA: a stolen CA key could clear itself.
+        """
+        if signer.sha256 == cert.sha256:
+            return not cert.is_ca
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
+            return False  # its CRL would have to speak for itself, or the way is too long
+        known = self._budget.signers.get((signer.sha256, anchor.sha256))
+        if known is None:
+            search = _Search(
+                self._material,
+                self._moment,
+                self._revocation,
+                _ANY_POLICY,
+                lambda other: None if other.sha256 == anchor.sha256 else _other_anchor(other),
+                self._budget,
+                self._pending | {signer.sha256},
+                allow_legacy=self._legacy,
+            )
+            try:
+                search.run(signer)
+                known = True
+            except PkiError:
+                known = False
+            # What was found while other signers were pending depends on them.
+            if known or not self._pending:
+                self._budget.signers[signer.sha256, anchor.sha256] = known
+        return known
+
+
+def _other_anchor(anchor: Anchor) -> Problem:
+    return problem(
+        "path.other-anchor",
+        "the trust anchor {anchor} vouches for another certificate of this path",
+        anchor=anchor.name,
+    )
+
+
+def _working_keys(chain: list[ParsedCertificate]) -> list[ParsedCertificate]:
+    """§6.1.4 (d)–(f): DSA keys without parameters get those of their issuers; the signatures that
+    could not be checked while building are checked now.
+    """
+    working = chain[:1]
+    for cert in chain[1:]:
+        issuer = working[-1]
+        if issuer.dsa_value is not None and not cert.signed_by(issuer):
+            raise CertificateRefused(_bad_signature(cert, issuer))
+        working.append(cert if cert.dsa_value is None else cert.completed_by(issuer))
+    return working
+
+
+def _bad_signature(cert: ParsedCertificate, issuer: ParsedCertificate) -> Problem:
+    return problem(
+        "path.signature",
+        "the signature on the certificate of {subject} was not made by the key of {issuer}",
+        subject=cert.subject_text,
+        issuer=issuer.subject_text,
+    )
 
 
 def _prepare(

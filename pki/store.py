@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -187,7 +186,7 @@ def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "")
     Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
     """
     table = crls.c
-    series = _series(crl)
+    series = crl.series
     newest = conn.execute(
         sa.select(table.der)
         .where(table.org == org, table.series == series)
@@ -355,15 +354,3 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
     ]
     row = conn.execute(sa.select(*newest)).one()
     return row[0] or 0, row[1] or 0, str(row[2] or "")
-
-
-def _series(crl: Crl) -> str:
-    """Names issuer, key and scope of a CRL; the same in every process."""
-    scope = sorted(
-        value if isinstance(value, str) else repr([sorted(rdn) for rdn in value])
-        for _, value in crl.point_names or ()
-    )
-    issuer = [sorted(rdn) for rdn in crl.issuer]
-    key = (crl.authority_key_id or b"").hex()
-    text = repr((issuer, key, scope, crl.only_users, crl.only_cas))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.smime import der
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
-MAX_DEPTH, MAX_ELEMENTS = 32, 200_000  # as `der.prescan`
+MAX_DEPTH, MAX_ELEMENTS = 32, 200_000
 
 CONTEXT = 0x80
 CONSTRUCTED = 0xA0  # [0] EXPLICIT, or IMPLICIT of something constructed
@@ -60,13 +59,7 @@ Identifier = IssuerAndSerial | KeyIdentifier
 
 def read(data: bytes) -> Element:
     """One BER element, scanned and bounded. Raises StructureRefused."""
-    try:
-        # One pass, bounded in every way that `prescan` bounds.
-        return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-    except ValueError as error:
-        # Which says what is wrong at which octet, where it is about octets.
-        der.prescan(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-        raise refused(str(error)) from None
+    return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
 
 
 def content_info(data: bytes) -> ContentInfo:

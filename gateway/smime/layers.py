@@ -17,7 +17,6 @@ from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, outside_problem
-from gateway.smime.der import StructureRefused
 from gateway.smime.identity import Author, author_of, inner_problem
 from gateway.smime.root import Broken, ClearSigned, Opaque, Root, bare_cms, root_of
 from gateway.smime.signed import SignedData, read_signed
@@ -30,7 +29,7 @@ from gateway.smime.verdicts import (
     worst,
 )
 from gateway.smime.verify import Rules, verify_signed
-from pki.errors import Problem, problem
+from pki.errors import Problem, StructureRefused, problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
 COMPRESSED_LIMIT = 3  # each may be a hundred times as large as the one around it (L10)

@@ -18,9 +18,9 @@ from gateway.smime.cms import (
     octets,
     refused,
 )
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
 # What a mail needs, many times over: each signer and certificate costs the reader time (L11).
 MAX_SIGNERS, MAX_CERTIFICATES = 32, 500

@@ -24,7 +24,6 @@ from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, header_problem, outside_problem
 from gateway.smime.decrypt import DecryptRefused, Opened, decrypt
-from gateway.smime.der import StructureRefused
 from gateway.smime.enveloped import read_enveloped
 from gateway.smime.ess import facts
 from gateway.smime.identity import author_of, inner_problem
@@ -38,6 +37,7 @@ from gateway.smime.verify import Rules
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.decrypter import KeyDecrypter
+from pki.errors import StructureRefused
 from pki.models import Purpose
 from pki.path import Material, Revocation
 from tests.fuzz import keys
