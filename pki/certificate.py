@@ -74,6 +74,8 @@ _WHOLE = (
     mldsa.MLDSA87PublicKey,
 )
 
+_MD5 = x509.SignatureAlgorithmOID.RSA_WITH_MD5
+
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -126,11 +128,11 @@ class ParsedCertificate:
         inhibit = _value(extensions, x509.InhibitAnyPolicy)
         self.inhibit_any_policy = None if inhibit is None else inhibit.skip_certs
         policies = _value(extensions, x509.CertificatePolicies)
-        self.policies: frozenset[str] | None = (
-            None
-            if policies is None
-            else frozenset(policy.policy_identifier.dotted_string for policy in policies)
-        )
+        self.policies: frozenset[str] | None = None
+        if policies is not None:
+            self.policies = frozenset(one.policy_identifier.dotted_string for one in policies)
+            if len(self.policies) < len(policies):  # RFC 5280 §4.2.1.4
+                raise ValueError("it lists a certificate policy twice")
         self.policy_mappings = _policy_mappings(extensions)
         skid = _value(extensions, x509.SubjectKeyIdentifier)
         akid = _value(extensions, x509.AuthorityKeyIdentifier)
@@ -163,9 +165,12 @@ class ParsedCertificate:
         if self.dsa_value is not None:
             return None
         try:
-            return self.x509.public_key()
+            key = self.x509.public_key()
         except (ValueError, UnsupportedAlgorithm):
             return None
+        if isinstance(key, ec.EllipticCurvePublicKey) and not _curve_is_named(key, self.der):
+            return None
+        return key
 
     @cached_property
     def spki(self) -> bytes:
@@ -208,6 +213,17 @@ class ParsedCertificate:
         return self.same_algorithm_twice and signature_holds(self.der, self.x509, issuer.public_key)
 
 
+def _curve_is_named(key: ec.EllipticCurvePublicKey, der: bytes) -> bool:
+    """RFC 5480 §2.1.1: an elliptic curve stands there by name, never with its parameters.
+
+    `cryptography` takes parameters that are those of a known curve; a reader that compares fewer of
+    them takes a curve of the sender's choice for it (CVE-2020-0601). So nobody gets to see one.
+    """
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    outer = 2 if spki[1] < 128 else 3
+    return spki[outer : outer + 2 + spki[outer + 1]] in der
+
+
 def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """Whether `key` made the signature on `signed`, whose bytes are `der`.
 
@@ -222,6 +238,8 @@ def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
             return True
         parameters = signed.signature_algorithm_parameters
         digest = signed.signature_hash_algorithm
+        if parameters is None and signed.signature_algorithm_oid == _MD5:
+            parameters = padding.PKCS1v15()  # `cryptography` says none for it; the table: legacy
         if isinstance(key, rsa.RSAPublicKey) and digest is not None:
             if not isinstance(parameters, padding.PKCS1v15 | padding.PSS):
                 return False
