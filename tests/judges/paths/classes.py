@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from pki.models import Purpose
-from tests.judges.paths.compare import Comparison
+from tests.judges.paths.compare import Comparison, is_ca
 from tests.judges.paths.model import NOW
 
 
@@ -78,10 +78,16 @@ def _mail_subtrees(der: bytes) -> list[str]:
 
 def _one_path(one: Comparison) -> bool:
     """Offered our path alone the peer agrees, or disagrees for a reason that is known."""
-    if not one.ours.valid or not set(one.case.others) - set(one.ours.path):
+    if not one.ours.valid or not _more_than_the_path(one):
         return False
     rest = one.alone.agree or class_of(one.alone)
     return rest is True or (isinstance(rest, Class) and rest.key != "one-path")
+
+
+def _more_than_the_path(one: Comparison) -> bool:
+    """Whether the peer was offered an anchor or a CA that our path does not use."""
+    offered = {*one.case.anchors, *(der for der in one.case.others if is_ca(der))}
+    return bool(offered - set(one.ours.path))
 
 
 def _of_the_anchor(one: Comparison) -> bool:
