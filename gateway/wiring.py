@@ -52,6 +52,7 @@ from gateway.mime.text import extract
 from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
+from gateway.ocsp import OcspRounds, ocsp_rules
 from gateway.outbound import Outbound
 from gateway.outside import Outside
 from gateway.overrun import limited
@@ -93,6 +94,7 @@ from pki.keeper import CrlSource
 from pki.keys import load_signer
 from pki.ldap import DirectoryClient
 from pki.models import Signer
+from pki.ocsp_asker import OcspAsker, StoredResponses
 from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
 
@@ -245,7 +247,7 @@ class Wiring(Installation):
             self.signers,
             self.routes,
             self.listen_settings,
-            self.fetch_rules,
+            self.ocsp,
             self.rights,
             self.clients,
             self.login_groups,
@@ -281,7 +283,25 @@ class Wiring(Installation):
             der for path in self.config.pki.intermediates for der in load_certificates(path)
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
-        return StoredTrust(read, anchors=self.anchors, intermediates=intermediates)
+        return StoredTrust(
+            read, anchors=self.anchors, intermediates=intermediates, ocsp=self.stored_responses
+        )
+
+    @cached_property
+    def stored_responses(self) -> StoredResponses:
+        """OCSP responses of the database."""
+        return StoredResponses(self.database.read)
+
+    @cached_property
+    def ocsp(self) -> OcspAsker:
+        """Asks OCSP responders."""
+        rules = ocsp_rules(self.config.pki, self.fetch_rules)
+        return OcspAsker(self.database.read, self.database.write, rules)
+
+    @cached_property
+    def ocsp_rounds(self) -> OcspRounds:
+        """Asks them ahead of need."""
+        return OcspRounds(self.ocsp, self.stored_responses, self.trust.current, self.neighbours)
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
@@ -302,6 +322,7 @@ class Wiring(Installation):
             directories=self.directories,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
+            ocsp=self.ocsp,
         )
 
     @cached_property
@@ -685,6 +706,7 @@ class Wiring(Installation):
             tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
         )
 

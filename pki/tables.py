@@ -209,3 +209,44 @@ refused_keys = sa.Table(
     sa.Column("refused_at", Moment, nullable=False),
     sa.Column("refused_by", sa.Text, nullable=False),
 )
+
+# OCSP: all versions of all responses that were accepted, a row for each certificate they speak of,
+# with the time from which they were known; status: good, revoked or unknown.
+ocsp_responses = sa.Table(
+    "ocsp_responses",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("certificate", sa.String(64), nullable=False),  # SHA-256 of the one spoken of
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("responder", sa.Text, nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("this_update", Moment, nullable=False),
+    sa.Column("next_update", Moment, nullable=False),
+    sa.Column("produced_at", Moment, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("known_at", Moment, nullable=False),
+    sa.UniqueConstraint("org", "certificate", "sha256", name="ocsp_responses_one"),
+    sa.Index("ocsp_responses_by_certificate", "org", "certificate", "this_update"),
+    sa.Index("ocsp_responses_by_sha256", "org", "sha256"),
+    sa.Index("ocsp_responses_by_status", "org", "status"),
+)
+
+# Certificates that are asked about ahead of need, and the last attempt. wanted_at: when somebody
+# last needed it, to the day; those that nobody needs any more are not asked about.
+ocsp_questions = sa.Table(
+    "ocsp_questions",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("certificate", sa.String(64), primary_key=True),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("issuer", sa.LargeBinary, nullable=False),  # DER of the CA's certificate
+    sa.Column("wanted_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("tried_at", Moment),
+    sa.Column("problem", sa.Text),
+    sa.Index("ocsp_questions_by_due", "org", "due_at"),
+)

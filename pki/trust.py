@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pki import store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.path import Material
 
 Connect = Callable[[], AbstractContextManager[sa.Connection]]  # Database.read or Database.write
@@ -49,8 +50,10 @@ class StoredTrust:
         intermediates: Iterable[bytes] = (),
         poll: timedelta = timedelta(seconds=1),
         org: str = "",
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
         self._read = read
+        self._ocsp = ocsp
         self._anchors = tuple(anchors)
         self._intermediates = tuple(ParsedCertificate(der) for der in intermediates)
         self._poll = poll.total_seconds()
@@ -92,4 +95,4 @@ class StoredTrust:
                 else {}
             )
             crls = store.current_crls(conn, known, org=self._org)
-        return Trust(Material(self._anchors, self._intermediates, crls), version)
+        return Trust(Material(self._anchors, self._intermediates, crls, self._ocsp), version)
