@@ -1,0 +1,1 @@
+"""Longer tests of the PKI: with servers, tokens, other programs. `./dev test-pki` runs them."""
