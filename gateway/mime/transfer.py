@@ -116,9 +116,9 @@ def decode(data: Octets, encoding: str) -> bytes:
 
 def decode_base64(data: Octets) -> bytes:
     """Base64 as far as it goes: foreign characters skipped, a torn end left out. Never raises."""
-    for reader in (_whole_base64, binascii.a2b_base64):
-        with suppress(binascii.Error):
-            return reader(data)
+    with suppress(binascii.Error):
+        # Alike but for padding inside, where `binascii` stops; this one takes a third of the time.
+        return (pybase64.b64decode if _padded_at_its_end(data) else binascii.a2b_base64)(data)
     text = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
     whole = len(text) & ~3
     tail = text[whole:]
@@ -127,23 +127,11 @@ def decode_base64(data: Octets) -> bytes:
     return binascii.a2b_base64(text[:whole])
 
 
-def _whole_base64(data: Octets) -> bytes:
-    """Base64 as nearly all write it: its alphabet, line ends, padding at the very end.
-
-    A tenth of the time that the careful way takes. Raises binascii.Error for all else.
-    """
-    if len(data) <= _LARGE:
-        return pybase64.b64decode(bytes(data).translate(None, b"\r\n"), validate=True)
-    out = io.BytesIO()
-    rest = b""
-    with memoryview(data) as view:
-        for at in range(0, len(view), _LARGE):
-            text = rest + bytes(view[at : at + _LARGE]).translate(None, b"\r\n")
-            # Kept back: what is no group of four yet, and the last group, which may be padded.
-            whole = max(len(text) - 4 & ~3, 0)
-            if b"=" in text[:whole][-2:]:
-                raise binascii.Error("padding before the end")
-            out.write(pybase64.b64decode(text[:whole], validate=True))
-            rest = text[whole:]
-    out.write(pybase64.b64decode(rest, validate=True))
-    return out.getvalue()
+def _padded_at_its_end(data: Octets) -> bool:
+    """Whether padding stands at the very end of base64, and nowhere else."""
+    for at in range(0, len(data), _LARGE):
+        piece = bytes(data[at : at + _LARGE])
+        found = piece.find(b"=")
+        if found >= 0:
+            return (piece[found:] + data[at + _LARGE :]).rstrip(b"\r\n") in (b"=", b"==")
+    return True
