@@ -294,7 +294,6 @@ class _Check:
                 moment=self.rules.moment,
                 revocation=self.rules.revocation,
                 allow_legacy=self.rules.allow_legacy,
-                for_mail=True,
             )
         except CannotJudge as error:
             findings.add(error.problem, status=Status.INDETERMINATE)
