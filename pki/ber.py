@@ -73,8 +73,17 @@ class Element:
         return self
 
 
-def read(data: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELEMENTS) -> Element:
+def read(
+    data: bytes,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_elements: int = MAX_ELEMENTS,
+    whole: tuple[int, ...] | None = None,
+) -> Element:
     """Exactly one element, within the limits of depth and number.
+
+    whole: tags from the outermost inwards. An element right below such a row is only measured,
+    where its length is definite: its octets are there, and no children.
 
     Raises StructureRefused, a ValueError, which says what is wrong at which octet.
     """
@@ -106,7 +115,12 @@ def read(data: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELE
             raise StructureRefused(
                 "limits.elements", "more than {limit} ASN.1 elements", limit=max_elements
             )
-        if tag & CONSTRUCTED:
+        if tag & CONSTRUCTED and not (
+            whole
+            and definite
+            and len(around) == len(whole)
+            and all(one.tag == wanted for (one, _, _), wanted in zip(around, whole, strict=True))
+        ):
             if len(around) == max_depth:
                 raise _at(
                     "limits.depth", "ASN.1 nested more than {limit} deep at octet {at}",

@@ -96,3 +96,7 @@ class CannotJudge(PkiError):
 
 class KekTrouble(PkiError):
     """The key-encryption key cannot be used now (token, PIN): says nothing about a stored key."""
+
+
+class TokenTrouble(PkiError):
+    """A PKCS#11 token, or a key in it, cannot be used now: says nothing about mail."""

@@ -209,3 +209,79 @@ refused_keys = sa.Table(
     sa.Column("refused_at", Moment, nullable=False),
     sa.Column("refused_by", sa.Text, nullable=False),
 )
+
+# OCSP: all versions of all responses that were accepted, a row for each certificate they speak of,
+# with the time from which they were known; status: good, revoked or unknown.
+ocsp_responses = sa.Table(
+    "ocsp_responses",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("certificate", sa.String(64), nullable=False),  # SHA-256 of the one spoken of
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("responder", sa.Text, nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("this_update", Moment, nullable=False),
+    sa.Column("next_update", Moment, nullable=False),
+    sa.Column("produced_at", Moment, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("known_at", Moment, nullable=False),
+    sa.UniqueConstraint("org", "certificate", "sha256", name="ocsp_responses_one"),
+    sa.Index("ocsp_responses_by_certificate", "org", "certificate", "this_update"),
+    sa.Index("ocsp_responses_by_sha256", "org", "sha256"),
+    sa.Index("ocsp_responses_by_status", "org", "status"),
+)
+
+# Certificates that are asked about ahead of need, and the last attempt. wanted_at: when somebody
+# last needed it, to the day; those that nobody needs any more are not asked about.
+ocsp_questions = sa.Table(
+    "ocsp_questions",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("certificate", sa.String(64), primary_key=True),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("issuer", sa.LargeBinary, nullable=False),  # DER of the CA's certificate
+    sa.Column("wanted_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("tried_at", Moment),
+    sa.Column("problem", sa.Text),
+    sa.Index("ocsp_questions_by_due", "org", "due_at"),
+)
+
+# Decisions about persons and trust anchors stand in the archive's log. The row of an organisation
+# is the turn to write one: whoever adds to `made` has it until his transaction ends, and readers
+# see by it that something is new, or that the log has lost a decision that was made.
+decision_turns = sa.Table(
+    "decision_turns",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("made", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+# Authorities that were met and are not known, one row each: a question to people, never trust.
+# authority: of its key where its certificate came along, else of its name and key identifier.
+# place: "store", "directory", "mail". certificate: one that it issued; above: CA certificates that
+# came along, DER, one after the other.
+authority_questions = sa.Table(
+    "authority_questions",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("authority", sa.String(64), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("place", sa.String(16), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("above", sa.LargeBinary, nullable=False),
+    sa.Column("first_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False),
+    sa.Column("times", sa.BigInteger, nullable=False, server_default="1"),
+    sa.Column("dismissed_at", Moment),
+    sa.Column("dismissed_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("dismissed_why", sa.Text, nullable=False, server_default=""),
+    sa.UniqueConstraint("org", "authority", name="authority_questions_one"),
+)

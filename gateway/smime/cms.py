@@ -62,10 +62,20 @@ def read(data: bytes) -> Element:
     return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
 
 
+# The certificates of a SignedData, or of an originator: ContentInfo, [0], SignedData, [0].
+_CERTIFICATES = (ber.SEQUENCE, CONSTRUCTED, ber.SEQUENCE, CONSTRUCTED)
+
+
 def content_info(data: bytes) -> ContentInfo:
-    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused."""
+    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused.
+
+    Certificates in it are not taken apart: most are known already, and they are half of a mail's
+    elements. Who wants to know one reads it then.
+    """
     try:
-        info = read(data).expect(ber.SEQUENCE)
+        info = ber.read(
+            data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS, whole=_CERTIFICATES
+        ).expect(ber.SEQUENCE)
         explicit = info[1].expect(CONSTRUCTED)
         if len(info.children) != 2 or len(explicit.children) != 1:
             raise ValueError("a ContentInfo has more parts than it may have")

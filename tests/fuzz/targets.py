@@ -191,9 +191,9 @@ def mime(data: bytes) -> str:
     if isinstance(root, ClearSigned):
         assert root.content in message.raw
     has_signed_part(message)
-    header_problem(message)
+    header_problem(message, content_type(message.fields))
     outside_problem(message)
-    inner_problem(author_of(message), bytes(message.body))
+    inner_problem(author_of(message), split(bytes(message.body)))
     json.dumps(read_protection(bytes(message.body), message.fields).as_dict())
     json.dumps(read_protection(message.raw, message.fields).as_dict())
     for field in message.fields:
