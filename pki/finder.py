@@ -40,7 +40,7 @@ from pki.models import (
 )
 from pki.path import Material
 from pki.smimevalue import capabilities_hold
-from pki.trust import Connect, StoredTrust, Trust
+from pki.trust import Connect, StoredTrust, Trust, Version
 from pki.usage import purpose_problem
 from pki.verdict import Judged, judge
 
@@ -54,7 +54,7 @@ class _Kept:
     """A cached answer: good while the version is the same and start ≤ moment < until."""
 
     finding: Finding
-    version: tuple[int, int, str]
+    version: Version
     start: datetime
     until: datetime
 

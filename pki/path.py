@@ -6,7 +6,7 @@ Why not a library: docs/decisions/0003-path-validation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
@@ -15,7 +15,7 @@ from cryptography import x509
 
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
-from pki.certificate import ParsedCertificate
+from pki.certificate import ANY_POLICY, ParsedCertificate
 from pki.constraints import NameConstraintState
 from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
@@ -293,8 +293,10 @@ class _Search:
             raise CertificateRefused(unfit)
         # An anchor has no signature to check, but people expect its dates to count.
         _check_dates(root, self._moment)
+        _check_trusted(anchor, self._moment)
         if not certs:
-            return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
+            until = _earlier(root.not_after, anchor.trusted_until)
+            return ValidPath(anchor, (root,), (), frozenset(), until)
 
         if not _may_issue(root):
             raise _refused(
@@ -302,7 +304,9 @@ class _Search:
             )
 
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
-        policies = PolicyState(self._policies, len(certs))
+        # The signer of a CRL bears no policies of people, so none are demanded of him.
+        demanded = self._policies if self._pending else _demanded(self._policies, anchor)
+        policies = PolicyState(demanded, len(certs))
         names = NameConstraintState()
         names.add(root)
         max_path_length = len(certs)
@@ -352,7 +356,8 @@ class _Search:
         ends = [cert.not_after for cert in chain]
         ends += [said.until for _, said in spoken]
         evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
-        return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
+        until = _earlier(min(ends), anchor.trusted_until)
+        return ValidPath(anchor, tuple(chain), evidence, valid_policies, until)
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
@@ -536,6 +541,52 @@ def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
             cert,
             day=cert.not_after.strftime("%Y-%m-%d %H:%M UTC"),
         )
+
+
+def _check_trusted(anchor: Anchor, moment: datetime) -> None:
+    """The trust in an anchor may begin and end on a day of its own."""
+    if anchor.trusted_from is not None and moment < anchor.trusted_from:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-not-yet",
+                "the trust anchor {anchor} is trusted from {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_from.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+    if anchor.trusted_until is not None and moment > anchor.trusted_until:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-ended",
+                "the trust anchor {anchor} was trusted until {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_until.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+
+
+def _demanded(inputs: PolicyInputs, anchor: Anchor) -> PolicyInputs:
+    """§6.1.1 (c), (e): what the caller demands, narrowed to the policies the anchor is trusted for.
+
+    Raises CertificateRefused where the two have none in common.
+    """
+    if not anchor.policies:
+        return inputs
+    limited = bool(inputs.acceptable) and ANY_POLICY not in inputs.acceptable
+    common = anchor.policies & inputs.acceptable if limited else anchor.policies
+    if not common:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-policy",
+                "the trust anchor {anchor} is not trusted for the policies that are demanded",
+                anchor=anchor.name,
+            )
+        )
+    return replace(inputs, acceptable=common, require_explicit=True)
+
+
+def _earlier(end: datetime, limit: datetime | None) -> datetime:
+    return end if limit is None else min(end, limit)
 
 
 def _refused(code: str, why: str, cert: ParsedCertificate, **facts: str) -> CertificateRefused:

@@ -147,3 +147,38 @@ used_certificates = sa.Table(
     sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("der", sa.LargeBinary, nullable=False),
 )
+
+# Decisions about persons and trust anchors stand in the archive's log. The row of an organisation
+# is the turn to write one: whoever adds to `made` has it until his transaction ends, and readers
+# see by it that something is new, or that the log has lost a decision that was made.
+decision_turns = sa.Table(
+    "decision_turns",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("made", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+# Authorities that were met and are not known, one row each: a question to people, never trust.
+# authority: of its key where its certificate came along, else of its name and key identifier.
+# place: "store", "directory", "mail". certificate: one that it issued; above: CA certificates that
+# came along, DER, one after the other.
+authority_questions = sa.Table(
+    "authority_questions",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("authority", sa.String(64), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("place", sa.String(16), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("above", sa.LargeBinary, nullable=False),
+    sa.Column("first_at", Moment, nullable=False),
+    sa.Column("last_at", Moment, nullable=False),
+    sa.Column("times", sa.BigInteger, nullable=False, server_default="1"),
+    sa.Column("dismissed_at", Moment),
+    sa.Column("dismissed_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("dismissed_why", sa.Text, nullable=False, server_default=""),
+    sa.UniqueConstraint("org", "authority", name="authority_questions_one"),
+)
