@@ -7,19 +7,24 @@ a subjectAltName (RFC 8550 §3): rfc822Name constraints hold for every address w
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from pki import ber
 from pki.addresses import SMTP_UTF8_MAILBOX, canonical, canonical_domain
 from pki.certificate import ParsedCertificate
+from pki.der import extension_value
 from pki.errors import AddressError, CertificateRefused, problem
 from pki.names import name_key, name_text
 
 # Names of one path times constraints on them. Two certificates of 100 kB, one full of names and
 # one full of constraints, would ask for a hundred million comparisons.
 MAX_COMPARISONS = 50_000
+
+_NAME_CONSTRAINTS = bytes.fromhex("0603551d1e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,14 @@ class NameConstraintState:
         constraints = cert.name_constraints
         if constraints is None:
             return
+        ranged = _ranged(cert)
         if constraints.permitted_subtrees:
             self.permitted.append({})
-            for base in map(_read, constraints.permitted_subtrees):
+            for number, name in enumerate(constraints.permitted_subtrees):
+                base = _base(name, comparable=not ranged(0, number))
                 self.permitted[-1].setdefault(base.form, []).append(base)
-        for base in map(_read, constraints.excluded_subtrees or ()):
+        for number, name in enumerate(constraints.excluded_subtrees or ()):
+            base = _base(name, comparable=not ranged(1, number))
             self.excluded.setdefault(base.form, []).append(base)
 
     def violation(self, cert: ParsedCertificate) -> str:
@@ -96,6 +104,29 @@ class NameConstraintState:
                     limit=str(MAX_COMPARISONS),
                 )
             )
+
+
+def _base(name: x509.GeneralName, *, comparable: bool) -> _Name:
+    base = _read(name)
+    return base if comparable else _Name(base.form, None, name)
+
+
+def _ranged(cert: ParsedCertificate) -> Callable[[int, int], bool]:
+    """Whether a subtree has minimum or maximum, which `cryptography` passes over.
+
+    It is asked with 0 and n for the n-th permitted one, with 1 and n for the n-th excluded one.
+    §4.2.1.10: names of such a form must be rejected.
+    """
+    value = extension_value(cert.der, _NAME_CONSTRAINTS)
+    found = set()
+    try:
+        for subtrees in ber.read(value, max_elements=100_000) if value else ():
+            for number, subtree in enumerate(subtrees):
+                if len(subtree.children) > 1:
+                    found.add((subtrees.tag & 1, number))
+    except ValueError:
+        return lambda _kind, _number: True  # nested too deep in a name: nothing can be compared
+    return lambda kind, number: (kind, number) in found
 
 
 def _names(cert: ParsedCertificate) -> list[_Name]:
@@ -137,6 +168,8 @@ def _read(name: x509.GeneralName) -> _Name:
 
 def _within(name: _Name, base: _Name, *, doubt: bool) -> bool:
     """Whether `name` lies in the subtree `base`. doubt: the answer where it cannot be told."""
+    if base.value is None:
+        return doubt
     if name.form == "directory":
         assert isinstance(name.value, tuple)
         assert isinstance(base.value, tuple)

@@ -139,3 +139,33 @@ def test_constraint_on_smtp_utf8_mailboxes_lets_no_address_pass() -> None:
     for ca in (constrained("P", permitted=[base]), constrained("E", excluded=[base])):
         assert path(ca.issue("Marie", emails=("marie@a.example",)), ca) == "path.name-constraints"
         assert path(other_names(ca, dns("a.example")), ca) == ""
+
+
+@pytest.mark.parametrize(("tag", "sense"), [(0xA0, "permitted"), (0xA1, "excluded")])
+@pytest.mark.parametrize("limit", [b"\x80\x01\x01", b"\x81\x01\x05"])
+def test_subtrees_with_a_range_let_no_name_of_their_form_pass(
+    tag: int, sense: str, limit: bytes
+) -> None:
+    """§4.2.1.10: minimum and maximum are processed, or the certificate is rejected."""
+
+    def wrap(kind: int, content: bytes) -> bytes:
+        return bytes((kind, len(content))) + content
+
+    subtrees = wrap(0x30, wrap(0x82, b"a.example") + limit) + wrap(0x30, wrap(0x82, b"b.example"))
+    value = wrap(0x30, wrap(tag, subtrees))
+    extension = x509.UnrecognizedExtension(x509.NameConstraints.oid, value)
+    ca = ROOT.sub(f"Ranged {sense}", extra=((extension, True),))
+    assert path(other_names(ca, dns("a.example")), ca) == "path.name-constraints"
+    inside = "b.example" if sense == "permitted" else "c.example"
+    said = path(other_names(ca, dns(inside)), ca)
+    assert said == ("" if sense == "permitted" else "path.name-constraints")
+    assert path(ca.issue("Marie", emails=("marie@a.example",)), ca) == ""
+
+
+def test_a_constraint_nested_beyond_reading_lets_no_name_of_its_form_pass() -> None:
+    value = b"\x05\x00"
+    for _ in range(40):
+        value = bytes((0x30, len(value))) + value
+    deep = x509.OtherName(x509.ObjectIdentifier("1.2.3"), value)
+    ca = constrained("Deep CA", permitted=[dns("a.example"), deep])
+    assert path(other_names(ca, dns("a.example")), ca) == "path.name-constraints"
