@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
@@ -38,13 +39,13 @@ from gateway.database.patience import BRIEF, LONG, patience
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
-from gateway.errors import SceauError
+from gateway.errors import CannotTell, SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
-from gateway.keks import open_keks
+from gateway.keks import new_tokens, open_keks
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
@@ -69,6 +70,7 @@ from gateway.queue.worker import Worker
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.seal_check import SealCheck
+from gateway.seal_keys import open_seal
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
 from gateway.senders.logins import Groups, Logins
@@ -85,18 +87,20 @@ from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError
+from pki.errors import PkiError, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
 from pki.groups import GroupSource
 from pki.keeper import CrlSource
-from pki.keys import load_signer
 from pki.ldap import DirectoryClient
 from pki.models import Signer
 from pki.ocsp_asker import OcspAsker, StoredResponses
 from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
+
+if TYPE_CHECKING:
+    from pki.token_sessions import Tokens  # PKCS#11 is loaded where a token is configured
 
 # Connections a worker keeps to one next hop.
 _CONNECTIONS = 16
@@ -345,18 +349,25 @@ class Wiring(Installation):
         )
 
     @cached_property
+    def tokens(self) -> Callable[[], Tokens]:
+        """Gives the PKCS#11 tokens in use."""
+        return new_tokens()
+
+    @cached_property
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
-        return open_keks(self.config.pki)
+        return open_keks(self.config.pki, self.tokens)
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
         """The organisation's signers by domain."""
         seals: dict[str, Signer] = {}
         for number, each in enumerate(self.config.seals, 1):
-            password = secret(each.password_file) if each.password_file else None
             try:
-                signer = load_signer(each.key, each.certificate, password)
+                signer = open_seal(each, self.tokens)
+            except TokenTrouble as error:
+                # Nothing in the configuration is wrong for sure: the token may be back tomorrow.
+                raise CannotTell(error.problem.template, facts=error.problem.facts) from error
             except PkiError as error:
                 raise SceauError(
                     "seals[{number}]: " + error.problem.template,

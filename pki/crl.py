@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.certificate import UNREADABLE, ParsedCertificate, signature_holds
 from pki.crl_entries import DerEntries, Entries, Entry
-from pki.crl_scope import IssuingScope, Reasons, read_scope, reasons_covered
+from pki.crl_scope import IssuingScope, read_scope
 from pki.der import algorithms_agree
 from pki.errors import CrlRefused, problem
 from pki.models import RevocationEvidence
@@ -145,10 +145,6 @@ class Crl:
     def find(self, cert: ParsedCertificate) -> Entry | None:
         """The entry for a certificate, or None."""
         return self.entries.find(cert.serial, cert.issuer)
-
-    def reasons_for(self, cert: ParsedCertificate) -> Reasons:
-        """For which reasons of revocation this CRL speaks for `cert`; none: it does not."""
-        return reasons_covered(self.scope, self.issuer, cert)
 
     @property
     def series(self) -> str:

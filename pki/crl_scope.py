@@ -61,29 +61,39 @@ def read_scope(point: x509.IssuingDistributionPoint, issuer: NameKey) -> Issuing
     )
 
 
-def crl_issuers(cert: ParsedCertificate) -> frozenset[NameKey]:
-    """Whose CRLs may speak for `cert`: its issuer's, and those of each cRLIssuer."""
-    return frozenset({cert.issuer}).union(*(point.crl_issuers for point in _points(cert)))
+class DistributionPoints:
+    """Where the CRLs of a certificate are, read once for all CRLs that are looked at."""
 
+    def __init__(self, cert: ParsedCertificate) -> None:
+        self._issuer = cert.issuer
+        self._is_ca = cert.is_ca
+        self._points = _points(cert)
 
-def reasons_covered(scope: IssuingScope, issuer: NameKey, cert: ParsedCertificate) -> Reasons:
-    """For which reasons of revocation a CRL of `issuer` speaks for `cert`; none: it does not.
+    @property
+    def crl_issuers(self) -> tuple[NameKey, ...]:
+        """Whose CRLs may speak for the certificate: its issuer's, and those of each cRLIssuer."""
+        others = frozenset[NameKey]().union(*(point.crl_issuers for point in self._points))
+        return (self._issuer, *(others - {self._issuer}))
 
-    §6.3.3 (b) and (d), the union over all distribution points, since each of them is tried.
-    """
-    if (scope.only_users and cert.is_ca) or (scope.only_cas and not cert.is_ca):
-        return NO_REASONS  # (b)(2)(ii), (iii); (iv) never gets here: `Crl` refuses it
-    covered = NO_REASONS
-    for point in _points(cert):
-        if point.crl_issuers:  # (b)(1)
-            if issuer not in point.crl_issuers or not scope.indirect:
+    def reasons(self, scope: IssuingScope, issuer: NameKey) -> Reasons:
+        """For which reasons a CRL of `issuer` speaks for the certificate; none: it does not.
+
+        §6.3.3 (b) and (d), the union over all distribution points, since each of them is tried.
+        """
+        if (scope.only_users and self._is_ca) or (scope.only_cas and not self._is_ca):
+            return NO_REASONS  # (b)(2)(ii), (iii); (iv) never gets here: `Crl` refuses it
+        covered = NO_REASONS
+        for point in self._points:
+            if point.crl_issuers:  # (b)(1)
+                if issuer not in point.crl_issuers or not scope.indirect:
+                    continue
+            elif issuer != self._issuer:
                 continue
-        elif issuer != cert.issuer:
-            continue
-        if scope.points is not None and not scope.points & point.names:  # (b)(2)(i)
-            continue
-        covered |= point.reasons & (ALL_REASONS if scope.reasons is None else scope.reasons)  # (d)
-    return covered
+            if scope.points is not None and not scope.points & point.names:  # (b)(2)(i)
+                continue
+            some = ALL_REASONS if scope.reasons is None else scope.reasons
+            covered |= point.reasons & some  # (d)
+        return covered
 
 
 def _points(cert: ParsedCertificate) -> list[_Point]:

@@ -41,7 +41,7 @@ from pki.models import (
 from pki.ocsp_asker import OcspAsker
 from pki.path import Material
 from pki.smimevalue import capabilities_hold
-from pki.trust import Connect, StoredTrust, Trust
+from pki.trust import Connect, StoredTrust, Trust, Version
 from pki.usage import anchor_problem, purpose_problem
 from pki.verdict import Judged, judge
 
@@ -55,7 +55,7 @@ class _Kept:
     """A cached answer: good while the version is the same and start ≤ moment < until."""
 
     finding: Finding
-    version: tuple[int, int, str]
+    version: Version
     start: datetime
     until: datetime
 

@@ -6,14 +6,16 @@ Why not a library: docs/decisions/0003-path-validation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
 
+from cryptography import x509
+
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
-from pki.certificate import ParsedCertificate
+from pki.certificate import ANY_POLICY, ParsedCertificate
 from pki.constraints import NameConstraintState
 from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
@@ -24,6 +26,7 @@ from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
 from pki.revocation import CrlJudge, check_revocation
 from pki.revocation_sources import Spoken, ask_in_order
+from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
@@ -138,16 +141,27 @@ def find_path(
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
+    for_mail: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
     allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
+    for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
+    mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
+    NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
     search = _Search(
-        material, moment, revocation, policies, accept, _Budget(), allow_legacy=allow_legacy
+        material,
+        moment,
+        revocation,
+        policies,
+        accept,
+        _Budget(),
+        allow_legacy=allow_legacy,
+        for_mail=for_mail,
     )
     return search.run(cert)
 
@@ -178,6 +192,7 @@ class _Search:
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
+        for_mail: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
@@ -187,6 +202,7 @@ class _Search:
         self._budget = budget
         self._pending = pending
         self._legacy = allow_legacy
+        self._for_mail = for_mail
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
@@ -277,11 +293,20 @@ class _Search:
             raise CertificateRefused(unfit)
         # An anchor has no signature to check, but people expect its dates to count.
         _check_dates(root, self._moment)
+        _check_trusted(anchor, self._moment)
         if not certs:
-            return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
+            until = _earlier(root.not_after, anchor.trusted_until)
+            return ValidPath(anchor, (root,), (), frozenset(), until)
+
+        if not _may_issue(root):
+            raise _refused(
+                "path.not-a-ca", "it may not issue certificates (basicConstraints)", root
+            )
 
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
-        policies = PolicyState(self._policies, len(certs))
+        # The signer of a CRL bears no policies of people, so none are demanded of him.
+        demanded = self._policies if self._pending else _demanded(self._policies, anchor)
+        policies = PolicyState(demanded, len(certs))
         names = NameConstraintState()
         names.add(root)
         max_path_length = len(certs)
@@ -311,6 +336,9 @@ class _Search:
                 raise _refused("path.policy", "no certificate policy is valid for it", cert)
             if not last:
                 max_path_length = _prepare(cert, policies, names, max_path_length)
+                unfit = extended_usage_problem(cert) if self._for_mail else None
+                if unfit is not None:
+                    raise CertificateRefused(unfit)
             if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)
                 raise _refused(
                     "path.critical-extension",
@@ -325,9 +353,11 @@ class _Search:
             raise _refused("path.policy", "no certificate policy is valid for it", certs[-1])
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         spoken = self._check_revocation(anchor, chain)
-        ends = [cert.not_after for cert in chain] + [known.until for _, known in spoken]
-        evidence = tuple(one for cert, known in spoken for one in known.evidence(cert))
-        return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
+        ends = [cert.not_after for cert in chain]
+        ends += [said.until for _, said in spoken]
+        evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
+        until = _earlier(min(ends), anchor.trusted_until)
+        return ValidPath(anchor, tuple(chain), evidence, valid_policies, until)
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
@@ -405,7 +435,7 @@ class _Search:
         """
         if signer.sha256 == cert.sha256:
             return not cert.is_ca
-        if signer.sha256 in self._pending or len(self._pending) == MAX_CRL_SIGNERS:
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
             return False  # its CRL would have to speak for itself, or the way is too long
         known = self._budget.signers.get((signer.sha256, anchor.sha256))
         if known is None:
@@ -483,6 +513,19 @@ def _prepare(
     return max_path_length
 
 
+def _may_issue(anchor: ParsedCertificate) -> bool:
+    """Whether an anchor may have issued anything: a person's certificate may be one, for itself.
+
+    People pin a partner's self-signed certificate; that person's key must not become a CA for
+    everybody. Version 1 has no extension to say it, so there the anchor is one by being it.
+    """
+    if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
+        return False
+    if anchor.basic is not None:
+        return anchor.basic.ca
+    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
+
+
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
     if moment < cert.not_before:
         raise _refused(
@@ -498,6 +541,52 @@ def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
             cert,
             day=cert.not_after.strftime("%Y-%m-%d %H:%M UTC"),
         )
+
+
+def _check_trusted(anchor: Anchor, moment: datetime) -> None:
+    """The trust in an anchor may begin and end on a day of its own."""
+    if anchor.trusted_from is not None and moment < anchor.trusted_from:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-not-yet",
+                "the trust anchor {anchor} is trusted from {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_from.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+    if anchor.trusted_until is not None and moment > anchor.trusted_until:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-ended",
+                "the trust anchor {anchor} was trusted until {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_until.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+
+
+def _demanded(inputs: PolicyInputs, anchor: Anchor) -> PolicyInputs:
+    """§6.1.1 (c), (e): what the caller demands, narrowed to the policies the anchor is trusted for.
+
+    Raises CertificateRefused where the two have none in common.
+    """
+    if not anchor.policies:
+        return inputs
+    limited = bool(inputs.acceptable) and ANY_POLICY not in inputs.acceptable
+    common = anchor.policies & inputs.acceptable if limited else anchor.policies
+    if not common:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-policy",
+                "the trust anchor {anchor} is not trusted for the policies that are demanded",
+                anchor=anchor.name,
+            )
+        )
+    return replace(inputs, acceptable=common, require_explicit=True)
+
+
+def _earlier(end: datetime, limit: datetime | None) -> datetime:
+    return end if limit is None else min(end, limit)
 
 
 def _refused(code: str, why: str, cert: ParsedCertificate, **facts: str) -> CertificateRefused:

@@ -14,7 +14,7 @@ from pki.algorithms import Operation, judge_key, judge_signature
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
 from pki.crl_entries import HOLD
-from pki.crl_scope import ALL_REASONS, NO_REASONS, IssuingScope, Reasons, crl_issuers
+from pki.crl_scope import ALL_REASONS, NO_REASONS, DistributionPoints, IssuingScope
 from pki.crl_series import Condemned, Series
 from pki.errors import CannotJudge, CertificateRefused, Problem, problem
 from pki.models import RevocationEvidence
@@ -61,7 +61,9 @@ def check_revocation(
     Raises CertificateRefused (revoked), CannotJudge (no CRLs for all reasons, or only stale ones).
     """
     series, why_not = _series(cert, issuer, judge)
-    fresh = [one for one in series if one.until + judge.grace >= judge.moment and one.base]
+    fresh = [
+        one for one in series if one.base is not None and judge.moment <= one.until + judge.grace
+    ]
     covered = NO_REASONS.union(*(one.reasons for one in fresh))
     for one in series:
         found = one.condemned(cert, judge.moment, judge.grace)
@@ -95,9 +97,10 @@ def _series(
     """
     found: dict[tuple[NameKey, bytes, IssuingScope], Series] = {}
     why_not: Problem | None = None
-    for name in sorted(crl_issuers(cert), key=lambda name: name != cert.issuer):
+    points = DistributionPoints(cert)
+    for name in points.crl_issuers:
         for crl in sorted(judge.crls.get(name, ()), key=_age, reverse=True):
-            reasons: Reasons = crl.reasons_for(cert)  # (b), (d)
+            reasons = points.reasons(crl.scope, crl.issuer)  # (b), (d)
             if not reasons:
                 continue
             signer = _signer(crl, cert, issuer, judge)  # (f), (g), (h)

@@ -180,6 +180,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
                 inhibit_any=args.inhibit_any_policy,
             ),
             allow_legacy=args.allow_legacy,
+            for_mail=args.purpose != "any",
         )
     except CannotJudge as error:
         verdict.worsen("indeterminate", error.problem)

@@ -315,7 +315,8 @@ class CrlFetch:
 
 @section
 class TokenKey:
-    """[pki.key_encryption_key]: that key as an AES-256 key in a PKCS#11 token (HSM).
+    """A key in a PKCS#11 token (HSM): [pki.key_encryption_key], an AES-256 key; [seals.key], one
+    that signs.
 
     module: the vendor's library. token, key: labels. pin_file: its content is the user PIN.
     """
@@ -356,13 +357,14 @@ class Pki:
 class Seal:
     """[[seals]]: a key of the organisation that signs for some of its domains (RFC 3183).
 
-    key: PKCS#12, or PEM with `certificate` beside it.
+    key: PKCS#12, or PEM with `certificate` beside it; or in a token, with `certificate` here or
+    under the key's id in the token.
     """
 
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
     )
-    key: Path = setting(kinds.file, example='"keys/seal.p12"')
+    key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/seal.p12"')
     certificate: Path | None = setting(kinds.file, example='"keys/seal.crt"', default=None)
     password_file: Path | None = setting(kinds.file, example='"keys/seal.password"', default=None)
 
