@@ -23,8 +23,9 @@ from gateway.database.trouble import TROUBLE
 from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
 from gateway.queue import processes, store
+from pki.crl_folder import CrlFolder
 from pki.fetch import FetchRules
-from pki.keeper import CrlSource, refresh_crls
+from pki.keeper import CrlSource, keep_indexed, refresh_crls
 from pki.trust import StoredTrust
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ class Keeper:
         minute; each takes the moment. doubted: whether the clock is not believed: then nothing is
         ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
         older version did not write into the log; asked once. sweeper: None without a blob store.
-        neighbours: who does not answer.
+        neighbours: who does not answer. crl_folder: for indexes of large CRLs.
     """
 
     database: Database
@@ -63,6 +64,7 @@ class Keeper:
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
+    crl_folder: CrlFolder | None = None
     _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
@@ -94,6 +96,7 @@ class Keeper:
         if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
             self._attempt(lambda: self.refresh_crls(moment))
+            self._attempt(self.index_crls)
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
             self._troubled = False  # what lasts is said once in a round
@@ -136,6 +139,7 @@ class Keeper:
             rules=self.rules,
             moment=moment,
             force=force,
+            folder=self.crl_folder,
         )
         for report in reports:
             if report.state == "failed" and report.problem is not None:
@@ -152,6 +156,15 @@ class Keeper:
                     number=report.number,
                     next_update=str(report.next_update),
                 )
+
+    def index_crls(self) -> None:
+        """Make the indexes of large CRLs that this machine lacks, so that no mail waits for one."""
+        if self.crl_folder is None:
+            return
+        for sha256 in keep_indexed(
+            self.database.read, self.database.write, trust=self.trust, folder=self.crl_folder
+        ):
+            log.info("crl_indexed", crl=sha256)
 
     def mend_plans(self, moment: datetime) -> None:
         """Try mail now that a clock which ran ahead has planned for a time that is far off."""

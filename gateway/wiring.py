@@ -84,6 +84,7 @@ from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
+from pki.crl_folder import CrlFolder
 from pki.errors import PkiError
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
@@ -280,7 +281,14 @@ class Wiring(Installation):
             der for path in self.config.pki.intermediates for der in load_certificates(path)
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
-        return StoredTrust(read, anchors=self.anchors, intermediates=intermediates)
+        return StoredTrust(
+            read, anchors=self.anchors, intermediates=intermediates, folder=self.crl_folder
+        )
+
+    @cached_property
+    def crl_folder(self) -> CrlFolder:
+        """Where this machine keeps the indexes of large CRLs."""
+        return CrlFolder(self.data_folder / "crls")
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
@@ -685,6 +693,7 @@ class Wiring(Installation):
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
             neighbours=self.neighbours,
+            crl_folder=self.crl_folder,
         )
 
     @cached_property

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pki import store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
+from pki.crl_folder import CrlFolder
 from pki.path import Material
 
 Connect = Callable[[], AbstractContextManager[sa.Connection]]  # Database.read or Database.write
@@ -38,6 +39,7 @@ class Trust:
 class StoredTrust:
     """Trust whose CRLs come from the database; looks for news every `poll`. Thread-safe.
 
+    folder: of the indexes of large CRLs; without one they stand in memory whole.
     Raises CertificateRefused if an anchor or intermediate cannot be read.
     """
 
@@ -48,17 +50,20 @@ class StoredTrust:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes] = (),
         poll: timedelta = timedelta(seconds=1),
+        folder: CrlFolder | None = None,
         org: str = "",
     ) -> None:
         self._read = read
         self._anchors = tuple(anchors)
         self._intermediates = tuple(ParsedCertificate(der) for der in intermediates)
         self._poll = poll.total_seconds()
+        self._folder = folder
         self._org = org
         self._lock = threading.Lock()
         self._trust: Trust | None = None
         self._look_again = 0.0
-        Material(self._anchors, self._intermediates)  # a bad anchor shall stop the start
+        # A bad anchor shall stop the start.
+        self._without_crls = Material(self._anchors, self._intermediates)
 
     def current(self) -> Trust:
         """The newest snapshot; costs a query only when `poll` has passed."""
@@ -91,5 +96,7 @@ class StoredTrust:
                 if old is not None
                 else {}
             )
-            crls = store.current_crls(conn, known, org=self._org)
+            crls = store.current_crls(
+                conn, known, folder=self._folder, material=self._without_crls, org=self._org
+            )
         return Trust(Material(self._anchors, self._intermediates, crls), version)
