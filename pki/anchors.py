@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
@@ -36,6 +36,9 @@ class Anchor:
     sha256: lower-case hex of the DER. domains: address domains it may vouch for (see
     `pki.addresses.in_domain`), empty = any. grace: how long after nextUpdate a CRL or an OCSP
     response below this anchor may still be used; zero (`HARD_FAIL`) = not at all.
+    policies: certificate policies (OIDs) of which every path must have one; empty = any.
+    trusted_from, trusted_until: when the trust itself holds, whatever the certificate's dates say;
+    None = no limit.
     """
 
     name: str
@@ -46,6 +49,9 @@ class Anchor:
     grace: timedelta = HARD_FAIL
     comment: str = ""
     sources: RevocationSources = RevocationSources.CRL
+    policies: frozenset[str] = frozenset()
+    trusted_from: datetime | None = None
+    trusted_until: datetime | None = None
 
 
 def load_anchor(

@@ -38,10 +38,11 @@ from pki.models import (
     Refusal,
     SignedCapabilities,
 )
+from pki.ocsp_asker import OcspAsker
 from pki.path import Material
 from pki.smimevalue import capabilities_hold
-from pki.trust import Connect, StoredTrust, Trust
-from pki.usage import purpose_problem
+from pki.trust import Connect, StoredTrust, Trust, Version
+from pki.usage import anchor_problem, purpose_problem
 from pki.verdict import Judged, judge
 
 _MAX_CACHED = 100_000
@@ -54,7 +55,7 @@ class _Kept:
     """A cached answer: good while the version is the same and start ≤ moment < until."""
 
     finding: Finding
-    version: tuple[int, int, str]
+    version: Version
     start: datetime
     until: datetime
 
@@ -100,7 +101,9 @@ class CertificateFinder:
         missing_ttl: timedelta = timedelta(minutes=1),
         threads: int = 8,
         org: str = "",
+        ocsp: OcspAsker | None = None,
     ) -> None:
+        self._ocsp = ocsp
         self._read = read
         self._trust = trust
         self._directories = tuple(directories)
@@ -277,6 +280,15 @@ class CertificateFinder:
             ):
                 return known
         material = trust.material.with_chain(candidate.chain)
+        if self._ocsp is not None:
+            self._ocsp.supply(
+                cert,
+                material,
+                moment=moment,
+                accept=lambda anchor: anchor_problem(
+                    anchor, address=address, purpose=self._purpose
+                ),
+            )
         verdict = judge(
             cert,
             address=address,

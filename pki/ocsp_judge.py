@@ -31,33 +31,38 @@ _NEVER_ISSUED = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class OcspStatement:
-    """What one verified response says of one certificate. responder: name for people."""
+    """What one verified response says of one certificate.
+
+    issuer: name of the CA for people. responder: certificate of whoever signed.
+    """
 
     response: OcspResponse
     single: SingleResponse
     issuer: str
-    responder: str
+    responder: ParsedCertificate
+    grace: timedelta
 
     @property
-    def next_update(self) -> datetime:
+    def until(self) -> datetime:
         """Until when it may be used."""
-        return self.single.next_update
+        return self.single.next_update + self.grace
 
     def evidence(self, cert: ParsedCertificate) -> tuple[RevocationEvidence, ...]:
         """What the record keeps: which response spoke for `cert`."""
-        said = RevocationEvidence(
-            issuer=self.issuer,
-            number=None,
-            this_update=self.single.this_update,
-            next_update=self.next_update,
-            sha256=self.response.sha256,
-            subject=cert.subject_text,
-            source=self.response.source,
-            kind="ocsp",
-            responder=self.responder,
-            produced_at=self.response.produced_at,
+        return (
+            RevocationEvidence(
+                issuer=self.issuer,
+                number=None,
+                this_update=self.single.this_update,
+                next_update=self.single.next_update,
+                sha256=self.response.sha256,
+                subject=cert.subject_text,
+                source=self.response.source,
+                kind="ocsp",
+                responder=self.responder.subject_text,
+                produced_at=self.response.produced_at,
+            ),
         )
-        return (said,)
 
 
 def check_ocsp(
@@ -78,8 +83,15 @@ def check_ocsp(
     grace: how long after nextUpdate a statement may still be used.
     Raises CertificateRefused (revoked), CannotJudge (no statement, only old or unknown ones).
     """
-    verified, why_not = _verified(cert, issuer, moment, responses, signers, vouched, allow_legacy)
-    fresh = [one for one in verified if moment <= one.next_update + grace]
+    judge = _Judge(cert, issuer, moment, grace, signers, vouched, allow_legacy)
+    verified, later, why_not = judge.verified(responses)
+    for one in later:
+        # Made after the moment (an old mail is looked at): it condemns what was revoked by then,
+        # and acquits nobody, as CRLs do.
+        revoked_at = one.single.revoked_at
+        if revoked_at is not None and revoked_at <= moment and one.single.reason != HOLD:
+            raise CertificateRefused(_revoked(cert, one))
+    fresh = [one for one in verified if moment <= one.until]
     for one in verified:
         # A revocation does not go stale; a hold may have been lifted since (RFC 5280 §5.3.1).
         if one.single.status == "revoked" and (one.single.reason != HOLD or one in fresh[:1]):
@@ -92,21 +104,14 @@ def check_ocsp(
                 "revocation.ocsp-unknown",
                 "the OCSP responder {responder} does not know the certificate of {subject}; "
                 "whether it is revoked cannot be told",
-                responder=fresh[0].responder,
+                responder=fresh[0].responder.subject_text,
                 subject=cert.subject_text,
             )
         )
     if verified:
-        raise CannotJudge(
-            problem(
-                "revocation.ocsp-stale",
-                "the newest OCSP response about {subject} (of {responder}) was valid until "
-                "{until}; whether it is revoked cannot be told",
-                subject=cert.subject_text,
-                responder=verified[0].responder,
-                until=_day(verified[0].next_update),
-            )
-        )
+        raise CannotJudge(_stale(cert, verified[0]))
+    if later:
+        raise CannotJudge(_of_the_future(later[0]))
     if why_not is not None:
         raise CannotJudge(why_not)
     raise CannotJudge(
@@ -142,99 +147,112 @@ def accept_answer(
                 responder=response.responder,
             )
         )
-    verified, why_not = _verified(cert, issuer, moment, [response], signers, vouched, False)
+    judge = _Judge(cert, issuer, moment, timedelta(), signers, vouched, False)
+    verified, later, why_not = judge.verified([response])
+    if later:
+        raise OcspRefused(_of_the_future(later[0]))
     if not verified:
         raise OcspRefused(why_not or _other_certificate(cert, response))
-    if moment > verified[0].next_update:
-        raise OcspRefused(
-            problem(
-                "revocation.ocsp-stale",
-                "the newest OCSP response about {subject} (of {responder}) was valid until "
-                "{until}; whether it is revoked cannot be told",
-                subject=cert.subject_text,
-                responder=verified[0].responder,
-                until=_day(verified[0].next_update),
-            )
-        )
+    if moment > verified[0].until:
+        raise OcspRefused(_stale(cert, verified[0]))
     return verified[0]
 
 
-def _verified(
-    cert: ParsedCertificate,
-    issuer: ParsedCertificate,
-    moment: datetime,
-    responses: Iterable[OcspResponse],
-    signers: Sequence[ParsedCertificate],
-    vouched: Callable[[ParsedCertificate], bool],
-    allow_legacy: bool,
-) -> tuple[list[OcspStatement], Problem | None]:
-    """Statements about `cert` that hold, newest first, and why others do not count."""
-    found: list[OcspStatement] = []
-    why_not: Problem | None = None
-    about = [
-        (response, single)
-        for response in responses
-        for single in response.singles
-        if single.cert_id.names(cert, issuer)  # RFC 6960 §3.2 (1)
-    ]
-    about.sort(key=lambda pair: (pair[1].this_update, pair[0].produced_at), reverse=True)
-    for response, single in about:
-        early = max(single.this_update, response.produced_at)
-        if early > moment + SKEW:  # (5)
-            why_not = why_not or problem(
-                "revocation.ocsp-future",
-                "the OCSP response of {responder} is of {day}, which is in the future; is the "
-                "clock right?",
-                responder=response.responder,
-                day=_day(early),
-            )
-            continue
-        speaker = _speaker(response, issuer, moment, signers, vouched, allow_legacy)
-        if isinstance(speaker, Problem):
-            why_not = why_not or speaker
-            continue
-        found.append(OcspStatement(response, single, issuer.subject_text, speaker.subject_text))
-    return found, why_not
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What is the same for all responses about one certificate."""
 
+    cert: ParsedCertificate
+    issuer: ParsedCertificate
+    moment: datetime
+    grace: timedelta
+    signers: Sequence[ParsedCertificate]
+    vouched: Callable[[ParsedCertificate], bool]
+    allow_legacy: bool
 
-def _speaker(
-    response: OcspResponse,
-    issuer: ParsedCertificate,
-    moment: datetime,
-    signers: Sequence[ParsedCertificate],
-    vouched: Callable[[ParsedCertificate], bool],
-    allow_legacy: bool,
-) -> ParsedCertificate | Problem:
-    """RFC 6960 §4.2.2.2: who signed, if that one may speak for `issuer`; else why nobody may."""
-    weak = judge_signature(response.signature, moment, allow_legacy=allow_legacy)
-    if weak is not None:
-        return weak
-    reason = problem(
-        "revocation.ocsp-signature",
-        "the OCSP response of {responder} is not signed by {issuer} nor by a responder that it "
-        "appointed",
-        responder=response.responder,
-        issuer=issuer.subject_text,
-    )
-    for signer in (issuer, *response.certificates, *signers):
-        if not _is_named(signer, response) or not response.signature.made_by(signer.public_key):
-            continue
-        unfit = judge_key(
-            Operation.VERIFY_KEY, signer.public_key, moment, allow_legacy=allow_legacy
+    def verified(
+        self, responses: Iterable[OcspResponse]
+    ) -> tuple[list[OcspStatement], list[OcspStatement], Problem | None]:
+        """Statements that hold, newest first; those made after the moment; why others do not."""
+        found: list[OcspStatement] = []
+        why_not: Problem | None = None
+        about = [
+            (response, single)
+            for response in responses
+            for single in response.singles
+            if single.cert_id.names(self.cert, self.issuer)  # RFC 6960 §3.2 (1)
+        ]
+        about.sort(key=lambda pair: (pair[1].this_update, pair[0].produced_at), reverse=True)
+        for response, single in about:
+            speaker = self._speaker(response)
+            if isinstance(speaker, Problem):
+                why_not = why_not or speaker
+                continue
+            issuer = self.issuer.subject_text
+            found.append(OcspStatement(response, single, issuer, speaker, self.grace))
+        later = [one for one in found if _made(one) > self.moment + SKEW]  # (5)
+        return [one for one in found if one not in later], later, why_not
+
+    def _speaker(self, response: OcspResponse) -> ParsedCertificate | Problem:
+        """RFC 6960 §4.2.2.2: who signed, if that one may speak for the CA; else why not."""
+        weak = judge_signature(response.signature, self.moment, allow_legacy=self.allow_legacy)
+        if weak is not None:
+            return weak
+        reason = problem(
+            "revocation.ocsp-signature",
+            "the OCSP response of {responder} is not signed by {issuer} nor by a responder that "
+            "it appointed",
+            responder=response.responder,
+            issuer=self.issuer.subject_text,
         )
-        if unfit is None and not _same_authority(signer, issuer):
-            unfit = _not_appointed(signer, issuer, moment, allow_legacy)
-            if unfit is None and not vouched(signer):
-                unfit = problem(
-                    "revocation.ocsp-responder",
-                    "whether the certificate of the OCSP responder {responder} is revoked cannot "
-                    "be told, or it is",
-                    responder=signer.subject_text,
-                )
-        if unfit is None:
-            return signer
-        reason = unfit
-    return reason
+        for signer in (self.issuer, *response.certificates, *self.signers):
+            if _is_named(signer, response) and response.signature.made_by(signer.public_key):
+                unfit = self._unfit(signer)
+                if unfit is None:
+                    return signer
+                reason = unfit
+        return reason
+
+    def _unfit(self, signer: ParsedCertificate) -> Problem | None:
+        """Why this signer may not speak for the CA, or None."""
+        weak = judge_key(
+            Operation.VERIFY_KEY, signer.public_key, self.moment, allow_legacy=self.allow_legacy
+        )
+        if weak is not None or _same_authority(signer, self.issuer):
+            return weak
+        unfit = _not_appointed(signer, self.issuer, self.moment, self.allow_legacy)
+        if unfit is None and not self.vouched(signer):
+            return problem(
+                "revocation.ocsp-responder",
+                "whether the certificate of the OCSP responder {responder} is revoked cannot "
+                "be told, or it is",
+                responder=signer.subject_text,
+            )
+        return unfit
+
+
+def _made(said: OcspStatement) -> datetime:
+    return max(said.single.this_update, said.response.produced_at)
+
+
+def _of_the_future(said: OcspStatement) -> Problem:
+    return problem(
+        "revocation.ocsp-future",
+        "the OCSP response of {responder} is of {day}, which is in the future; is the clock right?",
+        responder=said.responder.subject_text,
+        day=_day(_made(said)),
+    )
+
+
+def _stale(cert: ParsedCertificate, said: OcspStatement) -> Problem:
+    return problem(
+        "revocation.ocsp-stale",
+        "the newest OCSP response about {subject} (of {responder}) was valid until {until}; "
+        "whether it is revoked cannot be told",
+        subject=cert.subject_text,
+        responder=said.responder.subject_text,
+        until=_day(said.single.next_update),
+    )
 
 
 def _is_named(signer: ParsedCertificate, response: OcspResponse) -> bool:
@@ -307,7 +325,7 @@ def _revoked(cert: ParsedCertificate, said: OcspStatement) -> Problem:
             "{responder}",
             serial=f"{cert.serial:x}",
             subject=cert.subject_text,
-            responder=said.responder,
+            responder=said.responder.subject_text,
         )
     return problem(
         "revocation.revoked",
@@ -317,7 +335,7 @@ def _revoked(cert: ParsedCertificate, said: OcspStatement) -> Problem:
         subject=cert.subject_text,
         day="-" if single.revoked_at is None else _day(single.revoked_at),
         reason=single.reason or "unspecified",
-        responder=said.responder,
+        responder=said.responder.subject_text,
         produced=_day(said.response.produced_at),
     )
 

@@ -12,7 +12,7 @@ from pki.ocsp import OcspResponse
 class KnownResponses(Protocol):
     """Where a path check finds responses. Never fetches: that has happened before, or has not."""
 
-    def about(self, cert: ParsedCertificate) -> Sequence[OcspResponse]:
+    def about(self, cert: ParsedCertificate, issuer: ParsedCertificate) -> Sequence[OcspResponse]:
         """Responses that may speak of `cert`; whether they do is for `pki.ocsp_judge` to say."""
         ...
 
@@ -26,7 +26,7 @@ class ResponsesGiven:
             for serial in {single.cert_id.serial for single in response.singles}:
                 self._by_serial.setdefault(serial, []).append(response)
 
-    def about(self, cert: ParsedCertificate) -> Sequence[OcspResponse]:
+    def about(self, cert: ParsedCertificate, issuer: ParsedCertificate) -> Sequence[OcspResponse]:
         """Those with its serial number."""
         return self._by_serial.get(cert.serial, ())
 

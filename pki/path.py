@@ -6,7 +6,7 @@ Why not a library: docs/decisions/0003-path-validation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
@@ -15,7 +15,7 @@ from cryptography import x509
 
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
-from pki.certificate import ParsedCertificate
+from pki.certificate import ANY_POLICY, ParsedCertificate
 from pki.constraints import NameConstraintState
 from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
@@ -32,7 +32,8 @@ from pki.usage import extended_usage_problem
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
-MAX_PENDING = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
 
 
 class Revocation(Enum):
@@ -292,8 +293,10 @@ class _Search:
             raise CertificateRefused(unfit)
         # An anchor has no signature to check, but people expect its dates to count.
         _check_dates(root, self._moment)
+        _check_trusted(anchor, self._moment)
         if not certs:
-            return ValidPath(anchor, (root,), (), frozenset(), root.not_after)
+            until = _earlier(root.not_after, anchor.trusted_until)
+            return ValidPath(anchor, (root,), (), frozenset(), until)
 
         if not _may_issue(root):
             raise _refused(
@@ -301,7 +304,9 @@ class _Search:
             )
 
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
-        policies = PolicyState(self._policies, len(certs))
+        # The signer of a CRL bears no policies of people, so none are demanded of him.
+        demanded = self._policies if self._pending else _demanded(self._policies, anchor)
+        policies = PolicyState(demanded, len(certs))
         names = NameConstraintState()
         names.add(root)
         max_path_length = len(certs)
@@ -349,9 +354,10 @@ class _Search:
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         spoken = self._check_revocation(anchor, chain)
         ends = [cert.not_after for cert in chain]
-        ends += [said.next_update + anchor.grace for _, said in spoken]
+        ends += [said.until for _, said in spoken]
         evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
-        return ValidPath(anchor, tuple(chain), evidence, valid_policies, min(ends))
+        until = _earlier(min(ends), anchor.trusted_until)
+        return ValidPath(anchor, tuple(chain), evidence, valid_policies, until)
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
@@ -361,19 +367,17 @@ class _Search:
         spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                said = self._not_revoked(cert, issuer, anchor)
+                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
                     raise
-            else:
-                spoken.append((cert, said))
         return spoken
 
     def _not_revoked(
         self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
     ) -> Spoken:
         """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
-        judge = CrlJudge(
+        crls = CrlJudge(
             moment=self._moment,
             grace=anchor.grace,
             crls=self._material.crls,
@@ -384,7 +388,7 @@ class _Search:
         return ask_in_order(
             cert,
             anchor.sources,
-            crl=lambda: check_revocation(cert, issuer, judge),
+            crl=lambda: check_revocation(cert, issuer, crls),
             ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
         )
 
@@ -396,7 +400,7 @@ class _Search:
             issuer,
             moment=self._moment,
             grace=anchor.grace,
-            responses=self._material.ocsp.about(cert),
+            responses=self._material.ocsp.about(cert, issuer),
             signers=self._material.issued_by(issuer),
             vouched=lambda responder: self._vouched(responder, issuer, anchor),
             allow_legacy=self._legacy,
@@ -408,7 +412,7 @@ class _Search:
         """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
         if has_nocheck(responder):
             return True
-        if responder.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
             return False  # its own response, or one of its kind, would have to speak for it
         self._pending |= {responder.sha256}
         try:
@@ -431,7 +435,7 @@ class _Search:
         """
         if signer.sha256 == cert.sha256:
             return not cert.is_ca
-        if signer.sha256 in self._pending or len(self._pending) >= MAX_PENDING:
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
             return False  # its CRL would have to speak for itself, or the way is too long
         known = self._budget.signers.get((signer.sha256, anchor.sha256))
         if known is None:
@@ -537,6 +541,52 @@ def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
             cert,
             day=cert.not_after.strftime("%Y-%m-%d %H:%M UTC"),
         )
+
+
+def _check_trusted(anchor: Anchor, moment: datetime) -> None:
+    """The trust in an anchor may begin and end on a day of its own."""
+    if anchor.trusted_from is not None and moment < anchor.trusted_from:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-not-yet",
+                "the trust anchor {anchor} is trusted from {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_from.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+    if anchor.trusted_until is not None and moment > anchor.trusted_until:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-ended",
+                "the trust anchor {anchor} was trusted until {day}",
+                anchor=anchor.name,
+                day=anchor.trusted_until.strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+
+
+def _demanded(inputs: PolicyInputs, anchor: Anchor) -> PolicyInputs:
+    """§6.1.1 (c), (e): what the caller demands, narrowed to the policies the anchor is trusted for.
+
+    Raises CertificateRefused where the two have none in common.
+    """
+    if not anchor.policies:
+        return inputs
+    limited = bool(inputs.acceptable) and ANY_POLICY not in inputs.acceptable
+    common = anchor.policies & inputs.acceptable if limited else anchor.policies
+    if not common:
+        raise CertificateRefused(
+            problem(
+                "path.anchor-policy",
+                "the trust anchor {anchor} is not trusted for the policies that are demanded",
+                anchor=anchor.name,
+            )
+        )
+    return replace(inputs, acceptable=common, require_explicit=True)
+
+
+def _earlier(end: datetime, limit: datetime | None) -> datetime:
+    return end if limit is None else min(end, limit)
 
 
 def _refused(code: str, why: str, cert: ParsedCertificate, **facts: str) -> CertificateRefused:

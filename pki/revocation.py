@@ -26,7 +26,7 @@ class NotRevoked:
     """The CRLs that say together that a certificate is not revoked, and until when they hold."""
 
     crls: tuple[Crl, ...]
-    next_update: datetime
+    until: datetime
 
     def evidence(self, cert: ParsedCertificate) -> tuple[RevocationEvidence, ...]:
         """What the record keeps of them."""
@@ -84,8 +84,8 @@ def check_revocation(
             reasons_mask |= one.reasons  # (l)
     if reasons_mask == ALL_REASONS:
         current = [one.current(judge.moment, judge.grace) for one in spoken]
-        next_update = min(crls[-1].next_update for crls in current)
-        return NotRevoked(tuple(crl for crls in current for crl in crls), next_update)
+        until = min(crls[-1].next_update for crls in current) + judge.grace
+        return NotRevoked(tuple(crl for crls in current for crl in crls), until)
     raise CannotJudge(_cannot_tell(cert, fresh, series, why_not))
 
 

@@ -18,12 +18,12 @@ class Spoken(Protocol):
     """CRLs or an OCSP response that say that a certificate is not revoked."""
 
     @property
-    def next_update(self) -> datetime:
-        """Until when that holds."""
+    def until(self) -> datetime:
+        """Until when that holds, grace included."""
         ...
 
     def evidence(self, cert: ParsedCertificate) -> tuple[RevocationEvidence, ...]:
-        """What the record keeps of it."""
+        """What the record keeps of them."""
         ...
 
 

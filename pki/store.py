@@ -19,7 +19,7 @@ from pki.crl_receive import Indexed, open_indexed
 from pki.errors import CertificateRefused, CrlRefused
 from pki.models import Candidate
 from pki.path import Material
-from pki.tables import certificates, crl_fetches, crls
+from pki.tables import certificates, crl_fetches, crls, ocsp_responses
 from pki.usage import address_problem
 
 
@@ -412,7 +412,12 @@ def record_fetch(
 
 
 def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
-    """Changes whenever a CRL or certificate was added or a certificate taken out of use."""
+    """Changes whenever a CRL or certificate was added or a certificate taken out of use.
+
+    An OCSP response that says revoked or unknown counts as a CRL does: verdicts are made anew.
+    One that says good changes no verdict, and a question an hour for each recipient would have
+    all verdicts made anew all the time.
+    """
     table = certificates.c
     newest = [
         sa.select(column).where(of_org == org).order_by(column.desc()).limit(1).scalar_subquery()
@@ -422,5 +427,11 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
             (table.removed_at, table.org),
         )
     ]
-    row = conn.execute(sa.select(*newest)).one()
-    return row[0] or 0, row[1] or 0, str(row[2] or "")
+    bad = (
+        sa.select(sa.func.max(ocsp_responses.c.id))
+        .where(ocsp_responses.c.org == org, ocsp_responses.c.status.in_(("revoked", "unknown")))
+        .scalar_subquery()
+    )
+    row = conn.execute(sa.select(*newest, bad)).one()
+    # Both only ever grow, and so does their sum.
+    return (row[0] or 0) + (row[3] or 0), row[1] or 0, str(row[2] or "")

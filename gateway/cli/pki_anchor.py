@@ -74,6 +74,7 @@ def _show(args: Namespace, wiring: Wiring) -> int:
         output.line(anchor.name)
         output.say("  trusted to {purposes}", purposes=_purposes(anchor, output))
         output.say("  for {domains}", domains=_domains(anchor, output))
+        output.say("  revocation learned from: {sources}", sources=anchor.sources.value)
         output.say("  when a CRL is too old: {rule}", rule=_revocation(anchor, output))
         if anchor.comment:
             output.line(f"  {anchor.comment}")
@@ -100,6 +101,7 @@ def _as_json(anchor: Anchor, cert: ParsedCertificate) -> dict[str, object]:
         "purposes": sorted(purpose.value for purpose in anchor.purposes),
         "domains": list(anchor.domains) or ["*"],
         "grace_seconds": int(anchor.grace.total_seconds()),
+        "revocation_sources": anchor.sources.value,
         "comment": anchor.comment,
         **facts_json(certificate_facts(cert)),
     }

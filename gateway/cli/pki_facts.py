@@ -56,10 +56,13 @@ _LABELS = {
     "unknown_critical": message("unknown critical extensions"),
     "capabilities": message("S/MIME capabilities"),
     "number": message("number"),
+    "base": message("completes no."),
     "this_update": message("issued"),
     "next_update": message("next one by"),
     "revoked": message("revoked certificates"),
     "only_for": message("only for"),
+    "indirect": message("for other CAs, too"),
+    "freshest": message("its delta CRLs"),
     "sha256": message("fingerprint (SHA-256)"),
 }
 
@@ -96,7 +99,10 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
 
 
 def crl_facts(crl: Crl) -> dict[str, object]:
-    """What is in a CRL. revoked: how many certificates it lists; only_for: its scope."""
+    """What is in a CRL. revoked: how many certificates it lists; only_for: its scope.
+
+    base: of a delta CRL, the number of the complete one that it completes.
+    """
     scope = ["onlyContainsUserCerts"] * crl.scope.only_users
     scope += ["onlyContainsCACerts"] * crl.scope.only_cas
     scope += sorted(reason.value for reason in crl.scope.reasons or ())
@@ -108,10 +114,13 @@ def crl_facts(crl: Crl) -> dict[str, object]:
         "sha256": crl.sha256,
         "issuer": crl.issuer_text,
         "number": crl.number,
+        "base": crl.base_number,
         "this_update": crl.this_update,
         "next_update": crl.next_update,
         "revoked": len(crl.entries),
         "only_for": scope,
+        "indirect": crl.scope.indirect,
+        "freshest": list(crl.freshest),
     }
 
 

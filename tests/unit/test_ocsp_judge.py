@@ -461,3 +461,12 @@ def test_what_we_make_here_is_what_cryptography_reads() -> None:
     assert read.certificate_status is peer.OCSPCertStatus.REVOKED
     assert read.revocation_reason is x509.ReasonFlags.key_compromise
     assert read.next_update_utc == NOW + DAY
+
+
+def test_made_after_the_moment_it_condemns_what_was_revoked_by_then_and_acquits_nobody() -> None:
+    later = {"this_update": NOW + DAY, "produced_at": NOW + DAY, "next_update": NOW + 2 * DAY}
+    assert code(lambda: validate(good(**later, status="revoked"))) == "revocation.revoked"
+    after = good(**later, status="revoked", revoked_at=NOW + HOUR)
+    assert code(lambda: validate(after)) == "revocation.ocsp-future"
+    assert validate(after, good())  # revoked since, good at the moment
+    assert code(lambda: validate(good(**later))) == "revocation.ocsp-future"
