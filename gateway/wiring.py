@@ -89,6 +89,7 @@ from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
+from pki.crl_folder import CrlFolder
 from pki.errors import PkiError, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
@@ -290,8 +291,17 @@ class Wiring(Installation):
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
         return StoredTrust(
-            read, anchors=self.anchors, intermediates=intermediates, ocsp=self.stored_responses
+            read,
+            anchors=self.anchors,
+            intermediates=intermediates,
+            folder=self.crl_folder,
+            ocsp=self.stored_responses,
         )
+
+    @cached_property
+    def crl_folder(self) -> CrlFolder:
+        """Where this machine keeps the indexes of large CRLs."""
+        return CrlFolder(self.data_folder / "crls")
 
     @cached_property
     def stored_responses(self) -> StoredResponses:
@@ -726,6 +736,7 @@ class Wiring(Installation):
             sweeper=self._sweeper,
             ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
+            crl_folder=self.crl_folder,
         )
 
     @cached_property

@@ -25,6 +25,14 @@ def element(data: bytes, offset: int) -> tuple[int, int]:
     return content, end
 
 
+def length_is_der(data: bytes, offset: int) -> bool:
+    """Whether the element at `offset` has its length in the shortest form (X.690 §10.1)."""
+    content, end = element(data, offset)
+    length = end - content
+    count = 0 if length < 0x80 else (length.bit_length() + 7) // 8
+    return content - offset - 2 == count
+
+
 def signed_part(der: bytes) -> bytes:
     """The bytes under the signature: tbsCertificate or tbsCertList (RFC 5280 §4.1, §5.1)."""
     start, _ = element(der, 0)

@@ -65,6 +65,7 @@ certificates = sa.Table(
 
 # All versions of all CRLs that were accepted, with the time from which they were known.
 # series: issuer, key and scope; numbers may not go back within one.
+# index_sha256: of the index of a large one (`pki.crl_index`), on whatever machine; "" for none.
 crls = sa.Table(
     "crls",
     metadata,
@@ -79,11 +80,12 @@ crls = sa.Table(
     sa.Column("der", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("known_at", Moment, nullable=False),
+    sa.Column("index_sha256", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("org", "sha256", name="crls_sha256"),
     sa.Index("crls_by_series", "org", "series", "this_update"),
 )
 
-# The last attempt for each configured CRL source.
+# The last attempt for each configured CRL source. failures: since the last one that worked.
 crl_fetches = sa.Table(
     "crl_fetches",
     metadata,
@@ -93,6 +95,7 @@ crl_fetches = sa.Table(
     sa.Column("done_at", Moment),
     sa.Column("crl_sha256", sa.String(64)),
     sa.Column("problem", sa.Text),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
 )
 
 # Persons' signing keys, wrapped by the key-encryption key named by kek. key_sha256: of the
