@@ -40,6 +40,8 @@ from gateway.diskprobe import refusing
 from gateway.dsn import Languages
 from gateway.errors import SceauError
 from gateway.floors import refuse_old_libraries
+from gateway.foureyes.desk import house_of
+from gateway.foureyes.trust import Decided
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
@@ -82,9 +84,10 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError
+from pki.errors import PkiError, Problem
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
@@ -280,7 +283,14 @@ class Wiring(Installation):
             der for path in self.config.pki.intermediates for der in load_certificates(path)
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
-        return StoredTrust(read, anchors=self.anchors, intermediates=intermediates)
+        return StoredTrust(
+            read, anchors=self.anchors, intermediates=intermediates, decided=self.decided
+        )
+
+    @cached_property
+    def decided(self) -> Decided:
+        """The anchors that two persons approved."""
+        return Decided(house_of(self.config))
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
@@ -301,6 +311,7 @@ class Wiring(Installation):
             directories=self.directories,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
+            unknown=Unknown(self.database.write_beside, clock.now),
         )
 
     @cached_property
@@ -751,7 +762,12 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            unbelieved=self._unbelieved,
         )
+
+    def _unbelieved(self) -> tuple[Problem, ...]:
+        self.trust.current()
+        return self.decided.faults
 
     @cached_property
     def signing_watch(self) -> SigningWatch:

@@ -83,6 +83,16 @@ class Material:
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
 
+    def with_anchors(self, anchors: Sequence[Anchor]) -> Material:
+        """With these anchors in place of its own: what would be, if they were trusted.
+
+        Raises CertificateRefused if one cannot be read.
+        """
+        other = Material.__new__(Material)
+        other.anchors = tuple((each, ParsedCertificate(each.certificate)) for each in anchors)
+        other.intermediates, other.crls = self.intermediates, self.crls
+        return other
+
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
         return [

@@ -27,6 +27,7 @@ from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
+from pki.questions import count_open
 from pki.store import list_crls
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
@@ -67,6 +68,8 @@ class Standing:
     refused_seals: Mapping[str, Problem] = field(default_factory=dict)
     skipped: int = 0
     doubt: Doubt | None = None  # of this machine's clock
+    unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
+    questions: int = 0  # authorities that nobody knows
 
 
 @dataclass
@@ -80,6 +83,7 @@ class Gauges:
     run_folder: Path
     now: Callable[[], datetime]
     signing: SigningWatch | None = None
+    unbelieved: Callable[[], tuple[Problem, ...]] = tuple
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -103,6 +107,7 @@ class Gauges:
         behind: Lag | None = None
         with self.read() as conn:
             queue = backlog(conn)
+            asked = count_open(conn)
             crls: dict[str, datetime] = {}
             for crl in list_crls(conn):
                 if crl.newest:
@@ -122,6 +127,8 @@ class Gauges:
             people=People() if self.signing is None else self.signing.people,
             refused_seals={} if self.signing is None else self.signing.refused_seals,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
+            unbelieved=self.unbelieved(),
+            questions=asked,
         )
 
 
