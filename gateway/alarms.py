@@ -20,7 +20,7 @@ from gateway.belief import BEHIND, MOVED
 from gateway.clock import rfc3339
 from gateway.i18n import message
 from gateway.metrics.gauges import Standing, least_free
-from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, Absence
+from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, OCSP, Absence
 from gateway.queue.backlog import POISON_CODE
 from gateway.running import Status
 from gateway.signing_watch import ENDING
@@ -65,6 +65,10 @@ _AWAY_TEXTS = {
     CRL: message(
         "no CRL could be had from {name} since {date} ({reason}): mail waits once the last one "
         "has run out"
+    ),
+    OCSP: message(
+        "the OCSP responder {name} does not answer since {date} ({reason}): mail waits once the "
+        "last responses have run out and no CRL can tell"
     ),
 }
 _INDEX_BEHIND = timedelta(minutes=15)

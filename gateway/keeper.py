@@ -22,6 +22,7 @@ from gateway.database.room import is_full, reason_of
 from gateway.database.trouble import TROUBLE
 from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
+from gateway.ocsp import OcspRounds
 from gateway.queue import processes, store
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, refresh_crls
@@ -46,7 +47,7 @@ class Keeper:
         minute; each takes the moment. doubted: whether the clock is not believed: then nothing is
         ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
         older version did not write into the log; asked once. sweeper: None without a blob store.
-        neighbours: who does not answer.
+        neighbours: who does not answer. ocsp: asks responders; None where nobody is to be asked.
     """
 
     database: Database
@@ -62,6 +63,7 @@ class Keeper:
     note_clock: Callable[[], None] = lambda: None
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
+    ocsp: OcspRounds | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
     _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
@@ -79,6 +81,7 @@ class Keeper:
         """Until `stop`."""
         while not stop.wait(_TICK):
             self.once()
+            self.ask_when_due(self.now())
             self.sweep_when_due(self.now())
 
     def once(self) -> None:
@@ -186,6 +189,11 @@ class Keeper:
         for key_id in days:
             self.working_keys.destroy(key_id)
             log.info("working_key_destroyed", key=key_id)
+
+    def ask_when_due(self, moment: datetime) -> None:
+        """Ask OCSP responders ahead of need. Not in `once`: see `sweep_when_due`."""
+        if (ocsp := self.ocsp) is not None:
+            self._attempt(lambda: ocsp.when_due(moment))
 
     def sweep_when_due(self, moment: datetime) -> None:
         """Remove blobs whose row was never committed. Not in `once`: a store that does not answer

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
@@ -38,7 +39,7 @@ from gateway.database.patience import BRIEF, LONG, patience
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
-from gateway.errors import SceauError
+from gateway.errors import CannotTell, SceauError
 from gateway.floors import refuse_old_libraries
 from gateway.foureyes.desk import house_of
 from gateway.foureyes.trust import Decided
@@ -46,7 +47,7 @@ from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
-from gateway.keks import open_keks
+from gateway.keks import new_tokens, open_keks
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
@@ -54,6 +55,7 @@ from gateway.mime.text import extract
 from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
+from gateway.ocsp import OcspRounds, ocsp_rules
 from gateway.outbound import Outbound
 from gateway.outside import Outside
 from gateway.overrun import limited
@@ -70,6 +72,7 @@ from gateway.queue.worker import Worker
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.seal_check import SealCheck
+from gateway.seal_keys import open_seal
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
 from gateway.senders.logins import Groups, Logins
@@ -87,17 +90,20 @@ from gateway.storage_gate import StorageGate
 from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError, Problem
+from pki.errors import PkiError, Problem, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
 from pki.groups import GroupSource
 from pki.keeper import CrlSource
-from pki.keys import load_signer
 from pki.ldap import DirectoryClient
 from pki.models import Signer
+from pki.ocsp_asker import OcspAsker, StoredResponses
 from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
+
+if TYPE_CHECKING:
+    from pki.token_sessions import Tokens  # PKCS#11 is loaded where a token is configured
 
 # Connections a worker keeps to one next hop.
 _CONNECTIONS = 16
@@ -248,7 +254,7 @@ class Wiring(Installation):
             self.signers,
             self.routes,
             self.listen_settings,
-            self.fetch_rules,
+            self.ocsp,
             self.rights,
             self.clients,
             self.login_groups,
@@ -272,6 +278,7 @@ class Wiring(Installation):
                 domains=() if each.domains == ("*",) else each.domains,
                 grace=each.revocation,
                 comment=each.comment,
+                sources=each.revocation_sources,
             )
             for each in self.config.pki.anchors
         )
@@ -284,13 +291,33 @@ class Wiring(Installation):
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
         return StoredTrust(
-            read, anchors=self.anchors, intermediates=intermediates, decided=self.decided
+            read,
+            anchors=self.anchors,
+            intermediates=intermediates,
+            decided=self.decided,
+            ocsp=self.stored_responses,
         )
 
     @cached_property
     def decided(self) -> Decided:
         """The anchors that two persons approved."""
         return Decided(house_of(self.config))
+
+    @cached_property
+    def stored_responses(self) -> StoredResponses:
+        """OCSP responses of the database."""
+        return StoredResponses(self.database.read)
+
+    @cached_property
+    def ocsp(self) -> OcspAsker:
+        """Asks OCSP responders."""
+        rules = ocsp_rules(self.config.pki, self.fetch_rules)
+        return OcspAsker(self.database.read, self.database.write, rules)
+
+    @cached_property
+    def ocsp_rounds(self) -> OcspRounds:
+        """Asks them ahead of need."""
+        return OcspRounds(self.ocsp, self.stored_responses, self.trust.current, self.neighbours)
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
@@ -312,6 +339,7 @@ class Wiring(Installation):
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
             unknown=Unknown(self.database.write_beside, clock.now),
+            ocsp=self.ocsp,
         )
 
     @cached_property
@@ -334,18 +362,25 @@ class Wiring(Installation):
         )
 
     @cached_property
+    def tokens(self) -> Callable[[], Tokens]:
+        """Gives the PKCS#11 tokens in use."""
+        return new_tokens()
+
+    @cached_property
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
-        return open_keks(self.config.pki)
+        return open_keks(self.config.pki, self.tokens)
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
         """The organisation's signers by domain."""
         seals: dict[str, Signer] = {}
         for number, each in enumerate(self.config.seals, 1):
-            password = secret(each.password_file) if each.password_file else None
             try:
-                signer = load_signer(each.key, each.certificate, password)
+                signer = open_seal(each, self.tokens)
+            except TokenTrouble as error:
+                # Nothing in the configuration is wrong for sure: the token may be back tomorrow.
+                raise CannotTell(error.problem.template, facts=error.problem.facts) from error
             except PkiError as error:
                 raise SceauError(
                     "seals[{number}]: " + error.problem.template,
@@ -695,6 +730,7 @@ class Wiring(Installation):
             tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
         )
 

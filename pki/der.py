@@ -52,3 +52,12 @@ def integer(value: int) -> bytes:
     if len(content) > 127:
         raise ValueError("an integer is too large to be a serial number")
     return bytes((0x02, len(content))) + content
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE with this content (X.690 §8.1.3, §10.1)."""
+    length = len(content)
+    if length < 0x80:
+        return bytes((0x30, length)) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes((0x30, 0x80 | size)) + length.to_bytes(size, "big") + content

@@ -38,11 +38,12 @@ from pki.models import (
     Refusal,
     SignedCapabilities,
 )
+from pki.ocsp_asker import OcspAsker
 from pki.path import Material
 from pki.questions import Met, Place, meet
 from pki.smimevalue import capabilities_hold
 from pki.trust import Connect, StoredTrust, Trust, Version
-from pki.usage import purpose_problem
+from pki.usage import anchor_problem, purpose_problem
 from pki.verdict import Judged, judge
 
 _MAX_CACHED = 100_000
@@ -104,7 +105,9 @@ class CertificateFinder:
         threads: int = 8,
         unknown: Callable[[Sequence[Met]], None] | None = None,
         org: str = "",
+        ocsp: OcspAsker | None = None,
     ) -> None:
+        self._ocsp = ocsp
         self._read = read
         self._trust = trust
         self._directories = tuple(directories)
@@ -299,6 +302,15 @@ class CertificateFinder:
             ):
                 return known
         material = trust.material.with_chain(candidate.chain)
+        if self._ocsp is not None:
+            self._ocsp.supply(
+                cert,
+                material,
+                moment=moment,
+                accept=lambda anchor: anchor_problem(
+                    anchor, address=address, purpose=self._purpose
+                ),
+            )
         verdict = judge(
             cert,
             address=address,

@@ -138,10 +138,10 @@ def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> 
                 subject=parsed[0].subject_text,
             )
         )
-    return KeySigner(key, own.der, _chain(own, parsed))
+    return KeySigner(key, own.der, chain_to(own, parsed))
 
 
-def _chain(own: ParsedCertificate, certs: list[ParsedCertificate]) -> tuple[bytes, ...]:
+def chain_to(own: ParsedCertificate, certs: list[ParsedCertificate]) -> tuple[bytes, ...]:
     """Issuers among `certs`, issuer of `own` first; self-signed roots are not sent along."""
     chain: list[ParsedCertificate] = []
     current = own

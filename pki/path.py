@@ -6,10 +6,12 @@ Why not a library: docs/decisions/0003-path-validation.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
+
+from cryptography import x509
 
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
@@ -19,13 +21,19 @@ from pki.crl import Crl
 from pki.errors import CannotJudge, CertificateRefused, PkiError, Problem, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
+from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.policies import PolicyInputs, PolicyState
-from pki.revocation import check_revocation
+from pki.revocation import CrlJudge, check_revocation
+from pki.revocation_sources import Spoken, ask_in_order
+from pki.usage import extended_usage_problem
 
 # Limits of the search: a hostile set of cross-certificates must cost milliseconds, not hours.
 MAX_LENGTH = 12
 MAX_SIGNATURES = 200
 MAX_PATHS = 16
+MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
 
 
 class Revocation(Enum):
@@ -47,7 +55,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
+        self.ocsp = ocsp
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -69,7 +79,7 @@ class Material:
         if not chain:
             return self
         more = Material.__new__(Material)
-        more.anchors, more.crls = self.anchors, self.crls
+        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -90,8 +100,17 @@ class Material:
         """
         other = Material.__new__(Material)
         other.anchors = tuple((each, ParsedCertificate(each.certificate)) for each in anchors)
-        other.intermediates, other.crls = self.intermediates, self.crls
+        other.intermediates, other.crls, other.ocsp = self.intermediates, self.crls, self.ocsp
         return other
+
+    def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
+        """Certificates that name this issuer: an OCSP responder's may be among them."""
+        return [
+            cert
+            for certs in self.intermediates.values()
+            for cert in certs
+            if cert.issuer == issuer.subject
+        ]
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -132,20 +151,45 @@ def find_path(
     policies: PolicyInputs = _ANY_POLICY,
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
+    for_mail: bool = False,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
     accept: says why an anchor may not vouch for what is being checked, or None.
     allow_legacy: for old evidence; keys and digests that the table calls legacy pass.
+    for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
+    mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
+    NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
-    search = _Search(material, moment, revocation, policies, accept, allow_legacy=allow_legacy)
+    search = _Search(
+        material,
+        moment,
+        revocation,
+        policies,
+        accept,
+        _Budget(),
+        allow_legacy=allow_legacy,
+        for_mail=for_mail,
+    )
     return search.run(cert)
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What a search and those for the signers of its CRLs have spent and found together.
+
+    signers: whether a signer of CRLs has a path to an anchor, by the SHA-256 of both.
+    """
+
+    signatures: int = 0
+    signers: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+
 class _Search:
-    """One search for one certificate. `_pending`: CRL signers whose own path is being checked."""
+    """One search for one certificate. `_pending`: signers of CRLs and OCSP responses who are being
+    checked themselves."""
 
     def __init__(
         self,
@@ -154,18 +198,21 @@ class _Search:
         revocation: Revocation,
         policies: PolicyInputs,
         accept: Callable[[Anchor], Problem | None],
+        budget: _Budget,
         pending: frozenset[str] = frozenset(),
         *,
         allow_legacy: bool = False,
+        for_mail: bool = False,
     ) -> None:
         self._material = material
         self._moment = moment
         self._revocation = revocation
         self._policies = policies
         self._accept = accept
+        self._budget = budget
         self._pending = pending
         self._legacy = allow_legacy
-        self._signatures = 0
+        self._for_mail = for_mail
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
@@ -225,8 +272,8 @@ class _Search:
         )
 
     def _signature_holds(self, cert: ParsedCertificate, issuer: ParsedCertificate) -> bool:
-        self._signatures += 1
-        if self._signatures > MAX_SIGNATURES:
+        self._budget.signatures += 1
+        if self._budget.signatures > MAX_SIGNATURES:
             raise CertificateRefused(
                 problem(
                     "limits.path",
@@ -241,17 +288,15 @@ class _Search:
             return False
         if cert.signed_by(issuer):
             return True
-        self._broken = self._broken or problem(
-            "path.signature",
-            "the signature on the certificate of {subject} was not made by the key of {issuer}",
-            subject=cert.subject_text,
-            issuer=issuer.subject_text,
-        )
+        if self._legacy and issuer.dsa_value is not None:
+            return True  # for now: the key is whole when the path above it is known
+        self._broken = self._broken or _bad_signature(cert, issuer)
         return False
 
     # Validation (RFC 5280 §6.1): the step labels are those of the RFC
 
     def _validate(self, anchor: Anchor, chain: list[ParsedCertificate]) -> ValidPath:
+        chain = _working_keys(chain)
         root, *certs = chain
         unfit = self._accept(anchor)
         if unfit is not None:
@@ -263,8 +308,15 @@ class _Search:
             until = _earlier(root.not_after, anchor.trusted_until)
             return ValidPath(anchor, (root,), (), frozenset(), until)
 
+        if not _may_issue(root):
+            raise _refused(
+                "path.not-a-ca", "it may not issue certificates (basicConstraints)", root
+            )
+
         # §6.1.2. An anchor's own constraints count from the start (RFC 5937 §3.2).
-        policies = PolicyState(_demanded(self._policies, anchor), len(certs))
+        # The signer of a CRL bears no policies of people, so none are demanded of him.
+        demanded = self._policies if self._pending else _demanded(self._policies, anchor)
+        policies = PolicyState(demanded, len(certs))
         names = NameConstraintState()
         names.add(root)
         max_path_length = len(certs)
@@ -294,6 +346,9 @@ class _Search:
                 raise _refused("path.policy", "no certificate policy is valid for it", cert)
             if not last:
                 max_path_length = _prepare(cert, policies, names, max_path_length)
+                unfit = extended_usage_problem(cert) if self._for_mail else None
+                if unfit is not None:
+                    raise CertificateRefused(unfit)
             if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)
                 raise _refused(
                     "path.critical-extension",
@@ -307,55 +362,142 @@ class _Search:
         if valid_policies is None:
             raise _refused("path.policy", "no certificate policy is valid for it", certs[-1])
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
-        crls = self._check_revocation(anchor, chain)
+        spoken = self._check_revocation(anchor, chain)
         ends = [cert.not_after for cert in chain]
-        ends += [crl.next_update + anchor.grace for _, crl in crls]
-        evidence = tuple(crl.evidence(cert) for cert, crl in crls)
+        ends += [said.until for _, said in spoken]
+        evidence = tuple(one for cert, said in spoken for one in said.evidence(cert))
         until = _earlier(min(ends), anchor.trusted_until)
         return ValidPath(anchor, tuple(chain), evidence, valid_policies, until)
 
     def _check_revocation(
         self, anchor: Anchor, chain: list[ParsedCertificate]
-    ) -> list[tuple[ParsedCertificate, Crl]]:
+    ) -> list[tuple[ParsedCertificate, Spoken]]:
         if self._revocation is Revocation.OFF:
             return []
-        spoken: list[tuple[ParsedCertificate, Crl]] = []
+        spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                crl = check_revocation(
-                    cert,
-                    issuer,
-                    moment=self._moment,
-                    grace=anchor.grace,
-                    crls=self._material.crls.get(cert.issuer, ()),
-                    signers=self._material.signers_named(cert.issuer),
-                    trusted=lambda signer: self._trusted_crl_signer(signer, anchor),
-                    allow_legacy=self._legacy,
-                )
+                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
             except CannotJudge:
                 if self._revocation is Revocation.REQUIRE:
                     raise
-            else:
-                spoken.append((cert, crl))
         return spoken
 
-    def _trusted_crl_signer(self, signer: ParsedCertificate, anchor: Anchor) -> bool:
-        """§6.3.3 (f): the signer of a CRL needs a path of its own to the same anchor."""
-        if signer.sha256 in self._pending:
-            return False  # its CRL would have to speak for itself
-        search = _Search(
-            self._material,
-            self._moment,
-            self._revocation,
-            _ANY_POLICY,
-            _accept_all,
-            self._pending | {signer.sha256},
+    def _not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """What says so, by the anchor's order of sources. Raises as `check_revocation`."""
+        crls = CrlJudge(
+            moment=self._moment,
+            grace=anchor.grace,
+            crls=self._material.crls,
+            signers=self._material.signers_named,
+            trusted=lambda signer, cert: self._trusted_crl_signer(signer, cert, anchor),
             allow_legacy=self._legacy,
         )
+        return ask_in_order(
+            cert,
+            anchor.sources,
+            crl=lambda: check_revocation(cert, issuer, crls),
+            ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
+        )
+
+    def _by_ocsp(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> OcspStatement:
+        return check_ocsp(
+            cert,
+            issuer,
+            moment=self._moment,
+            grace=anchor.grace,
+            responses=self._material.ocsp.about(cert, issuer),
+            signers=self._material.issued_by(issuer),
+            vouched=lambda responder: self._vouched(responder, issuer, anchor),
+            allow_legacy=self._legacy,
+        )
+
+    def _vouched(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """RFC 6960 §4.2.2.2.1: a delegated responder is not revoked, or need not be asked about."""
+        if has_nocheck(responder):
+            return True
+        if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
+            return False  # its own response, or one of its kind, would have to speak for it
+        self._pending |= {responder.sha256}
         try:
-            return search.run(signer).anchor.sha256 == anchor.sha256
-        except PkiError:
+            self._not_revoked(responder, issuer, anchor)
+        except CannotJudge:
+            return self._revocation is not Revocation.REQUIRE
+        except CertificateRefused:
             return False
+        finally:
+            self._pending -= {responder.sha256}
+        return True
+
+    def _trusted_crl_signer(
+        self, signer: ParsedCertificate, cert: ParsedCertificate, anchor: Anchor
+    ) -> bool:
+        """§6.3.3 (f): the signer of a CRL needs a path of its own to the same anchor.
+
+        A CRL that speaks for its own signer is seen (PKITS 4.14.30): then the path in question is
+        the one that is being validated. Not for a CA: a stolen CA key could clear itself.
+        """
+        if signer.sha256 == cert.sha256:
+            return not cert.is_ca
+        if signer.sha256 in self._pending or len(self._pending) >= MAX_CRL_SIGNERS:
+            return False  # its CRL would have to speak for itself, or the way is too long
+        known = self._budget.signers.get((signer.sha256, anchor.sha256))
+        if known is None:
+            search = _Search(
+                self._material,
+                self._moment,
+                self._revocation,
+                _ANY_POLICY,
+                lambda other: None if other.sha256 == anchor.sha256 else _other_anchor(other),
+                self._budget,
+                self._pending | {signer.sha256},
+                allow_legacy=self._legacy,
+            )
+            try:
+                search.run(signer)
+                known = True
+            except PkiError:
+                known = False
+            # What was found while other signers were pending depends on them.
+            if known or not self._pending:
+                self._budget.signers[signer.sha256, anchor.sha256] = known
+        return known
+
+
+def _other_anchor(anchor: Anchor) -> Problem:
+    return problem(
+        "path.other-anchor",
+        "the trust anchor {anchor} vouches for another certificate of this path",
+        anchor=anchor.name,
+    )
+
+
+def _working_keys(chain: list[ParsedCertificate]) -> list[ParsedCertificate]:
+    """§6.1.4 (d)–(f): DSA keys without parameters get those of their issuers; the signatures that
+    could not be checked while building are checked now.
+    """
+    working = chain[:1]
+    for cert in chain[1:]:
+        issuer = working[-1]
+        if issuer.dsa_value is not None and not cert.signed_by(issuer):
+            raise CertificateRefused(_bad_signature(cert, issuer))
+        working.append(cert if cert.dsa_value is None else cert.completed_by(issuer))
+    return working
+
+
+def _bad_signature(cert: ParsedCertificate, issuer: ParsedCertificate) -> Problem:
+    return problem(
+        "path.signature",
+        "the signature on the certificate of {subject} was not made by the key of {issuer}",
+        subject=cert.subject_text,
+        issuer=issuer.subject_text,
+    )
 
 
 def _prepare(
@@ -379,6 +521,19 @@ def _prepare(
     if cert.key_usage is not None and not cert.key_usage.key_cert_sign:  # (n)
         raise _refused("path.key-usage", "its key may not sign certificates (keyUsage)", cert)
     return max_path_length
+
+
+def _may_issue(anchor: ParsedCertificate) -> bool:
+    """Whether an anchor may have issued anything: a person's certificate may be one, for itself.
+
+    People pin a partner's self-signed certificate; that person's key must not become a CA for
+    everybody. Version 1 has no extension to say it, so there the anchor is one by being it.
+    """
+    if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
+        return False
+    if anchor.basic is not None:
+        return anchor.basic.ca
+    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
 
 
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from pki.certificate import ParsedCertificate
 from pki.crl import Crl, check_successor
 from pki.errors import CertificateRefused
 from pki.models import Candidate
-from pki.tables import certificates, crl_fetches, crls
+from pki.tables import certificates, crl_fetches, crls, ocsp_responses
 from pki.usage import address_problem
 
 
@@ -187,7 +186,7 @@ def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "")
     Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
     """
     table = crls.c
-    series = _series(crl)
+    series = crl.series
     newest = conn.execute(
         sa.select(table.der)
         .where(table.org == org, table.series == series)
@@ -343,7 +342,12 @@ def record_fetch(
 
 
 def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
-    """Changes whenever a CRL or certificate was added or a certificate taken out of use."""
+    """Changes whenever a CRL or certificate was added or a certificate taken out of use.
+
+    An OCSP response that says revoked or unknown counts as a CRL does: verdicts are made anew.
+    One that says good changes no verdict, and a question an hour for each recipient would have
+    all verdicts made anew all the time.
+    """
     table = certificates.c
     newest = [
         sa.select(column).where(of_org == org).order_by(column.desc()).limit(1).scalar_subquery()
@@ -353,17 +357,11 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
             (table.removed_at, table.org),
         )
     ]
-    row = conn.execute(sa.select(*newest)).one()
-    return row[0] or 0, row[1] or 0, str(row[2] or "")
-
-
-def _series(crl: Crl) -> str:
-    """Names issuer, key and scope of a CRL; the same in every process."""
-    scope = sorted(
-        value if isinstance(value, str) else repr([sorted(rdn) for rdn in value])
-        for _, value in crl.point_names or ()
+    bad = (
+        sa.select(sa.func.max(ocsp_responses.c.id))
+        .where(ocsp_responses.c.org == org, ocsp_responses.c.status.in_(("revoked", "unknown")))
+        .scalar_subquery()
     )
-    issuer = [sorted(rdn) for rdn in crl.issuer]
-    key = (crl.authority_key_id or b"").hex()
-    text = repr((issuer, key, scope, crl.only_users, crl.only_cas))
-    return hashlib.sha256(text.encode()).hexdigest()
+    row = conn.execute(sa.select(*newest, bad)).one()
+    # Both only ever grow, and so does their sum.
+    return (row[0] or 0) + (row[3] or 0), row[1] or 0, str(row[2] or "")

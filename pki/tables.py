@@ -36,7 +36,8 @@ def _org() -> sa.Column[str]:
     return sa.Column("org", sa.String(64), nullable=False, server_default="")
 
 
-# Certificates of others, one row per canonical address; taken out of use, never deleted.
+# Certificates of others, one row per canonical address; taken out of use, never deleted. A row of
+# "@domain" holds for all addresses of that domain (RFC 3183).
 certificates = sa.Table(
     "certificates",
     metadata,
@@ -53,6 +54,10 @@ certificates = sa.Table(
     sa.Column("added_by", sa.Text, nullable=False),
     sa.Column("removed_at", Moment),
     sa.Column("removed_by", sa.Text),
+    # CA certificates that came along, DER, one after the other; OIDs of SMIMECapabilities that
+    # this person signed, checked when they came.
+    sa.Column("chain", sa.LargeBinary),
+    sa.Column("capabilities", sa.Text),
     sa.Index("certificates_by_address", "org", "address"),
     sa.Index("certificates_by_sha256", "org", "sha256"),
     sa.Index("certificates_by_removal", "org", "removed_at"),
@@ -146,6 +151,104 @@ used_certificates = sa.Table(
     metadata,
     sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("der", sa.LargeBinary, nullable=False),
+)
+
+# Certificates of others: which keys an address was seen with, what waits for a person, and keys
+# that are never used again whatever certificate they stand in.
+
+# A new one beside the known ones of an address is a change. accepted_by: an account, or "first
+# use", or "policy".
+recipient_keys = sa.Table(
+    "recipient_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("issuer_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("accepted_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("org", "address", "key_sha256", "issuer_sha256", name="recipient_keys_one"),
+)
+
+# kind: "harvest", "key-change". state: "open", "accepted", "dismissed"; rows stay. code: of the
+# reason why a person is asked.
+suggestions = sa.Table(
+    "suggestions",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("domain", sa.String(255), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("chain", sa.LargeBinary),
+    sa.Column("capabilities", sa.Text),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("decided_at", Moment),
+    sa.Column("decided_by", sa.Text),
+    sa.UniqueConstraint("org", "address", "sha256", "kind", name="suggestions_one"),
+    sa.Index("suggestions_by_state", "org", "state", "domain"),
+)
+
+# By SHA-256 of the SubjectPublicKeyInfo. code, reason: as a Problem has them.
+refused_keys = sa.Table(
+    "refused_keys",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("key_sha256", sa.String(64), primary_key=True),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("refused_at", Moment, nullable=False),
+    sa.Column("refused_by", sa.Text, nullable=False),
+)
+
+# OCSP: all versions of all responses that were accepted, a row for each certificate they speak of,
+# with the time from which they were known; status: good, revoked or unknown.
+ocsp_responses = sa.Table(
+    "ocsp_responses",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("certificate", sa.String(64), nullable=False),  # SHA-256 of the one spoken of
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("responder", sa.Text, nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("this_update", Moment, nullable=False),
+    sa.Column("next_update", Moment, nullable=False),
+    sa.Column("produced_at", Moment, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("known_at", Moment, nullable=False),
+    sa.UniqueConstraint("org", "certificate", "sha256", name="ocsp_responses_one"),
+    sa.Index("ocsp_responses_by_certificate", "org", "certificate", "this_update"),
+    sa.Index("ocsp_responses_by_sha256", "org", "sha256"),
+    sa.Index("ocsp_responses_by_status", "org", "status"),
+)
+
+# Certificates that are asked about ahead of need, and the last attempt. wanted_at: when somebody
+# last needed it, to the day; those that nobody needs any more are not asked about.
+ocsp_questions = sa.Table(
+    "ocsp_questions",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("certificate", sa.String(64), primary_key=True),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("issuer", sa.LargeBinary, nullable=False),  # DER of the CA's certificate
+    sa.Column("wanted_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("tried_at", Moment),
+    sa.Column("problem", sa.Text),
+    sa.Index("ocsp_questions_by_due", "org", "due_at"),
 )
 
 # Decisions about persons and trust anchors stand in the archive's log. The row of an organisation

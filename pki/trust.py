@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pki import store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
+from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.path import Material
 
 Connect = Callable[[], AbstractContextManager[sa.Connection]]  # Database.read or Database.write
@@ -69,8 +70,10 @@ class StoredTrust:
         decided: DecidedAnchors | None = None,
         poll: timedelta = timedelta(seconds=1),
         org: str = "",
+        ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
         self._read = read
+        self._ocsp = ocsp
         self._anchors = tuple(anchors)
         self._intermediates = tuple(ParsedCertificate(der) for der in intermediates)
         self._decided = decided
@@ -118,7 +121,7 @@ class StoredTrust:
             )
             crls = store.current_crls(conn, known, org=self._org)
         anchors = (*self._anchors, *self._decided_now)
-        return Trust(Material(anchors, self._intermediates, crls), version)
+        return Trust(Material(anchors, self._intermediates, crls, self._ocsp), version)
 
     def _ask_decided(self, conn: sa.Connection) -> None:
         if self._decided is None:

@@ -35,6 +35,7 @@ _CODES = {
     "IndexUnusable": CANNOT_TELL,
     "KekTrouble": CANNOT_TELL,
     "LogMissing": CANNOT_TELL,
+    "TokenTrouble": CANNOT_TELL,
 }
 
 _FILE_TROUBLE = {

@@ -141,6 +141,7 @@ def _show(args: Namespace, wiring: Wiring) -> int:
         output.say("  trusted from {time}", time=time_text(anchor.trusted_from))
     if anchor.trusted_until is not None:
         output.say("  trusted until {time}", time=time_text(anchor.trusted_until))
+    output.say("  revocation learned from: {sources}", sources=anchor.sources.value)
     output.say("  when a CRL is too old: {rule}", rule=_revocation(anchor, output))
     if anchor.comment:
         output.line(f"  {anchor.comment}")
@@ -213,6 +214,7 @@ def _as_json(each: Shown) -> dict[str, object]:
         "trusted_from": time_json(anchor.trusted_from) if anchor.trusted_from else None,
         "trusted_until": time_json(anchor.trusted_until) if anchor.trusted_until else None,
         "grace_seconds": int(anchor.grace.total_seconds()),
+        "revocation_sources": anchor.sources.value,
         "comment": anchor.comment,
         **facts_json(certificate_facts(each.certificate)),
     }

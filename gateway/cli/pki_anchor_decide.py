@@ -112,6 +112,12 @@ def add_terms(verb: ArgumentParser, *, named: bool) -> None:
         metavar="RULE",
         help='"hard-fail", or "grace 24h" to use a CRL so much longer than it says',
     )
+    verb.add_argument(
+        "--sources",
+        choices=("crl", "ocsp", "crl-then-ocsp", "ocsp-then-crl"),
+        default="crl",
+        help="where revocation is learned from",
+    )
     verb.add_argument("--from", dest="from_", type=moment, metavar="RFC3339", help="trusted from")
     verb.add_argument("--until", type=moment, metavar="RFC3339", help="trusted until")
     verb.add_argument("--comment", default="", metavar="TEXT", help="where the fingerprint is from")
@@ -122,6 +128,7 @@ def terms_of(args: Namespace, name: str, supersedes: str = "") -> Terms:
     from gateway.config import kinds
     from gateway.config.faults import Wrong
     from gateway.foureyes.terms import Terms
+    from pki.anchors import RevocationSources
     from pki.models import Purpose
 
     for option, given in (("--purpose", args.purpose), ("--domain", args.domain)):
@@ -142,6 +149,7 @@ def terms_of(args: Namespace, name: str, supersedes: str = "") -> Terms:
         start=args.from_,
         until=args.until,
         comment=" ".join(args.comment.split()),
+        sources=RevocationSources(args.sources),
         supersedes=supersedes,
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
     from pki.errors import Problem
+    from pki.ocsp import OcspResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,20 @@ def crls_in(file: Input, source: str) -> tuple[list[Crl], list[Problem]]:
         except CrlRefused as error:
             problems.append(_numbered(error.problem, number, len(ders)))
     return crls, problems
+
+
+def ocsp_in(file: Input, source: str) -> OcspResponse | Problem:
+    """The OCSP response in a file (DER, or one PEM block), or why it cannot be used."""
+    from pki.errors import OcspRefused
+    from pki.ocsp import OcspResponse, from_pem
+
+    data = file.read()
+    if not isinstance(data, bytes):
+        return data
+    try:
+        return OcspResponse(from_pem(data), source)
+    except OcspRefused as error:
+        return error.problem
 
 
 def _numbered(reason: Problem, number: int, count: int) -> Problem:

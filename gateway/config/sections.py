@@ -45,6 +45,7 @@ from gateway.policy import (
 )
 from gateway.policy.folding import Glob
 from gateway.policy.times import Span
+from pki.anchors import RevocationSources
 from pki.directory import CERTIFICATE_ATTRIBUTES, ServerOrder
 from pki.models import Purpose
 
@@ -176,7 +177,8 @@ class Anchor:
 
     sha256: 64 hex digits, lower case. domains: as `pki.addresses.in_domain` takes them
     (".b.example" for every domain below b.example), empty for all.
-    revocation: how long a CRL may be used past its nextUpdate; zero is a hard fail.
+    revocation: how long a CRL or OCSP response may be used past its nextUpdate; zero is a hard
+    fail. revocation_sources: which of them is looked at, in order.
     """
 
     name: str = setting(kinds.slug, example='"justice-root"')
@@ -190,6 +192,9 @@ class Anchor:
         example='["justice.example", "*.justice.example"]',
     )
     revocation: timedelta = setting(kinds.revocation, example='"hard-fail"', default=timedelta())
+    revocation_sources: RevocationSources = setting(
+        kinds.choice(RevocationSources), example='"crl-then-ocsp"', default=RevocationSources.CRL
+    )
     comment: str = setting(
         kinds.text, example='"fingerprint read out by phone, 2026-03-02"', default=""
     )
@@ -280,8 +285,20 @@ class Crl:
 
 
 @section
+class Ocsp:
+    """[[pki.ocsp]]: the OCSP responder for what one CA issued, where certificates do not name it.
+
+    issuer: certificate of that CA. nonce: ask with one; without, by GET as caches want it.
+    """
+
+    issuer: Path = setting(kinds.file, example='"intermediates/justice-issuing.crt"')
+    url: str = setting(kinds.http_url, example='"http://ocsp.justice.example/"')
+    nonce: bool = setting(kinds.boolean, example="true", default=True)
+
+
+@section
 class CrlFetch:
-    """[pki.fetch]: where the gateway may go to fetch CRLs, and nowhere else.
+    """[pki.fetch]: where the gateway may go to fetch CRLs and to ask by OCSP, and nowhere else.
 
     allow: "host:port", exact. allow_private: networks inside that may be reached none the less.
     """
@@ -298,7 +315,8 @@ class CrlFetch:
 
 @section
 class TokenKey:
-    """[pki.key_encryption_key]: that key as an AES-256 key in a PKCS#11 token (HSM).
+    """A key in a PKCS#11 token (HSM): [pki.key_encryption_key], an AES-256 key; [seals.key], one
+    that signs.
 
     module: the vendor's library. token, key: labels. pin_file: its content is the user PIN.
     """
@@ -341,19 +359,21 @@ class Pki:
     anchors: tuple[Anchor, ...] = tables(Anchor)
     directories: tuple[Directory, ...] = tables(Directory)
     crls: tuple[Crl, ...] = tables(Crl)
+    ocsp: tuple[Ocsp, ...] = tables(Ocsp)
 
 
 @section
 class Seal:
     """[[seals]]: a key of the organisation that signs for some of its domains (RFC 3183).
 
-    key: PKCS#12, or PEM with `certificate` beside it.
+    key: PKCS#12, or PEM with `certificate` beside it; or in a token, with `certificate` here or
+    under the key's id in the token.
     """
 
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
     )
-    key: Path = setting(kinds.file, example='"keys/seal.p12"')
+    key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/seal.p12"')
     certificate: Path | None = setting(kinds.file, example='"keys/seal.crt"', default=None)
     password_file: Path | None = setting(kinds.file, example='"keys/seal.password"', default=None)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.smime import der
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
-MAX_DEPTH, MAX_ELEMENTS = 32, 200_000  # as `der.prescan`
+MAX_DEPTH, MAX_ELEMENTS = 32, 200_000
 
 CONTEXT = 0x80
 CONSTRUCTED = 0xA0  # [0] EXPLICIT, or IMPLICIT of something constructed
@@ -60,19 +59,23 @@ Identifier = IssuerAndSerial | KeyIdentifier
 
 def read(data: bytes) -> Element:
     """One BER element, scanned and bounded. Raises StructureRefused."""
-    try:
-        # One pass, bounded in every way that `prescan` bounds.
-        return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-    except ValueError as error:
-        # Which says what is wrong at which octet, where it is about octets.
-        der.prescan(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-        raise refused(str(error)) from None
+    return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
+
+
+# The certificates of a SignedData, or of an originator: ContentInfo, [0], SignedData, [0].
+_CERTIFICATES = (ber.SEQUENCE, CONSTRUCTED, ber.SEQUENCE, CONSTRUCTED)
 
 
 def content_info(data: bytes) -> ContentInfo:
-    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused."""
+    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused.
+
+    Certificates in it are not taken apart: most are known already, and they are half of a mail's
+    elements. Who wants to know one reads it then.
+    """
     try:
-        info = read(data).expect(ber.SEQUENCE)
+        info = ber.read(
+            data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS, whole=_CERTIFICATES
+        ).expect(ber.SEQUENCE)
         explicit = info[1].expect(CONSTRUCTED)
         if len(info.children) != 2 or len(explicit.children) != 1:
             raise ValueError("a ContentInfo has more parts than it may have")

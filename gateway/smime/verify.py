@@ -29,13 +29,15 @@ from gateway.smime.schemes import Scheme, scheme_of
 from gateway.smime.signature import holds, key_problem
 from gateway.smime.signed import SignedData, SignerInfo, parses_as_attributes
 from gateway.smime.signer_certificate import binding_problem, identifier_text, meant
+from gateway.smime.signer_paths import SignerPaths
 from gateway.smime.verdicts import Findings, Match, Role, SignerReport, Status
+from pki import ber
 from pki.algorithms import Operation, describe_key, judge, judge_signature
 from pki.certificate import ParsedCertificate
-from pki.errors import CannotJudge, CertificateRefused, Problem, problem
+from pki.errors import CannotJudge, CertificateRefused, Problem, StructureRefused, problem
 from pki.models import Purpose
-from pki.path import Material, Revocation, ValidPath, find_path
-from pki.usage import anchor_problem, purpose_problem
+from pki.path import Material, Revocation, ValidPath
+from pki.usage import purpose_problem
 
 # Certificates that are tried where an identifier fits several: each costs a signature.
 _MEANT = 8
@@ -48,7 +50,8 @@ class Rules:
 
     material: anchors, intermediates, CRLs. known: certificates that a SignerInfo may mean, beside
     those that came along. domain_certificates: SHA-256 of those pinned for their domains.
-    allow_legacy: for old evidence, what the dated table calls legacy may be read.
+    allow_legacy: for old evidence, what the dated table calls legacy may be read. paths: what was
+    found for earlier mails; who judges many hands the same on.
     """
 
     material: Material
@@ -57,6 +60,7 @@ class Rules:
     allow_legacy: bool = False
     known: tuple[ParsedCertificate, ...] = ()
     domain_certificates: frozenset[str] = frozenset()
+    paths: SignerPaths = field(default_factory=SignerPaths, compare=False)
 
 
 def verify_signed(
@@ -76,7 +80,7 @@ def verify_signed(
         certificates=_once([*certificates, *rules.known, *anchors]),
         author=author,
         rules=rules,
-        material=rules.material.with_chain(chain),
+        chain=chain,
     )
     return tuple(check.signer(info) for info in data.signers)
 
@@ -90,8 +94,9 @@ def _readable(ders: Iterable[bytes]) -> list[ParsedCertificate]:
 def _parsed(der: bytes) -> ParsedCertificate | None:
     """None for what cannot be read: no signer can be one whose certificate that is."""
     try:
+        ber.read(der)  # bounded in every way before a library sees it, as all else
         return ParsedCertificate(der)
-    except CertificateRefused:
+    except (StructureRefused, CertificateRefused):
         return None
 
 
@@ -108,7 +113,7 @@ class _Check:
     certificates: Sequence[ParsedCertificate]
     author: Author
     rules: Rules
-    material: Material
+    chain: Sequence[ParsedCertificate]
     _digests: dict[str, bytes] = field(default_factory=dict)
 
     def signer(self, info: SignerInfo) -> SignerReport:
@@ -273,7 +278,7 @@ class _Check:
 
     def _path(self, cert: ParsedCertificate, findings: Findings) -> ValidPath | None:
         """Step 7. A certificate that is an anchor itself has an empty path; its dates count."""
-        if not self.material.anchors:
+        if not self.rules.material.anchors:
             findings.add(
                 problem("path.anchor-missing", "no trust anchor was given: name one by --anchor"),
                 status=Status.INDETERMINATE,
@@ -281,12 +286,13 @@ class _Check:
             return None
         address = self.author.canonical or ""
         try:
-            return find_path(
+            return self.rules.paths.find(
                 cert,
-                self.material,
+                self.rules.material,
+                self.chain,
+                address=address,
                 moment=self.rules.moment,
                 revocation=self.rules.revocation,
-                accept=lambda anchor: anchor_problem(anchor, address=address, purpose=Purpose.SIGN),
                 allow_legacy=self.rules.allow_legacy,
             )
         except CannotJudge as error:
