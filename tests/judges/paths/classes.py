@@ -222,6 +222,13 @@ CLASSES: tuple[Class, ...] = (
         lambda one: one.ours.valid and one.error[0] == 54 and one.has("crl-signer-right"),
     ),
     Class(
+        "forged-delta", OPENSSL,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.error[0] == 8 and one.has("forged-crl")
+        and any(trait.startswith("delta-") for trait in one.case.traits),
+    ),
+    Class(
         "partial-chain-crl", OPENSSL,
         "the path of who signed a CRL must end in a self-signed certificate, even with "
         "`-partial_chain`",
@@ -284,7 +291,7 @@ CLASSES: tuple[Class, ...] = (
         "believes a CRL whose thisUpdate is still to come",
         "RFC 5280 §5.1.2.4: it has not been issued yet",
         lambda one: one.theirs.valid and one.has("future-crl")
-        and one.code == "revocation.missing",
+        and one.code in ("revocation.missing", "revocation.no-base"),
     ),
     Class(
         "delta-without-base", BC,
@@ -311,8 +318,15 @@ CLASSES: tuple[Class, ...] = (
         "of a CA's CRLs signed with its old and its new key it looks into one",
         "RFC 5280 §4.1.2.2: serial numbers are the issuer's, whatever its key; what one CRL lists "
         "is revoked",
-        lambda one: one.theirs.valid and one.code == "revocation.revoked"
-        and one.has("self-issued"),
+        lambda one: one.has("self-issued")
+        and (one.code == "revocation.revoked" or "Cannot verify CRL" in one.theirs.why),
+    ),
+    Class(
+        "crl-signer-policies", BC,
+        "demands of the path of who signed a CRL the policies that the caller demands",
+        "RFC 5280 §6.3.3 (f) asks for a path to the same anchor, and says nothing of policies",
+        lambda one: one.ours.valid and one.has("policy-inputs")
+        and "CertPath for CRL signer failed" in one.theirs.why,
     ),
     Class(
         "stale-delta", BC,
@@ -320,6 +334,13 @@ CLASSES: tuple[Class, ...] = (
         "a revocation does not go stale: who is on it stays revoked until a newer CRL says else",
         lambda one: one.theirs.valid and one.code == "revocation.revoked"
         and one.has("delta-stale"),
+    ),
+    Class(
+        "forged-delta", BC,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.has("delta-forged", "forged-crl")
+        and "Cannot verify delta CRL" in one.theirs.why,
     ),
     Class(
         "reason-partitions", BC,
