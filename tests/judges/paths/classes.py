@@ -60,9 +60,10 @@ def _mailbox_subtree_of_another_case(one: Comparison) -> bool:
     """A CA's name constraint is an address that differs from the leaf's in case only."""
     addresses = [*_san(one), *_in_subject(one)]
     return any(
-        "@" in tree and tree not in addresses and tree.casefold() in map(str.casefold, addresses)
+        "@" in tree and tree != address and tree.casefold() == address.casefold()
         for der in [*one.case.anchors, *one.case.others]
         for tree in _mail_subtrees(der)
+        for address in addresses
     )
 
 
@@ -91,19 +92,22 @@ def _more_than_the_path(one: Comparison) -> bool:
 
 
 def _says_something(anchor: bytes) -> bool:
-    """Whether an anchor limits itself: by dates, lengths, names, policies, usages."""
+    """Whether an anchor limits itself: no CA, or by dates, lengths, names, policies, usages."""
     cert = x509.load_der_x509_certificate(anchor)
     if not cert.not_valid_before_utc <= NOW <= cert.not_valid_after_utc:
         return True
+    is_ca = False
     for extension in cert.extensions:
         value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.path_length is not None:
-            return True
+        if isinstance(value, x509.BasicConstraints):
+            is_ca = value.ca
+            if value.path_length is not None:
+                return True
         if isinstance(value, x509.KeyUsage) and not (value.key_cert_sign and value.crl_sign):
             return True
         if isinstance(value, x509.NameConstraints | x509.PolicyConstraints | x509.InhibitAnyPolicy):
             return True
-    return False
+    return not is_ca
 
 
 def _of_the_anchor(one: Comparison) -> bool:
@@ -243,6 +247,21 @@ CLASSES: tuple[Class, ...] = (
         _one_path,
     ),
     Class(
+        "issuer-by-name", OPENSSL,
+        "without key identifiers takes the first certificate of the issuer's name for the issuer",
+        "RFC 5280 §6.1.3 (a)(1): the issuer is whose key made the signature; CAs that change keys "
+        "have several",
+        lambda one: one.ours.valid and one.error[0] == 7
+        and one.has("self-issued", "homonym-anchor", "decoy-key"),
+    ),
+    Class(
+        "crl-signer-one-path", OPENSSL,
+        "tries one path for who signed a CRL, too",
+        "RFC 4158 §2.2, as for `one-path`",
+        lambda one: one.ours.valid and one.error[0] == 54
+        and one.has("self-issued", "homonym-anchor", "cross-trusted", "cross-untrusted"),
+    ),
+    Class(
         "wrong-akid", OPENSSL,
         "refuses an issuer whose subjectKeyIdentifier is not the authorityKeyIdentifier below it",
         "RFC 5280 §4.2.1.1: the identifier helps to find the key; whether it is the one, the "
@@ -319,7 +338,7 @@ CLASSES: tuple[Class, ...] = (
         "RFC 5280 §4.1.2.2: serial numbers are the issuer's, whatever its key; what one CRL lists "
         "is revoked",
         lambda one: one.has("self-issued")
-        and (one.code == "revocation.revoked" or "Cannot verify CRL" in one.theirs.why),
+        and (one.code == "revocation.revoked" or (one.ours.valid and "CRL" in one.theirs.why)),
     ),
     Class(
         "crl-signer-policies", BC,
