@@ -25,6 +25,17 @@ def element(data: bytes, offset: int) -> tuple[int, int]:
     return content, end
 
 
+def elements(data: bytes) -> tuple[bytes, ...]:
+    """Elements that stand one after the other."""
+    found = []
+    offset = 0
+    while offset < len(data):
+        _, end = element(data, offset)
+        found.append(data[offset:end])
+        offset = end
+    return tuple(found)
+
+
 def signed_part(der: bytes) -> bytes:
     """The bytes under the signature: tbsCertificate or tbsCertList (RFC 5280 §4.1, §5.1)."""
     start, _ = element(der, 0)

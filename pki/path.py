@@ -5,11 +5,14 @@ Why not a library: docs/decisions/0003-path-validation.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import pairwise
+from types import MappingProxyType
 
 from pki.algorithms import Operation, judge_key, judge_signature
 from pki.anchors import Anchor
@@ -39,6 +42,7 @@ class Revocation(Enum):
 class Material:
     """Anchors, intermediates and CRLs, parsed and indexed once, used for many paths.
 
+    refused_keys: SHA-256 of SubjectPublicKeyInfos in no path (`pki.refused_keys`), with the reason.
     Raises CertificateRefused if an anchor or intermediate cannot be read.
     """
 
@@ -47,7 +51,9 @@ class Material:
         anchors: Sequence[Anchor],
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
+        refused_keys: Mapping[str, Problem] = MappingProxyType({}),
     ) -> None:
+        self.refused_keys = refused_keys
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -68,7 +74,7 @@ class Material:
         """
         if not chain:
             return self
-        more = Material.__new__(Material)
+        more = copy(self)
         more.anchors, more.crls = self.anchors, self.crls
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -82,6 +88,19 @@ class Material:
                 known.add(cert.sha256)
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
+
+    def refusing(self, keys: Mapping[str, Problem]) -> Material:
+        """The same, with other refused keys."""
+        other = copy(self)
+        other.refused_keys = keys
+        return other
+
+    def refusal_of(self, cert: ParsedCertificate) -> CertificateRefused | None:
+        """Why its key is never used, or None."""
+        if not self.refused_keys:
+            return None
+        why = self.refused_keys.get(hashlib.sha256(cert.spki).hexdigest())
+        return None if why is None else _because(cert, why)
 
     def signers_named(self, name: NameKey) -> list[ParsedCertificate]:
         """All certificates with this subject, anchors too."""
@@ -243,6 +262,9 @@ class _Search:
 
     def _validate(self, anchor: Anchor, chain: list[ParsedCertificate]) -> ValidPath:
         root, *certs = chain
+        for cert in chain:
+            if (refusal := self._material.refusal_of(cert)) is not None:
+                raise refusal
         unfit = self._accept(anchor)
         if unfit is not None:
             raise CertificateRefused(unfit)

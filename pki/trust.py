@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from pki import store
+from pki import refused_keys, store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.path import Material
@@ -83,8 +83,9 @@ class StoredTrust:
             version = store.version(conn, org=self._org)
             if old is not None and old.version == version:
                 return old
+            refused = refused_keys.load(conn, org=self._org)
             if old is not None and old.version[0] == version[0]:
-                return Trust(old.material, version)
+                return Trust(old.material.refusing(refused), version)
             # CRL objects are kept: they know which signatures were checked already.
             known = (
                 {crl.sha256: crl for crls in old.material.crls.values() for crl in crls}
@@ -92,4 +93,4 @@ class StoredTrust:
                 else {}
             )
             crls = store.current_crls(conn, known, org=self._org)
-        return Trust(Material(self._anchors, self._intermediates, crls), version)
+        return Trust(Material(self._anchors, self._intermediates, crls, refused), version)
