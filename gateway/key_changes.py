@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import structlog
-
 from archive.entry import new_archive_id
 from archive.store import Draft
 from gateway.config import Config
 from pki.addresses import in_domain
+from pki.models import Harvest
 from pki.recipient_keys import KeyChange, Sighting, key_pair
 from pki.suggestions import Suggestion
-
-log = structlog.get_logger()
 
 CHANGED, DECIDED = "recipient-key-changed", "certificate-decided"
 
@@ -28,6 +25,14 @@ def rule_of(config: Config, address: str) -> KeyChange:
         if each.key_change is not None and any(in_domain(address, d) for d in each.domains):
             return each.key_change
     return config.pki.key_change
+
+
+def harvest_rule_of(config: Config, address: str) -> Harvest:
+    """The same about certificates in signed mail."""
+    for each in config.pki.recipients:
+        if each.harvest is not None and any(in_domain(address, d) for d in each.domains):
+            return each.harvest
+    return config.pki.harvest
 
 
 def change_drafts(sightings: Iterable[Sighting], *, by: str, held: bool, org: str) -> list[Draft]:
@@ -47,7 +52,6 @@ def change_drafts(sightings: Iterable[Sighting], *, by: str, held: bool, org: st
             "by": by,
         }
         drafts.append(_draft(CHANGED, fields, org))
-        log.warning("recipient_key_changed", code=each.change.code, outcome=fields["outcome"])
     return drafts
 
 

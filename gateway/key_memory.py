@@ -79,6 +79,12 @@ class KeyMemory:
                 assert one.change is not None
                 suggest(conn, Kind.DIRECTORY, one, code=one.change.code, moment=moment)
 
+        for one in (*held, *changed):
+            log.warning(
+                "recipient_key_changed",
+                code=one.change.code if one.change else "",
+                outcome="held" if one in held else "used",
+            )
         drafts = change_drafts(held, by=_GATEWAY, held=True, org=self.org)
         drafts += change_drafts(changed, by=_GATEWAY, held=False, org=self.org)
         future = self.submit(drafts, act)

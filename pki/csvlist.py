@@ -57,6 +57,13 @@ def read_csv(file: BinaryIO, folder: Path) -> Iterator[CsvRow | CsvFault]:
     Raises ValueError if the header does not name both columns, OSError.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    try:
+        yield from _rows(text, folder)
+    finally:
+        text.detach()  # the file is the caller's
+
+
+def _rows(text: io.TextIOWrapper, folder: Path) -> Iterator[CsvRow | CsvFault]:
     header = text.readline()
     columns = _columns(_names(header))
     if columns is None:

@@ -11,7 +11,9 @@ from gateway.cli.exits import DONE
 from gateway.cli.opening import on_installation, on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import output_of, time_json, time_text
+from gateway.cli.pki_cert_audit import add_audit
 from gateway.cli.pki_cert_decide import add_decide
+from gateway.cli.pki_cert_harvest import add_harvest
 from gateway.cli.pki_cert_import import run_import
 from gateway.cli.pki_cert_show import run_show
 from gateway.cli.pki_find import run_find
@@ -69,6 +71,8 @@ def add_cert(parser: ArgumentParser) -> None:
     remove.add_argument("fingerprint", metavar="FINGERPRINT", help="SHA-256, 64 hex digits")
     remove.set_defaults(run=on_installation(_remove))
     add_decide(verbs)
+    add_harvest(verbs)
+    add_audit(verbs)
     for verb in (find, show, listing, bring, remove):
         add_config(verb)
         add_json(verb)
