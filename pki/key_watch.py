@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem
-from pki.recipient_keys import Familiar, KeyChange, Sighting
+from pki.recipient_keys import Familiar, KeyChange, Sighting, key_pair
 from pki.verdict import Judged
 
 
@@ -47,14 +47,16 @@ class KeyWatch:
         found = Sorted(first_use=not before.pairs)
         for one in usable:
             checked = one.certificate
+            if key_pair(checked.certificate) in before.pairs:
+                found.fit.append(one)
+                continue
             cert = ParsedCertificate(checked.der)
             change = None if checked.source.startswith("store (") else before.change(cert, address)
             if change is not None and rule is KeyChange.HOLD:
                 found.held.append((one, change))
             else:
                 found.fit.append(one)
-            if not before.knows(cert):
-                found.sightings.append(Sighting(address, cert, checked.source, change))
+            found.sightings.append(Sighting(address, cert, checked.source, change))
         return found
 
 

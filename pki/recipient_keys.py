@@ -15,12 +15,15 @@ from datetime import datetime
 from enum import Enum
 
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
 from pki.tables import recipient_keys
 
+_DER, _SPKI = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 FIRST_USE, POLICY = "first use", "policy"
 _AT_ONCE = 500  # addresses of one query
 
@@ -77,12 +80,13 @@ class Sighting:
     change: Problem | None = None
 
 
-def key_pair(cert: ParsedCertificate) -> tuple[str, str]:
+def key_pair(cert: ParsedCertificate | x509.Certificate) -> tuple[str, str]:
     """What is compared: SHA-256 of the SubjectPublicKeyInfo and of the issuer's name."""
-    return (
-        hashlib.sha256(cert.spki).hexdigest(),
-        hashlib.sha256(cert.x509.issuer.public_bytes()).hexdigest(),
-    )
+    if isinstance(cert, ParsedCertificate):
+        spki, issuer = cert.spki, cert.x509.issuer
+    else:
+        spki, issuer = cert.public_key().public_bytes(_DER, _SPKI), cert.issuer
+    return hashlib.sha256(spki).hexdigest(), hashlib.sha256(issuer.public_bytes()).hexdigest()
 
 
 def familiar(
