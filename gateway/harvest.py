@@ -6,11 +6,11 @@ from gateway.mime.entity import split, with_crlf
 from gateway.smime import algorithms
 from gateway.smime.capabilities import SMIME_CAPABILITIES
 from gateway.smime.cms import content_info
-from gateway.smime.der import StructureRefused
 from gateway.smime.ess import facts
 from gateway.smime.root import Broken, root_of
 from gateway.smime.signed import read_signed
 from gateway.smime.verdicts import Match, Role, SignerReport, Status, Verification
+from pki.errors import StructureRefused
 from pki.harvest import SignedMail
 
 

@@ -30,6 +30,14 @@ def problem(code: str, template: str, /, **facts: str) -> Problem:
     return Problem(code, template, facts)
 
 
+class StructureRefused(ValueError):
+    """ASN.1 of strangers that no parser of ours gets to see. problem: why, and at which octet."""
+
+    def __init__(self, code: str, template: str, **facts: object) -> None:
+        self.problem = Problem(code, template, {key: str(value) for key, value in facts.items()})
+        super().__init__(self.problem.text)
+
+
 class PkiError(Exception):
     """Base of all errors raised here; carries the problem."""
 
@@ -74,6 +82,10 @@ class CrlRefused(PkiError):
     """Bytes offered as a CRL are not a usable one (signature, issuer, age, number)."""
 
 
+class OcspRefused(PkiError):
+    """Bytes offered as an OCSP response are none, an error of the responder, or not acceptable."""
+
+
 class CertificateRefused(PkiError):
     """A certificate was checked and must not be used."""
 
@@ -84,3 +96,7 @@ class CannotJudge(PkiError):
 
 class KekTrouble(PkiError):
     """The key-encryption key cannot be used now (token, PIN): says nothing about a stored key."""
+
+
+class TokenTrouble(PkiError):
+    """A PKCS#11 token, or a key in it, cannot be used now: says nothing about mail."""

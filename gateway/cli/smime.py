@@ -8,20 +8,25 @@ from pathlib import Path
 HELP = "sign, encrypt, decrypt, verify and look into files, without any configuration"
 
 _SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519")
+_DIGESTS = ("auto", "sha256", "sha384", "sha512")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
 _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
 
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
-    from gateway.cli.options import add_json, add_moment
+    from gateway.cli.options import add_json, add_moment, key_source
     from gateway.cli.smime_decrypt import add_decrypt, add_keys
     from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
     sign.add_argument(
-        "--key", type=Path, required=True, metavar="FILE", help="private key: PEM, DER or PKCS#12"
+        "--key",
+        type=key_source,
+        required=True,
+        metavar="FILE",
+        help="private key: PEM, DER or PKCS#12, or a pkcs11: URI",
     )
     sign.add_argument(
         "--cert",
@@ -36,6 +41,9 @@ def configure(parser: ArgumentParser) -> None:
     )
     sign.add_argument(
         "--signature", choices=_SCHEMES, default="auto", help="kind of signature (otherwise by key)"
+    )
+    sign.add_argument(
+        "--digest", choices=_DIGESTS, default="auto", help="digest (otherwise by key)"
     )
     sign.add_argument(
         "--opaque", action="store_true", help="put the mail inside the signature, not beside it"

@@ -9,7 +9,12 @@ from typing import Any
 
 from gateway.cli.files import FileProblem, Sink, each_file, expand, read, read_password
 from gateway.cli.output import output_of
-from gateway.cli.smime_recipients import certificates_in, recipients_for, say_unchecked
+from gateway.cli.smime_recipients import (
+    certificates_in,
+    ders_in,
+    recipients_for,
+    say_unchecked,
+)
 from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
@@ -25,6 +30,7 @@ from pki.errors import Problem
 from pki.keys import load_signer
 from pki.models import SignatureScheme, Signer
 from pki.names import name_text
+from pki.token_uri import TokenKeyName
 
 
 def sign_files(args: Namespace) -> int:
@@ -32,8 +38,9 @@ def sign_files(args: Namespace) -> int:
     output = output_of(args)
     inputs = expand(args.files)
     password = read_password(args.password_file)
-    signer = load_signer(args.key, tuple(expand(args.cert)), password)
+    signer = _signer(args.key, expand(args.cert), password)
     scheme = _scheme(args.signature, signer)
+    digest = _digest(args.digest, signer)
     label = _label(args.security_label)
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
@@ -45,11 +52,13 @@ def sign_files(args: Namespace) -> int:
             if args.compress:
                 entity = compress(entity)
             if args.opaque:
-                signed = sign_opaque(entity, signer, scheme=scheme, security_label=label)
+                signed = sign_opaque(
+                    entity, signer, digest=digest, scheme=scheme, security_label=label
+                )
             else:
                 entity, transformations = to_7bit(entity)
                 changes = [asdict(one) for one in transformations]
-                signed = sign(entity, signer, scheme=scheme, security_label=label)
+                signed = sign(entity, signer, digest=digest, scheme=scheme, security_label=label)
         except CannotConvert as error:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             raise FileProblem("refused", problem) from None
@@ -76,6 +85,16 @@ def sign_files(args: Namespace) -> int:
         }
 
     return each_file(args, inputs, work)
+
+
+def _signer(key: Path | TokenKeyName, certificates: list[Path], password: bytes | None) -> Signer:
+    """Raises PrivateKeyError, TokenTrouble, OSError, SceauError."""
+    if isinstance(key, Path):
+        return load_signer(key, tuple(certificates), password)
+    from pki.load_token import load_token_signer
+    from pki.token_sessions import Tokens
+
+    return load_token_signer(Tokens(), key, ders_in(certificates))
 
 
 def encrypt_files(args: Namespace) -> int:
@@ -170,6 +189,14 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
             facts={"scheme": name},
         )
     return scheme
+
+
+def _digest(name: str, signer: Signer) -> str | None:
+    if name == "auto":
+        return None
+    if signer.kind == "ed25519" and name != "sha512":
+        raise SceauError("Ed25519 signatures go with SHA-512 (RFC 8419)", hint="leave out --digest")
+    return name
 
 
 def _label(text: str | None) -> SecurityLabel | None:
