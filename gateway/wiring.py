@@ -85,6 +85,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.succession import Seals, succeeding
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
 from pki.errors import PkiError, TokenTrouble
@@ -347,9 +348,9 @@ class Wiring(Installation):
         return lambda _key, _ground: ()
 
     @cached_property
-    def seals(self) -> dict[str, Signer]:
+    def seals(self) -> Seals:
         """The organisation's signers by domain."""
-        seals: dict[str, Signer] = {}
+        seals: list[tuple[str, datetime | None, Signer]] = []
         for number, each in enumerate(self.config.seals, 1):
             try:
                 signer = open_seal(each, self.tokens)
@@ -362,8 +363,8 @@ class Wiring(Installation):
                     hint="see key, certificate and password_file there",
                     facts={**error.problem.facts, "number": str(number)},
                 ) from error
-            seals.update(dict.fromkeys(each.domains, signer))
-        return seals
+            seals += ((domain, each.signs_from, signer) for domain in each.domains)
+        return succeeding(seals)
 
     @cached_property
     def signers(self) -> Signers:

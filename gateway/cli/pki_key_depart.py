@@ -11,7 +11,7 @@ from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
 from gateway.cli.opening import on_wiring
 from gateway.cli.options import add_config, add_json
-from gateway.cli.output import output_of, time_text
+from gateway.cli.output import output_of, time_json, time_text
 from gateway.cli.pki_key_consent import add_ground, ground_of
 from gateway.cli.usage import UsageError
 
@@ -197,7 +197,7 @@ def _record(key: EscrowedKey) -> dict[str, object]:
     return {
         "address": key.address,
         "certificate_sha256": key.certificate_sha256,
-        "departed_at": time_text(key.departed_at),
+        "departed_at": time_json(key.departed_at),
         "departed_by": key.departed_by,
         "id": key.entry_id,
     }
