@@ -55,9 +55,9 @@ def known_certificates(
     Raises PkiError for a file that is none.
     """
     found = [
-        KnownCertificate("seal", name, one.certificate)
+        KnownCertificate("seal", f"{name} ({number})" if number > 1 else name, one.certificate)
         for name, each in seals.items()
-        for one in needed(each)
+        for number, one in enumerate(needed(each), 1)
     ]
     found += [KnownCertificate("anchor", one.name, one.certificate) for one in anchors]
     found += [
