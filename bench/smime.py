@@ -1,9 +1,10 @@
 """`./dev bench smime`: S/MIME alone, in milliseconds of processor time a mail.
 
 Sealing: signed, then encrypted. Opening: decrypted, then verified up to a trust anchor, without
-CRLs. The peer is the C program beside this file on OpenSSL's CMS, which does the same with the same
-keys in the same run. Below sealing stands what the bare primitives cost: one private-key operation,
-one for each recipient, the content hashed and encrypted.
+CRLs. The peers (`bench.smime_peers`) do the same with the same keys and mails in the same run, by
+turns: the C program on OpenSSL's CMS, Bouncy Castle in a warm process, NSS's cmsutil. Below sealing
+stands what the bare primitives cost: one private-key operation, one for each recipient, the content
+hashed and encrypted. Of all rounds the fastest counts: what else runs on the machine only adds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench.load import mail
+from bench.smime_peers import BouncyCastle, Cmsutil, OpenSSL, Peer, Task
 from gateway.demo.pki import Credential, Keys, World, make_world
 from gateway.mime.entity import Message, content_entity, split
 from gateway.smime.algorithms import Cipher, KeyManagement
@@ -49,8 +50,7 @@ from pki.verdict import unsafe_unchecked
 
 SIZES = {"4k": 4_096, "75k": 75_000, "1M": 1_000_000, "10M": 10_000_000}
 RECIPIENTS = (1, 10, 100)
-_SOURCE = Path(__file__).parent / "peers" / "openssl_cms.c"
-_OCTETS, _MOST = 30_000_000, 400  # a round does so many octets, or so many mails
+_OCTETS, _MOST = 6_000_000, 60  # a round does so many octets, or so many mails
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Milliseconds of processor time a mail: medians. primitives: None where not measured."""
+    """Milliseconds of processor time a mail. None where not measured, or not to be had."""
 
     case: Case
     sceau: float
     openssl: float
+    bouncy_castle: float | None
+    cmsutil: float | None
     primitives: float | None
 
     @property
@@ -81,35 +83,76 @@ class Result:
         """How many times the C program's time."""
         return self.sceau / self.openssl
 
+    @property
+    def rate(self) -> float | None:
+        """How many mails in the time that Bouncy Castle takes for one."""
+        return None if self.bouncy_castle is None else self.bouncy_castle / self.sceau
+
 
 class Bench:
-    """One world, with the files that the C program wants."""
+    """One world, with the files that the peers want."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._world = make_world(
             folder / "world", "http://127.0.0.1:9", moment=datetime.now(UTC), keys=Keys()
         )
-        self._program = _built(folder)
+        self._openssl = OpenSSL(folder)
+        self._bouncy_castle = BouncyCastle()
+        self._cmsutil = Cmsutil(folder)
+        self.peers: tuple[Peer, ...] = (self._openssl, self._bouncy_castle, self._cmsutil)
 
     def run(self, case: Case, rounds: int) -> Result:
         """By turns, so that the machine's pace is the same for all."""
         octets, times = _work(case)
         message = split(mail(octets, *self._addresses(case.keys)))
         entity = content_entity(message)
+        task = self._task(case)
+        task.entity.write_bytes(entity)
         if case.work == "open":
-            ours = self._opening(case, message, entity)
+            ours = self._opening(case, message, entity, task)
             floor = None
         else:
             ours, floor = self._sceau(case, entity), self._primitives(case, entity)
-        found: dict[str, list[float]] = {"ours": [], "theirs": [], "bare": []}
-        for _ in range(rounds):
-            found["ours"].append(_processor_ms(ours, times))
-            found["theirs"].append(self._openssl(case, entity, times))
-            if floor is not None:
-                found["bare"].append(_processor_ms(floor, times))
-        mine, theirs = map(statistics.median, (found["ours"], found["theirs"]))
-        return Result(case, mine, theirs, statistics.median(found["bare"]) if floor else None)
+        found: dict[str, list[float]] = {}
+
+        def note(name: str, value: float | None) -> None:
+            found.setdefault(name, []).append(math.inf if value is None else value)
+
+        for number in range(rounds):
+            note("sceau", _processor_ms(ours, times))
+            note("openssl", self._openssl.milliseconds(task, times))
+            note("bouncy_castle", self._bouncy_castle.milliseconds(task, times))
+            if not number % 5:  # two processes a mail
+                note("cmsutil", self._cmsutil.milliseconds(task, min(times, 3)))
+            note("primitives", None if floor is None else _processor_ms(floor, times))
+        fastest = {name: min(values) for name, values in found.items()}
+        return Result(
+            case,
+            fastest["sceau"],
+            fastest["openssl"],
+            *(
+                None if fastest[name] == math.inf else fastest[name]
+                for name in ("bouncy_castle", "cmsutil", "primitives")
+            ),
+        )
+
+    def _task(self, case: Case) -> Task:
+        writer, reader = _credentials(self._world, case.keys)
+        house = self._world.interieur
+        return Task(
+            case.work,
+            case.keys,
+            case.cipher,
+            entity=self._folder / "entity",
+            sealed=self._folder / "sealed",
+            signer=writer.certificate_file,
+            signer_key=writer.key_file,
+            readers=tuple(one.with_suffix(".pem") for one in self._readers(case, reader)),
+            reader_key=reader.key_file,
+            issuer=house.issuing.credential.certificate_file,
+            root=house.root.credential.certificate_file,
+        )
 
     def _addresses(self, kind: str) -> tuple[str, str]:
         return (
@@ -117,13 +160,15 @@ class Bench:
             self._world.justice.person(kind=kind).address,
         )
 
-    def _opening(self, case: Case, message: Message, entity: bytes) -> Callable[[], object]:
-        """What the way in does; the mail is left in a file for the peer."""
+    def _opening(
+        self, case: Case, message: Message, entity: bytes, task: Task
+    ) -> Callable[[], object]:
+        """What the way in does; the mail is left in a file for the peers."""
         _, reader = _credentials(self._world, case.keys)
         moment = datetime.now(UTC)
         outer = [one.raw for one in message.fields if not one.name.startswith("content-")]
         sealed = b"".join(outer) + self._sceau(case, entity)()
-        (self._folder / "sealed").write_bytes(sealed)
+        task.sealed.write_bytes(sealed)
         root = self._world.interieur.root.credential
         fingerprint = root.certificate.fingerprint(hashes.SHA256()).hex()
         anchor = load_anchor(root.certificate_file, name="root", fingerprint=fingerprint)
@@ -144,7 +189,7 @@ class Bench:
     def _sceau(self, case: Case, entity: bytes) -> Callable[[], bytes]:
         writer, reader = _credentials(self._world, case.keys)
         files = [writer.certificate_file]
-        if case.work == "open":  # who verifies wants the issuer, too; the C program sends none
+        if case.work == "open":  # who verifies wants the issuer, too; sealing is compared without
             files.append(self._world.interieur.issuing.credential.certificate_file)
         signer = load_signer(writer.key_file, tuple(files))
         how = KeyManagement.RSA_OAEP if case.keys == "rsa" else KeyManagement.ECDH
@@ -155,24 +200,6 @@ class Bench:
         ]
         cipher = Cipher.AES_256_GCM if case.cipher == "gcm" else Cipher.AES_256_CBC
         return lambda: encrypt(sign(entity, signer).entity, recipients, cipher)
-
-    def _openssl(self, case: Case, entity: bytes, times: int) -> float:
-        writer, reader = _credentials(self._world, case.keys)
-        file = self._folder / "entity"
-        file.write_bytes(entity)
-        command: list[str | Path] = [
-            self._program,
-            "seal",
-            file,
-            writer.certificate_file,
-            writer.key_file,
-        ]
-        command += [case.cipher, "oaep", str(times)]
-        command += [one.with_suffix(".pem") for one in self._readers(case, reader)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"openssl_cms: {done.stderr}")
-        return float(done.stdout)
 
     def _primitives(self, case: Case, entity: bytes) -> Callable[[], object]:
         writer, reader = _credentials(self._world, case.keys)
@@ -240,7 +267,7 @@ def _twin(of: Credential, issuer: Credential) -> x509.Certificate:
 def _work(case: Case) -> tuple[int, int]:
     """Octets of a mail, and how many mails make a round."""
     octets = SIZES[case.size]
-    return octets, max(3, min(_MOST, _OCTETS // octets) // (1 + case.recipients // 10))
+    return octets, max(1, min(_MOST, _OCTETS // octets) // (1 + case.recipients // 10))
 
 
 def _processor_ms(work: Callable[[], object], times: int) -> float:
@@ -251,31 +278,30 @@ def _processor_ms(work: Callable[[], object], times: int) -> float:
     return (time.process_time() - begun) * 1000 / times
 
 
-def _built(folder: Path) -> Path:
-    program = folder / "openssl_cms"
-    subprocess.run(["cc", "-O2", "-o", program, _SOURCE, "-lcrypto"], check=True)
-    return program
-
-
 def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
 def _table(results: Sequence[Result]) -> str:
-    heads = ("work", "mail", "keys", "recipients", "Sceau, ms", "C, ms", "ratio", "bare, ms")
+    heads = (
+        *("work", "mail", "keys", "recipients", "Sceau, ms", "C, ms", "ratio"),
+        *("Bouncy Castle, ms", "rate", "cmsutil, ms", "bare, ms"),
+    )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for one in results:
         case = one.case
         named = (case.work, case.size, f"{case.keys} {case.cipher}", str(case.recipients))
         figures = (f"{one.sceau:.3f}", f"{one.openssl:.3f}", f"{one.ratio:.2f} ×")
-        lines.append(f"| {' | '.join((*named, *figures, _shown(one.primitives)))} |")
+        rate = "" if one.rate is None else f"{one.rate:.1f} ×"
+        others = (_shown(one.bouncy_castle), rate, _shown(one.cmsutil), _shown(one.primitives))
+        lines.append(f"| {' | '.join((*named, *figures, *others))} |")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """See the module; 0 done, 2 usage."""
     parser = argparse.ArgumentParser(prog="./dev bench smime", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--work", choices=("seal", "open"), action="append")
     parser.add_argument("--size", choices=SIZES, action="append")
     parser.add_argument("--keys", choices=("rsa", "ec"), action="append")
@@ -295,9 +321,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in cases:
             results.append(bench.run(case, options.rounds))
             print(f"{case}: {results[-1].ratio:.2f} x OpenSSL's CMS in C", file=sys.stderr)
+        for peer in bench.peers:
+            print(peer.version)
+            peer.close()
     if options.json:
         for one in results:
-            print(json.dumps({**asdict(one), "ratio": one.ratio}))
+            print(json.dumps({**asdict(one), "ratio": one.ratio, "rate": one.rate}))
     else:
         print(_table(results))
     return 0

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -18,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed25519,
     mldsa,
     mlkem,
+    padding,
     rsa,
     x448,
     x25519,
@@ -25,17 +29,20 @@ from cryptography.hazmat.primitives.asymmetric import (
 
 from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
+from pki.weak_keys import weakness
 
 __all__ = [
     "TABLE",
     "Operation",
     "Row",
+    "SignedStructure",
     "Standing",
     "Verdict",
     "describe_key",
     "judge",
     "judge_key",
     "judge_signature",
+    "too_large",
 ]
 
 # Keys of one size each, with the size that the table has for them.
@@ -51,9 +58,35 @@ _KEYS: tuple[tuple[type, str, int], ...] = (
     (mlkem.MLKEM1024PublicKey, "ml-kem-1024", 0),
 )
 
+_CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
+
 _ROWS: dict[tuple[Operation, str], list[Row]] = {}
 for _row in TABLE:
     _ROWS.setdefault((_row.operation, _row.algorithm), []).append(_row)
+
+
+class SignedStructure(Protocol):
+    """What certificates, CRLs and OCSP responses say of their signature."""
+
+    @property
+    def signature(self) -> bytes:
+        """Its octets."""
+        ...
+
+    @property
+    def signature_algorithm_oid(self) -> x509.ObjectIdentifier:
+        """signatureAlgorithm."""
+        ...
+
+    @property
+    def signature_hash_algorithm(self) -> hashes.HashAlgorithm | None:
+        """The digest; None where the algorithm names none. May raise UnsupportedAlgorithm."""
+        ...
+
+    @property
+    def signature_algorithm_parameters(self) -> padding.PSS | padding.PKCS1v15 | ec.ECDSA | None:
+        """What the key needs to know beside the digest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +113,27 @@ def judge(operation: Operation, algorithm: str, bits: int, moment: datetime) -> 
 
     bits: of a key, cipher or digest; 0 for what has none (schemes, ways of unwrapping).
     """
-    usable = [
-        row
-        for row in _ROWS.get((operation, algorithm), ())
-        if row.minimum <= bits and row.start <= moment < row.end
-    ]
-    text = f"{algorithm} {bits}" if bits else algorithm
-    if not usable:
-        return Verdict(Standing.REFUSED, text, "pki/algorithms.py: no row allows it")
-    best = max(usable, key=lambda row: row.minimum)
-    return Verdict(best.standing, text, best.source, None if best.end == NEVER else best.end)
+    for row, verdict in _rows(operation, algorithm, bits):
+        if row.start <= moment < row.end:
+            return verdict
+    return Verdict(Standing.REFUSED, _named(algorithm, bits), "pki/algorithms.py: no row allows it")
+
+
+# A mail asks a dozen times, mostly the same; the moment alone is always another one.
+@lru_cache(maxsize=1024)
+def _rows(operation: Operation, algorithm: str, bits: int) -> tuple[tuple[Row, Verdict], ...]:
+    """The rows that are for such a size, the one for the largest minimum first."""
+    text = _named(algorithm, bits)
+    rows = [row for row in _ROWS.get((operation, algorithm), ()) if row.minimum <= bits]
+    rows.sort(key=lambda row: -row.minimum)
+    return tuple(
+        (row, Verdict(row.standing, text, row.source, None if row.end == NEVER else row.end))
+        for row in rows
+    )
+
+
+def _named(algorithm: str, bits: int) -> str:
+    return f"{algorithm} {bits}" if bits else algorithm
 
 
 def describe_key(key: object) -> tuple[str, int]:
@@ -97,8 +141,8 @@ def describe_key(key: object) -> tuple[str, int]:
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa", key.key_size
     if isinstance(key, ec.EllipticCurvePublicKey):
-        name = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
-        return f"ec-{name.get(key.curve.name, key.curve.name)}", key.key_size
+        name = key.curve.name
+        return f"ec-{_CURVES.get(name, name)}", key.key_size
     if isinstance(key, dsa.DSAPublicKey):
         return "dsa", key.key_size
     for kind, algorithm, bits in _KEYS:
@@ -112,9 +156,9 @@ def judge_key(
 ) -> Problem | None:
     """Why a public key must not be used for `operation`, or None.
 
-    Beside the table: RSA exponents that are even or below 65537. Textbook attacks (e = 1 encrypts
-    nothing, e = 3 with broken padding forges signatures) cost nothing to rule out (threat K4).
-    allow_legacy: for old evidence; what the table calls legacy passes, weak exponents do not.
+    Beside the table: keys that are weak whatever their size (`pki.weak_keys`). Textbook attacks
+    (e = 1 encrypts nothing, e = 3 with broken padding forges signatures) cost nothing to rule out.
+    allow_legacy: for old evidence; what the table calls legacy passes, weak keys do not.
     """
     algorithm, bits = describe_key(key)
     verdict = judge(operation, algorithm, bits, moment)
@@ -125,26 +169,43 @@ def judge_key(
             key=verdict.text,
             source=verdict.source,
         )
-    if bits > 8192:  # each check would cost as much as hundreds of ordinary ones
-        return problem("limits.key", "the key ({key}) is larger than 8192 bits", key=verdict.text)
+    return too_large(key) or weakness(key)
+
+
+# Whoever sends a key chooses what it costs to use it. FIPS 186-5 §A.1.1 ends exponents at 256
+# bits, FIPS 186-4 §4.2 DSA at 3072; OpenSSL alone would let RSA of 16384 bits, and exponents as
+# long as a modulus of 3072, take a hundred times the time of ordinary ones.
+MAX_BITS = {"rsa": 8192, "dsa": 3072}
+MAX_EXPONENT = 256
+
+
+def too_large(key: object) -> Problem | None:
+    """Why a public key costs too much to be used even once, or None."""
+    algorithm, bits = describe_key(key)
+    limit = MAX_BITS.get(algorithm, bits)
+    if bits > limit:
+        return problem(
+            "limits.key",
+            "the key ({key}) is larger than {limit} bits",
+            key=_named(algorithm, bits),
+            limit=str(limit),
+        )
     if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if exponent < 65537 or exponent % 2 == 0:
+        length = key.public_numbers().e.bit_length()
+        if length > MAX_EXPONENT:
             return problem(
-                "algorithm.weak-key",
-                "the RSA key has the public exponent {exponent}, which is weak",
-                exponent=str(exponent),
+                "limits.key",
+                "the RSA key has a public exponent of {bits} bits, and {limit} are the most",
+                bits=str(length),
+                limit=str(MAX_EXPONENT),
             )
     return None
 
 
 def judge_signature(
-    signed: x509.Certificate | x509.CertificateRevocationList,
-    moment: datetime,
-    *,
-    allow_legacy: bool = False,
+    signed: SignedStructure, moment: datetime, *, allow_legacy: bool = False
 ) -> Problem | None:
-    """Why the signature on a certificate or CRL must not be believed, or None.
+    """Why the signature on a certificate, CRL or OCSP response must not be believed, or None.
 
     allow_legacy: for old evidence; digests that the table calls legacy pass.
     """

@@ -1,13 +1,15 @@
 """BER of strangers, read into a tree in one bounded pass (X.690 §8). Pure.
 
-No library sees a value of a directory before it has passed here: libraries recurse as deep as the
-sender likes and decode object identifiers of any size (threat F13).
+No library sees a structure of a mail or a directory before it has passed here: libraries recurse
+as deep as the sender likes, and take seconds for an object identifier of 200 kB (threat F13).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from pki.errors import StructureRefused
 
 INTEGER, OCTET_STRING, OID, SEQUENCE, SET = 0x02, 0x04, 0x06, 0x30, 0x31
 CONSTRUCTED = 0x20
@@ -17,22 +19,33 @@ MAX_ELEMENTS = 10_000
 MAX_OID = 64  # octets
 
 
-@dataclass(slots=True, eq=False)
 class Element:
     """One element; the children of a constructed one are read already.
 
-    tag: the identifier octet. body to stop: where the content lies in `data`. definite: whether
-    the length is, as DER demands.
+    tag: the identifier octet. start: where it stands in `data`. body to stop: where the content
+    lies. definite: whether the length is, as DER demands.
     """
 
-    data: bytes
-    tag: int
-    start: int
-    body: int
-    stop: int
-    end: int
-    definite: bool
-    children: list[Element] = field(default_factory=list)
+    __slots__ = ("body", "children", "data", "definite", "end", "start", "stop", "tag")
+
+    # A mail has hundreds of these: written out, because every call counts.
+    def __init__(
+        self,
+        data: bytes,
+        tag: int,
+        start: int,
+        body: int,
+        end: int,
+        definite: bool,
+        children: Sequence[Element],
+    ) -> None:
+        self.data = data
+        self.tag = tag
+        self.start = start
+        self.body = body
+        self.stop = self.end = end
+        self.definite = definite
+        self.children = children
 
     @property
     def raw(self) -> bytes:
@@ -60,61 +73,100 @@ class Element:
         return self
 
 
-def read(data: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELEMENTS) -> Element:
-    """Exactly one element, within the limits of depth and number. Raises ValueError."""
-    root = _head(data, 0, len(data))
-    open_ones = [root] if root.tag & CONSTRUCTED else []
-    at = root.body if open_ones else root.end
-    count = 1
-    while open_ones:
-        parent = open_ones[-1]
-        if parent.definite and at == parent.end:
-            open_ones.pop()
-            continue
-        if not parent.definite and data[at : at + 2] == b"\0\0":  # end-of-contents
-            parent.stop, parent.end = at, at + 2
-            at = parent.end
-            open_ones.pop()
-            continue
-        child = _head(data, at, parent.end)
+def read(
+    data: bytes,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_elements: int = MAX_ELEMENTS,
+    whole: frozenset[tuple[int, ...]] = frozenset(),
+) -> Element:
+    """Exactly one element, within the limits of depth and number.
+
+    whole: rows of tags from the outermost inwards, all equally long. An element right below such a
+    row is only measured, where its length is definite: its octets are there, and no children.
+
+    Raises StructureRefused, a ValueError, which says what is wrong at which octet.
+    """
+    tops: list[Element] = []
+    siblings, limit = tops, len(data)  # where the next element belongs, and must end
+    around: list[tuple[Element, list[Element], int]] = []  # the open elements, and that of each
+    below = max(map(len, whole), default=-1)
+    at = count = 0
+    while True:
+        if at + 2 > limit:
+            raise _truncated(at)
+        tag, length, body = data[at], data[at + 1], at + 2
+        if tag & 0x1F == 0x1F:  # none of CMS, X.509 and LDAP is so high
+            raise _at("structure.tag", "an impossible tag at octet {at}", at)
+        definite = length != 0x80
+        if length < 0x80:
+            end = body + length
+        elif definite:
+            length &= 0x7F
+            if length > 4 or body + length > limit:
+                raise _at("structure.length", "an impossible length at octet {at}", at)
+            body += length
+            end = body + int.from_bytes(data[body - length : body], "big")
+        else:
+            end = limit  # as far as it may go
+        if end > limit:
+            raise _truncated(at)
         count += 1
         if count > max_elements:
-            raise ValueError("it has too many elements")
-        parent.children.append(child)
-        if child.tag & CONSTRUCTED:
-            if len(open_ones) == max_depth:
-                raise ValueError("it is nested too deep")
-            open_ones.append(child)
-            at = child.body
+            raise StructureRefused(
+                "limits.elements", "more than {limit} ASN.1 elements", limit=max_elements
+            )
+        if tag & CONSTRUCTED and not (
+            len(around) == below and definite and tuple(one.tag for one, _, _ in around) in whole
+        ):
+            if len(around) == max_depth:
+                raise _at(
+                    "limits.depth", "ASN.1 nested more than {limit} deep at octet {at}",
+                    at, limit=max_depth,
+                )  # fmt: skip
+            children: list[Element] = []
+            one = Element(data, tag, at, body, end, definite, children)
+            siblings.append(one)
+            around.append((one, siblings, limit))
+            siblings, limit, at = children, end, body
         else:
-            at = child.end
+            if not definite:
+                raise _at(
+                    "structure.length", "a primitive element without length at octet {at}", at
+                )
+            if tag == OID and end - body > MAX_OID:
+                raise _at(
+                    "limits.oid", "an object identifier of {size} octets at octet {at}",
+                    at, size=end - body,
+                )  # fmt: skip
+            siblings.append(Element(data, tag, at, body, end, True, ()))
+            at = end
+        while around:
+            one = around[-1][0]
+            if not one.definite:
+                if at + 2 > limit or data[at] or data[at + 1]:
+                    break
+                one.stop, one.end = at, at + 2  # end-of-contents
+                at += 2
+            elif at != limit:
+                break
+            _, siblings, limit = around.pop()
+        else:
+            break
     if at != len(data):
-        raise ValueError("there is something behind its end")
-    return root
+        raise StructureRefused(
+            "structure.trailing", "{count} octets after the end of the structure",
+            count=len(data) - at,
+        )  # fmt: skip
+    return tops[0]
 
 
-def _head(data: bytes, at: int, limit: int) -> Element:
-    """The element at `at`. Where its length is indefinite, `end` is as far as it may go."""
-    if at + 2 > limit:
-        raise ValueError("an element is cut short")
-    tag, length, body = data[at], data[at + 1], at + 2
-    if tag & 0x1F == 0x1F:
-        raise ValueError("an element has a tag that nothing here uses")
-    if length == 0x80:
-        if not tag & CONSTRUCTED:
-            raise ValueError("an element has no length")
-        return Element(data, tag, at, body, limit, limit, definite=False)
-    if length > 0x80:
-        count = length & 0x7F
-        if count > 4 or body + count > limit:
-            raise ValueError("an element has an impossible length")
-        length = int.from_bytes(data[body : body + count], "big")
-        body += count
-    if body + length > limit:
-        raise ValueError("an element is cut short")
-    if tag == OID and length > MAX_OID:
-        raise ValueError("an object identifier is too long")
-    return Element(data, tag, at, body, body + length, body + length, definite=True)
+def _at(code: str, template: str, at: int, **facts: object) -> StructureRefused:
+    return StructureRefused(code, template, at=at, **facts)
+
+
+def _truncated(at: int) -> StructureRefused:
+    return _at("structure.truncated", "the structure is cut off at octet {at}", at)
 
 
 def octets(element: Element) -> bytes:
@@ -126,7 +178,12 @@ def octets(element: Element) -> bytes:
 
 def dotted(element: Element) -> str:
     """An OBJECT IDENTIFIER in digits (X.690 §8.19). Raises ValueError."""
-    content = element.expect(OID).content
+    return _dotted(element.expect(OID).content)
+
+
+# The same few come again and again; `read` lets none pass that is long.
+@lru_cache(maxsize=1024)
+def _dotted(content: bytes) -> str:
     if not content or content[-1] & 0x80:
         raise ValueError("an object identifier is cut short")
     arcs, value = [], 0

@@ -30,6 +30,14 @@ def problem(code: str, template: str, /, **facts: str) -> Problem:
     return Problem(code, template, facts)
 
 
+class StructureRefused(ValueError):
+    """ASN.1 of strangers that no parser of ours gets to see. problem: why, and at which octet."""
+
+    def __init__(self, code: str, template: str, **facts: object) -> None:
+        self.problem = Problem(code, template, {key: str(value) for key, value in facts.items()})
+        super().__init__(self.problem.text)
+
+
 class PkiError(Exception):
     """Base of all errors raised here; carries the problem."""
 
@@ -72,6 +80,10 @@ class FetchTrouble(PkiError):
 
 class CrlRefused(PkiError):
     """Bytes offered as a CRL are not a usable one (signature, issuer, age, number)."""
+
+
+class OcspRefused(PkiError):
+    """Bytes offered as an OCSP response are none, an error of the responder, or not acceptable."""
 
 
 class CertificateRefused(PkiError):

@@ -33,7 +33,7 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         # What comes after it is looked at, too; one that another takes over from may end.
         for each in dict.fromkeys((*needed(wiring.seals[domain]), signer)):
             if each is signer or _begun(each, moment):
-                yield validity(subject, each.certificate, moment)
+                yield validity(subject, each.certificate, moment, ahead=wiring.ahead.seals)
             else:
                 yield _to_come(subject, each)
         certificate = parsed(signer.certificate)

@@ -71,9 +71,8 @@ def decrypt_files(args: Namespace) -> int:
     from gateway.errors import SceauError
     from gateway.guard.answer import Answer
     from gateway.smime.decrypt import DecryptRefused
-    from gateway.smime.der import StructureRefused
     from gateway.smime.opening import open_mail
-    from pki.errors import TokenTrouble
+    from pki.errors import StructureRefused, TokenTrouble
 
     if not args.key and args.password_file is None:
         raise SceauError("there is no key to open with", hint="--key FILE")

@@ -10,17 +10,13 @@ from gateway.cli.files import FileProblem, each_file, expand
 from gateway.cli.foreign import judging
 from gateway.cli.output import Output, output_of
 from gateway.guard.answer import Answer
-from gateway.guard.budget import Budget
 from gateway.smime.inspect import Inspection, inspect
 from gateway.smime.reading import Layer
-
-# asn1crypto keeps an opaque message five times: none of its copies is let go before the end.
-_BUDGET = Budget(copies=6)
 
 
 def inspect_files(args: Namespace) -> int:
     """`smime inspect`."""
-    with judging(_judge, output_of(args), _BUDGET) as judged:
+    with judging(_judge, output_of(args)) as judged:
         return each_file(args, expand(args.files), lambda path: dict(judged(path).value))
 
 

@@ -7,6 +7,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pybase64
 
@@ -115,12 +116,22 @@ def decode(data: Octets, encoding: str) -> bytes:
 
 def decode_base64(data: Octets) -> bytes:
     """Base64 as far as it goes: foreign characters skipped, a torn end left out. Never raises."""
-    try:
-        return binascii.a2b_base64(data)
-    except binascii.Error:
-        text = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
-        whole = len(text) & ~3
-        tail = text[whole:]
-        if len(tail) > 1:
-            return binascii.a2b_base64(text[:whole] + tail + b"=" * (4 - len(tail)))
-        return binascii.a2b_base64(text[:whole])
+    with suppress(binascii.Error):
+        # Alike but for padding inside, where `binascii` stops; this one takes a third of the time.
+        return (pybase64.b64decode if _padded_at_its_end(data) else binascii.a2b_base64)(data)
+    text = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+    whole = len(text) & ~3
+    tail = text[whole:]
+    if len(tail) > 1:
+        return binascii.a2b_base64(text[:whole] + tail + b"=" * (4 - len(tail)))
+    return binascii.a2b_base64(text[:whole])
+
+
+def _padded_at_its_end(data: Octets) -> bool:
+    """Whether padding stands at the very end of base64, and nowhere else."""
+    for at in range(0, len(data), _LARGE):
+        piece = bytes(data[at : at + _LARGE])
+        found = piece.find(b"=")
+        if found >= 0:
+            return (piece[found:] + data[at + _LARGE :]).rstrip(b"\r\n") in (b"=", b"==")
+    return True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.smime import der
-from gateway.smime.der import StructureRefused
+from gateway.smime import algorithms, der
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
-MAX_DEPTH, MAX_ELEMENTS = 32, 200_000  # as `der.prescan`
+MAX_DEPTH, MAX_ELEMENTS = 32, 200_000
 
 CONTEXT = 0x80
 CONSTRUCTED = 0xA0  # [0] EXPLICIT, or IMPLICIT of something constructed
@@ -60,19 +60,27 @@ Identifier = IssuerAndSerial | KeyIdentifier
 
 def read(data: bytes) -> Element:
     """One BER element, scanned and bounded. Raises StructureRefused."""
-    try:
-        # One pass, bounded in every way that `prescan` bounds.
-        return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-    except ValueError as error:
-        # Which says what is wrong at which octet, where it is about octets.
-        der.prescan(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
-        raise refused(str(error)) from None
+    return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
+
+
+# In a ContentInfo, and in its [0] a SignedData: its certificates [0] and CRLs [1].
+_INSIDE = (ber.SEQUENCE, CONSTRUCTED, ber.SEQUENCE)
+_WHOLE = frozenset({(*_INSIDE, CONSTRUCTED), (*_INSIDE, CONSTRUCTED | 1)})
+_SIGNED_DATA = der.oid(algorithms.SIGNED_DATA)
 
 
 def content_info(data: bytes) -> ContentInfo:
-    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused."""
+    """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused.
+
+    Certificates and CRLs in it are not taken apart: most certificates are known already, and they
+    are half of a mail's elements; CRLs have hundreds of thousands. Who wants one reads it then.
+    """
+    # Who says so where it is none gets a structure that is not as it must be.
+    whole = _WHOLE if _SIGNED_DATA in data[:32] else frozenset()
     try:
-        info = read(data).expect(ber.SEQUENCE)
+        info = ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS, whole=whole).expect(
+            ber.SEQUENCE
+        )
         explicit = info[1].expect(CONSTRUCTED)
         if len(info.children) != 2 or len(explicit.children) != 1:
             raise ValueError("a ContentInfo has more parts than it may have")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gateway.smime import cms
 from gateway.smime.algorithms import ZLIB
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
 # zlib shrinks zeros 1,028 times: 200 kB become 200 MiB. Text shrinks 3 to 10 times, a mail of
 # nothing but white space less than 100 times, so no honest mail meets the limit.

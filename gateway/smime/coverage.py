@@ -45,8 +45,8 @@ _PARTS_LIMIT, _DEPTH_LIMIT = 1000, 20
 _SIGNED_TYPES = ("pkcs7-mime", "x-pkcs7-mime", "pkcs7-signature", "x-pkcs7-signature")
 
 
-def header_problem(message: Message) -> Problem | None:
-    """Why readers may take the entity for something else than we do, or None.
+def header_problem(message: Message, kind: ContentType) -> Problem | None:
+    """Why readers may take the entity for something else than its `content_type`, or None.
 
     Two fields of which one counts, comments and encoded or repeated boundaries are read in
     different ways: what we found signed might not be what they show.
@@ -54,12 +54,12 @@ def header_problem(message: Message) -> Problem | None:
     repeated = _repeated(message)
     if repeated is not None:
         return repeated
-    if not all(field.name and _same_end(field.raw) for field in message.fields):
+    named = all(field.name for field in message.fields)
+    if not named or not _same_end(b"".join(field.raw for field in message.fields)):
         return problem(
             "coverage.ambiguous-header",
             "the header around the signed part has lines where readers differ on its end",
         )
-    kind = content_type(message.fields)
     for field in message.all("content-type"):
         if field.raw[len("content-type") :][:1] != b":":
             return _ambiguous_type()  # for some, white space there makes it no field at all
@@ -75,13 +75,13 @@ def header_problem(message: Message) -> Problem | None:
     return None
 
 
-def _same_end(field: bytes) -> bool:
-    """Whether no reader ends the field, or the whole header, earlier than we do.
+def _same_end(fields: bytes) -> bool:
+    """Whether no reader ends a field, or the whole header, earlier than we do.
 
     At a bare CR or LF, at a NUL (programs in C), or at a line of nothing but white space, which
     RFC 5322 §3.2.2 forbids to write, and which is the empty line for who strips lines first.
     """
-    return all_crlf(field) and b"\0" not in field and _BLANK_LINE.search(field) is None
+    return all_crlf(fields) and b"\0" not in fields and _BLANK_LINE.search(fields) is None
 
 
 def _repeated(message: Message) -> Problem | None:
@@ -133,7 +133,7 @@ def around_problem(body: bytes, parts: Parts) -> Problem | None:
     return None
 
 
-def signature_problem(part: Message, boundary: bytes) -> Problem | None:
+def signature_problem(part: Message, kind: ContentType, boundary: bytes) -> Problem | None:
     """Why readers may find a third part in the second one, or show it, or None.
 
     Nobody signed the part with the signature. Readers that end lines at LF alone, or that take
@@ -141,7 +141,7 @@ def signature_problem(part: Message, boundary: bytes) -> Problem | None:
     so would those that take the part for a text.
     """
     if b"--" + boundary not in part.raw:
-        return header_problem(part)
+        return header_problem(part, kind)
     return problem("coverage.signature-part", "there is something beside the signature in its part")
 
 

@@ -21,14 +21,13 @@ from gateway.smime.ciphers import (
     well_formed,
 )
 from gateway.smime.cms import ContentInfo, refused
-from gateway.smime.der import StructureRefused
 from gateway.smime.enveloped import Enveloped, read_enveloped
 from gateway.smime.match import owner_of, ways
 from gateway.smime.shared_keys import MAX_ITERATIONS, KnownKey, KnownPassword
 from gateway.smime.ways import Unsupported, Use, Way
 from pki.algorithms import Operation, Standing, judge
 from pki.decrypter import CannotDecrypt, Decrypter
-from pki.errors import Problem, problem
+from pki.errors import Problem, StructureRefused, problem
 
 # Ways that are tried for one message. A person has some keys, a message names each once; who
 # names one a thousand times wants to see us calculate (L11).

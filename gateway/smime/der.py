@@ -1,24 +1,14 @@
-"""DER written from parts (X.690 §10), and the scan that foreign ASN.1 passes before any parser."""
+"""DER written from parts (X.690 §10)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
 
-from pki.errors import Problem
-
 Octets = bytes | bytearray | memoryview
 
 INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x02, 0x03, 0x04, 0x05, 0x06
 UTC_TIME, GENERALIZED_TIME, SEQUENCE, SET = 0x17, 0x18, 0x30, 0x31
-
-
-class StructureRefused(ValueError):
-    """Foreign ASN.1 that no parser of ours gets to see. problem: why, and at which octet."""
-
-    def __init__(self, code: str, template: str, **facts: object) -> None:
-        self.problem = Problem(code, template, {key: str(value) for key, value in facts.items()})
-        super().__init__(self.problem.text)
 
 
 def header(tag: int, length: int) -> bytes:
@@ -102,100 +92,3 @@ def _read(data: bytes, at: int, limit: int) -> tuple[int, int, int]:
     if tag & 0x1F == 0x1F or start + length > limit:
         raise ValueError(f"an element at octet {at} does not fit")
     return tag, start, start + length
-
-
-def prescan(
-    data: bytes, *, max_depth: int = 32, max_oid: int = 64, max_elements: int = 200_000
-) -> None:
-    """Look over foreign BER or DER in one pass: exactly one element, bounded in every way.
-
-    asn1crypto takes seconds for an object identifier of 200 kB and ends in a RecursionError at
-    1,000 nested sequences, so no octet from outside reaches it before this has passed.
-    Raises StructureRefused (codes structure.…, limits.…).
-    """
-    at, size, count = 0, len(data), 0
-    ends: list[int] = []  # of the open constructed elements; -1 for indefinite lengths
-    limits = [size]  # innermost definite end that counts, beside each of them
-    while True:
-        while ends and ends[-1] == at:
-            ends.pop()
-            limits.pop()
-        if count and not ends:
-            break
-        limit = limits[-1]
-        tag_at = at
-        if at + 2 > limit:
-            raise _truncated(at)
-        tag = data[at]
-        at += 1
-        if tag & 0x1F == 0x1F:
-            at = _long_tag(data, at, limit)
-        if at >= limit:
-            raise _truncated(at)
-        length = data[at]
-        at += 1
-        count += 1
-        if count > max_elements:
-            raise StructureRefused(
-                "limits.elements", "more than {limit} ASN.1 elements", limit=max_elements
-            )
-        if tag == 0 and length == 0 and ends and ends[-1] == -1:
-            ends.pop()
-            limits.pop()
-            continue
-        if length == 0x80:
-            if not tag & 0x20:
-                raise StructureRefused(
-                    "structure.length",
-                    "a primitive element without length at octet {at}",
-                    at=tag_at,
-                )
-            ends.append(-1)
-            limits.append(limit)
-        else:
-            if length & 0x80:
-                octet_count = length & 0x7F
-                if octet_count > 8 or at + octet_count > limit:
-                    raise StructureRefused(
-                        "structure.length", "an impossible length at octet {at}", at=tag_at
-                    )
-                length = int.from_bytes(data[at : at + octet_count], "big")
-                at += octet_count
-            if length > limit - at:
-                raise _truncated(tag_at)
-            if tag == OID and length > max_oid:
-                raise StructureRefused(
-                    "limits.oid", "an object identifier of {size} octets at octet {at}",
-                    size=length, at=tag_at,
-                )  # fmt: skip
-            if not tag & 0x20:
-                at += length
-                if not ends:
-                    break
-                continue
-            ends.append(at + length)
-            limits.append(at + length)
-        if len(ends) > max_depth:
-            raise StructureRefused(
-                "limits.depth", "ASN.1 nested more than {limit} deep at octet {at}",
-                limit=max_depth, at=tag_at,
-            )  # fmt: skip
-    if at != size:
-        raise StructureRefused(
-            "structure.trailing", "{count} octets after the end of the structure", count=size - at
-        )
-
-
-def _long_tag(data: bytes, at: int, limit: int) -> int:
-    """Skip the further octets of a high tag number; four are more than any standard uses."""
-    for _ in range(4):
-        if at >= limit:
-            raise _truncated(at)
-        at += 1
-        if not data[at - 1] & 0x80:
-            return at
-    raise StructureRefused("structure.tag", "an impossible tag before octet {at}", at=at)
-
-
-def _truncated(at: int) -> StructureRefused:
-    return StructureRefused("structure.truncated", "the structure is cut off at octet {at}", at=at)

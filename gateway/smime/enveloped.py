@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from gateway.smime import der
 from gateway.smime.algorithms import AUTH_ENVELOPED_DATA, CONTENT_TYPE, ENVELOPED_DATA
 from gateway.smime.cms import CONSTRUCTED, CONTEXT, Algorithm, ContentInfo, algorithm, refused
-from gateway.smime.der import StructureRefused
 from gateway.smime.recipients import RecipientInfo, recipient_info
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -239,14 +239,14 @@ def _time(element: Element) -> str:
     return f"{year}-{month}-{day}T{hour}:{minute}:{second}Z"
 
 
-def _parts(element: Element, count: int) -> list[Element]:
+def _parts(element: Element, count: int) -> Sequence[Element]:
     children = element.expect(ber.SEQUENCE).children
     if len(children) != count:
         raise ValueError("a structure has more or fewer parts than it must have")
     return children
 
 
-def _some(element: Element, limit: int) -> list[Element]:
+def _some(element: Element, limit: int) -> Sequence[Element]:
     if not 1 <= len(element.children) <= limit:
         raise ValueError("a list is empty or too long")
     return element.children

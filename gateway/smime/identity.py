@@ -39,7 +39,7 @@ def author_of(message: Message) -> Author:
     """
     if not any(field.name == "from" for field in message.fields):
         return Author((), None, problem("identity.from-missing", "there is no From address"))
-    if not all(all_crlf(field.raw) for field in message.fields):
+    if not all_crlf(b"".join(field.raw for field in message.fields)):
         # Readers that end lines at LF alone see more fields than we do, and perhaps another From.
         reason = "the header has a CR or LF that is not part of a CRLF"
         return Author((), None, problem("identity.from-ambiguous", reason))
@@ -63,13 +63,13 @@ def author_of(message: Message) -> Author:
         return Author(shown, None, _ambiguous(error))
 
 
-def inner_problem(author: Author, payload: bytes) -> Problem | None:
+def inner_problem(author: Author, payload: Message) -> Problem | None:
     """Why what is inside all layers names another author than From, or None.
 
     Readers that know header protection (RFC 9788) or RFC 8551 §3.1 show the From of the payload in
     place of the outer one: the signer answers for both, so both must be the same.
     """
-    inner = split(payload)
+    inner = payload
     kind = content_type(inner.fields)
     if (kind.main, kind.sub) in (("message", "rfc822"), ("message", "global")):
         if kind.parameters.get("forwarded", b"").lower() == b"yes":
@@ -77,7 +77,7 @@ def inner_problem(author: Author, payload: bytes) -> Problem | None:
         # It may not be encoded (RFC 2046 §5.2.1); some readers decode it all the same.
         inner = split(with_crlf(transfer.decode(inner.body, transfer_encoding(inner.fields))))
     # Behind a bare CR or LF readers may find a From that is part of another field here.
-    whole = all(all_crlf(field.raw) for field in inner.fields)
+    whole = all_crlf(b"".join(field.raw for field in inner.fields))
     if whole and not any(field.name == "from" for field in inner.fields):
         return None
     within = author_of(inner)

@@ -13,10 +13,9 @@ from gateway.mime import transfer
 from gateway.mime.entity import Message, split, with_crlf
 from gateway.mime.parameters import content_type, transfer_encoding
 from gateway.mime.parts import find_parts
-from gateway.smime.der import StructureRefused
 from gateway.smime.reading import Layer, describe
 from gateway.smime.root import SIGNATURE_PROTOCOLS, bare_cms, is_opaque
-from pki.errors import Problem
+from pki.errors import Problem, StructureRefused
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
 

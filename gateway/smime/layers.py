@@ -17,7 +17,6 @@ from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, outside_problem
-from gateway.smime.der import StructureRefused
 from gateway.smime.identity import Author, author_of, inner_problem
 from gateway.smime.root import Broken, ClearSigned, Opaque, Root, bare_cms, root_of
 from gateway.smime.signed import SignedData, read_signed
@@ -30,7 +29,7 @@ from gateway.smime.verdicts import (
     worst,
 )
 from gateway.smime.verify import Rules, verify_signed
-from pki.errors import Problem, problem
+from pki.errors import Problem, StructureRefused, problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
 COMPRESSED_LIMIT = 3  # each may be a hundred times as large as the one around it (L10)
@@ -81,7 +80,7 @@ class _Walk:
     whole: Findings = field(default_factory=Findings)
     layers: list[LayerReport] = field(default_factory=list)
     signers: list[SignerReport] = field(default_factory=list)
-    payload: bytes | None = None
+    payload: Message | None = None
     _ended: bool = False  # at something that nobody can look into
 
     def run(self, outermost: Message | Opaque) -> None:
@@ -91,7 +90,7 @@ class _Walk:
             if isinstance(inside, Message):
                 root = root_of(inside)
                 if root is None:
-                    self.payload = inside.raw
+                    self.payload = inside
                     if not self._signed() and has_signed_part(inside):
                         self.whole.add(
                             problem(
@@ -225,7 +224,7 @@ class _Walk:
             self.whole.status = worst((self.whole.status, Status.UNSIGNED))
         if self._signed() and self.payload is not None:
             self.whole.add(inner_problem(self.author, self.payload))
-            self.whole.add(outside_problem(split(self.payload)), status=Status.PARTLY_SIGNED)
+            self.whole.add(outside_problem(self.payload), status=Status.PARTLY_SIGNED)
 
     def verification(self, message: Message) -> Verification:
         """The verdict: the worst of the message, its layers and its signers."""
@@ -248,7 +247,7 @@ class _Walk:
             layers=tuple(self.layers),
             problems=tuple(_once(problems)),
             remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
-            payload=self.payload,
+            payload=None if self.payload is None else self.payload.raw,
         )
 
 

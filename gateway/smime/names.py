@@ -20,6 +20,11 @@ def issuer_serial_general(certificate: bytes) -> bytes:
     return der.sequence(der.sequence(der.element(0xA4, issuer)), serial)
 
 
+def issuer_octets(certificate: bytes) -> bytes:
+    """The issuer of a DER certificate as it stands there. Raises ValueError."""
+    return _issuer_serial(certificate)[0]
+
+
 def _issuer_serial(certificate: bytes) -> tuple[bytes, bytes]:
     tbs = der.children(certificate)[0][1]
     fields = der.children(certificate, tbs)

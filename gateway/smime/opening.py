@@ -13,11 +13,10 @@ from gateway.mime.entity import split, with_crlf
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.decrypt import DecryptRefused, Opened
-from gateway.smime.der import StructureRefused
 from gateway.smime.layers import ENCRYPTED, LAYER_LIMIT
 from gateway.smime.root import ClearSigned, Opaque, bare_cms, root_of
 from gateway.smime.signed import read_signed
-from pki.errors import problem
+from pki.errors import StructureRefused, problem
 
 _LOOK = 1 << 16  # octets in which a first header field can be seen
 

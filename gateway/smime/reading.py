@@ -1,36 +1,49 @@
-"""Foreign CMS structures described: what is stated in them, without any check of it.
+"""Foreign CMS structures described: what is stated in them, without any check of it. Pure.
 
-`der.prescan` comes before asn1crypto, and certificates are read by `cryptography`.
+Taken apart by the readers that verification and decryption use: what is shown is what they see.
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from asn1crypto import cms, core
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateway.smime import der
+from gateway.smime import algorithms, cms
 from gateway.smime.algorithms import CIPHER_OIDS, DIGESTS
-from pki.names import name_text
+from gateway.smime.attributes import signing_time
+from gateway.smime.cms import ContentInfo, Identifier, KeyIdentifier, content_info
+from gateway.smime.enveloped import read_enveloped
+from gateway.smime.recipients import (
+    KEM_RECIPIENT,
+    Encapsulated,
+    KeyAgreement,
+    KeyTransport,
+    Password,
+    RecipientInfo,
+    SharedKey,
+)
+from gateway.smime.signed import Attribute, SignerInfo, read_signed
+from pki import ber
+from pki.errors import StructureRefused
+from pki.names import name_text, name_text_of
 
-LIST_LIMIT = 200  # signers, recipients, certificates that are described; the counts are full
+LIST_LIMIT = 200  # recipients, certificates, attributes that are described; the counts are full
 
 _KINDS = {
-    "signed_data": "signed",
-    "enveloped_data": "encrypted",
-    "authenticated_enveloped_data": "auth-encrypted",
-    "compressed_data": "compressed",
-    "digested_data": "digested",
-    "encrypted_data": "encrypted-with-a-shared-key",
-    "authenticated_data": "authenticated",
-    "signed_and_enveloped_data": "signed-and-enveloped",
-    "data": "data",
+    algorithms.DATA: "data",
+    algorithms.SIGNED_DATA: "signed",
+    algorithms.ENVELOPED_DATA: "encrypted",
+    algorithms.AUTH_ENVELOPED_DATA: "auth-encrypted",
+    algorithms.COMPRESSED_DATA: "compressed",
+    "1.2.840.113549.1.7.4": "signed-and-enveloped",  # PKCS #7 alone
+    "1.2.840.113549.1.7.5": "digested",
+    "1.2.840.113549.1.7.6": "encrypted-with-a-shared-key",
+    "1.2.840.113549.1.9.16.1.2": "authenticated",
 }
 _NAMES = {
     **{oid: cipher.value for cipher, oid in CIPHER_OIDS.items()},
@@ -60,6 +73,7 @@ _NAMES = {
     "1.3.132.1.11.1": "ecdh-sha256kdf",
     "1.3.132.1.11.2": "ecdh-sha384kdf",
     "1.3.132.1.11.3": "ecdh-sha512kdf",
+    algorithms.ZLIB: "zlib",
     "1.2.840.113549.1.9.3": "contentType",
     "1.2.840.113549.1.9.4": "messageDigest",
     "1.2.840.113549.1.9.5": "signingTime",
@@ -93,130 +107,103 @@ class Layer:
 
 
 def describe(data: bytes) -> Layer:
-    """Read one ContentInfo (RFC 5652 §3), DER or BER. Raises der.StructureRefused."""
-    der.prescan(data)
+    """Read one ContentInfo (RFC 5652 §3), DER or BER. Raises StructureRefused."""
+    info = content_info(data)
+    kind = _KINDS.get(info.type, "unknown")
+    facts: dict[str, Any] = {"size": len(data), "content_type": info.type}
     try:
-        info = cms.ContentInfo.load(data, strict=True)
-        kind = _KINDS.get(info["content_type"].native, "unknown")
-        facts: dict[str, Any] = {"size": len(data), "content_type": info["content_type"].dotted}
-        if kind == "signed":
-            return _signed(info["content"], facts)
-        if kind in ("encrypted", "auth-encrypted"):
-            return _encrypted(kind, info["content"], facts)
-        if kind == "compressed":
-            # Not inflated: the ratio is the sender's choice.
-            facts["algorithm"] = info["content"]["compression_algorithm"]["algorithm"].native
+        match kind:
+            case "signed":
+                return _signed(info, facts)
+            case "encrypted" | "auth-encrypted":
+                return Layer(kind, facts | _encrypted(info))
+            case "compressed":
+                # Not inflated: the ratio is the sender's choice.
+                facts["algorithm"] = _name(cms.algorithm(info.content.expect(ber.SEQUENCE)[1]).oid)
         return Layer(kind, facts)
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
-        if isinstance(error, der.StructureRefused):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise der.StructureRefused(
-            "structure.asn1", "not a CMS structure that can be read: {reason}", reason=reason
-        ) from None
+    except StructureRefused:
+        raise
+    except ValueError as error:
+        raise cms.refused(str(error)) from None
 
 
-def _signed(signed: Any, facts: dict[str, Any]) -> Layer:
-    encapsulated = signed["encap_content_info"]
-    content = encapsulated["content"]
-    present = not isinstance(content, core.Void) and content is not None
-    octets: bytes | None = None
-    if present:
-        octets = bytes(content) if isinstance(content, core.OctetString) else content.dump()
-    infos = signed["signer_infos"]
-    bag = signed["certificates"]
-    certificates = [] if isinstance(bag, core.Void) else list(bag)
-    revocation = signed["crls"]
+def _signed(info: ContentInfo, facts: dict[str, Any]) -> Layer:
+    signed = read_signed(info.content)
+    content = signed.content
     facts |= {
-        "detached": not present,
-        "encapsulated_type": encapsulated["content_type"].dotted,
-        "encapsulated_size": None if octets is None else len(octets),
-        "signer_count": len(infos),
-        "signers": [_signer(info) for info in _some(infos)],
-        "certificate_count": len(certificates),
-        "certificates": [_certificate(choice.dump()) for choice in certificates[:LIST_LIMIT]],
-        "crl_count": 0 if isinstance(revocation, core.Void) else len(revocation),
+        "detached": content is None,
+        "encapsulated_type": signed.content_type,
+        "encapsulated_size": None if content is None else len(content),
+        "signer_count": len(signed.signers),
+        "signers": [_signer(one) for one in signed.signers],
+        "certificate_count": len(signed.certificates) + signed.other_certificates,
+        "certificates": [_certificate(one) for one in signed.certificates[:LIST_LIMIT]],
+        "crl_count": len(signed.crls) + signed.other_crls,
     }
-    is_mime = encapsulated["content_type"].native == "data"
-    return Layer("signed", facts, octets if is_mime else None)
+    return Layer("signed", facts, content if signed.content_type == algorithms.DATA else None)
 
 
-def _signer(info: Any) -> dict[str, Any]:
-    attributes = info["signed_attrs"]
-    unsigned = info["unsigned_attrs"]
+def _signer(info: SignerInfo) -> dict[str, Any]:
+    claimed = signing_time(info)  # never a moment to check anything at
     return {
-        **_identifier(info["sid"]),
-        "digest": _name(info["digest_algorithm"]["algorithm"]),
-        "signature": _name(info["signature_algorithm"]["algorithm"]),
-        "signed_attributes": _attributes(attributes),
-        "unsigned_attributes": _attributes(unsigned),
-        "signing_time": _signing_time(attributes),
+        **_identifier(info.identifier),
+        "digest": _name(info.digest.oid),
+        "signature": _name(info.algorithm.oid),
+        "signed_attributes": _attributes(() if info.signed is None else info.signed.attributes),
+        "unsigned_attributes": _attributes(info.unsigned),
+        "signing_time": claimed.strftime("%Y-%m-%dT%H:%M:%SZ") if claimed else None,
     }
 
 
-def _attributes(attributes: Any) -> list[str]:
-    if isinstance(attributes, core.Void):
-        return []
-    return [_name(attribute["type"]) for attribute in _some(attributes)]
+def _attributes(attributes: tuple[Attribute, ...]) -> list[str]:
+    return [_name(one.oid) for one in attributes[:LIST_LIMIT]]
 
 
-def _signing_time(attributes: Any) -> str | None:
-    """What the signer claims; never a moment to check anything at."""
-    if not isinstance(attributes, core.Void):
-        for attribute in _some(attributes):
-            if attribute["type"].native == "signing_time" and len(attribute["values"]):
-                return str(attribute["values"][0].native)
-    return None
-
-
-def _encrypted(kind: str, enveloped: Any, facts: dict[str, Any]) -> Layer:
-    name = "encrypted_content_info" if kind == "encrypted" else "auth_encrypted_content_info"
-    content = enveloped[name]
-    algorithm = content["content_encryption_algorithm"]
-    infos = enveloped["recipient_infos"]
-    encrypted = content["encrypted_content"]
-    facts |= {
-        "cipher": _name(algorithm["algorithm"]),
-        "encrypted_type": content["content_type"].dotted,
-        "encrypted_size": 0 if isinstance(encrypted, core.Void) else len(bytes(encrypted)),
-        "recipient_count": len(infos),
-        "recipients": [one for info in _some(infos) for one in _recipients(info)][:LIST_LIMIT],
+def _encrypted(info: ContentInfo) -> dict[str, Any]:
+    sealed = read_enveloped(info)
+    facts = {
+        "cipher": _name(sealed.algorithm.oid),
+        "encrypted_type": sealed.content_type,
+        "encrypted_size": sealed.size,
+        "recipient_count": len(sealed.recipients),
+        "recipients": [one for info in sealed.recipients[:LIST_LIMIT] for one in _recipients(info)][
+            :LIST_LIMIT
+        ],
     }
-    if kind == "auth-encrypted":
-        facts["tag_size"] = len(bytes(enveloped["mac"]))
-    return Layer(kind, facts)
+    return facts if sealed.tag is None else {**facts, "tag_size": len(sealed.tag)}
 
 
-def _recipients(info: Any) -> list[dict[str, Any]]:
-    chosen = info.chosen
-    match info.name:
-        case "ktri":
-            algorithm = _name(chosen["key_encryption_algorithm"]["algorithm"])
-            return [{"kind": "key-transport", **_identifier(chosen["rid"]), "algorithm": algorithm}]
-        case "kari":
-            algorithm = _name(chosen["key_encryption_algorithm"]["algorithm"])
+def _recipients(info: RecipientInfo) -> list[dict[str, Any]]:
+    match info:
+        case KeyTransport():
+            algorithm = _name(info.algorithm.oid)
+            who = _identifier(info.recipient)
+            return [{"kind": "key-transport", **who, "algorithm": algorithm}]
+        case KeyAgreement():
+            algorithm = _name(info.algorithm.oid)
             return [
-                {"kind": "key-agreement", **_identifier(key["rid"]), "algorithm": algorithm}
-                for key in _some(chosen["recipient_encrypted_keys"])
+                {"kind": "key-agreement", **_identifier(one.recipient), "algorithm": algorithm}
+                for one in info.keys[:LIST_LIMIT]
             ]
-        case "kekri":
+        case SharedKey():
             return [{"kind": "shared-key"}]
-        case "pwri":
+        case Password():
             return [{"kind": "password"}]
-        case _:
-            return [{"kind": "other", "type": chosen["ori_type"].dotted}]
+        case Encapsulated():
+            who = _identifier(info.recipient)
+            algorithm = _name(info.kem.oid)
+            return [{"kind": "other", "type": KEM_RECIPIENT, **who, "algorithm": algorithm}]
+    return [{"kind": "other", "type": info.type}]
 
 
-def _identifier(choice: Any) -> dict[str, Any]:
-    """SignerIdentifier, RecipientIdentifier (RFC 5652 §5.3, §6.2.1)."""
-    chosen = choice.chosen
-    if choice.name == "issuer_and_serial_number":
-        return {
-            "issuer": chosen["issuer"].human_friendly[:1000],
-            "serial": f"{chosen['serial_number'].native:x}",
-        }
-    key = chosen["subject_key_identifier"] if choice.name == "r_key_id" else chosen
-    return {"key_identifier": bytes(key).hex()}
+def _identifier(identifier: Identifier) -> dict[str, Any]:
+    """SignerIdentifier, RecipientIdentifier (RFC 5652 §5.3, §6.2.1). Raises ValueError."""
+    if isinstance(identifier, KeyIdentifier):
+        return {"key_identifier": identifier.value[:64].hex()}
+    if identifier.serial.bit_length() > 8 * 64:
+        raise ValueError("a serial number is too long")
+    issuer = name_text_of(cms.read(identifier.issuer))
+    return {"issuer": issuer, "serial": f"{identifier.serial:x}"}
 
 
 def _certificate(data: bytes) -> dict[str, Any]:
@@ -242,10 +229,5 @@ def _certificate(data: bytes) -> dict[str, Any]:
     return facts
 
 
-def _name(identifier: core.ObjectIdentifier) -> str:
-    dotted: str = identifier.dotted
-    return _NAMES.get(dotted, dotted)
-
-
-def _some(items: Iterable[Any]) -> list[Any]:
-    return [item for item, _ in zip(items, range(LIST_LIMIT), strict=False)]
+def _name(oid: str) -> str:
+    return _NAMES.get(oid, oid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.smime.cms import (
@@ -117,7 +118,7 @@ def recipient_info(element: Element) -> RecipientInfo:
     return Unknown(f"[{element.tag & 0x1F}]")
 
 
-def _parts(element: Element, count: int) -> list[Element]:
+def _parts(element: Element, count: int) -> Sequence[Element]:
     """The parts behind the version, whose number is not believed: the parts say what they are."""
     integer(element[0])
     parts = element.children[1:]

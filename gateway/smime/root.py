@@ -60,7 +60,7 @@ def root_of(message: Message) -> Root | None:
     kind = content_type(message.fields)
     if is_opaque(kind):
         octets = transfer.decode(message.body, transfer_encoding(message.fields))
-        return Opaque(octets, header_problem(message))
+        return Opaque(octets, header_problem(message, kind))
     if (kind.main, kind.sub) == ("multipart", "signed"):
         return _clear_signed(message, kind)
     return None
@@ -104,7 +104,7 @@ def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken |
     return ClearSigned(
         body[start:end],
         transfer.decode(second.body, transfer_encoding(second.fields)),
-        header_problem(message)
+        header_problem(message, kind)
         or around_problem(body, parts)
-        or signature_problem(second, boundary),
+        or signature_problem(second, inner, boundary),
     )

@@ -18,12 +18,12 @@ from gateway.smime.cms import (
     octets,
     refused,
 )
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
 # What a mail needs, many times over: each signer and certificate costs the reader time (L11).
-MAX_SIGNERS, MAX_CERTIFICATES = 32, 500
+MAX_SIGNERS, MAX_CERTIFICATES, MAX_CRLS = 32, 500, 100
 
 _CERTIFICATES, _CRLS = 0xA0, 0xA1  # [0] and [1] IMPLICIT
 _SIGNED, _UNSIGNED = 0xA0, 0xA1
@@ -41,12 +41,11 @@ class Attribute:
 class SignedAttributes:
     """The signed attributes, in the order they came.
 
-    element: the [0] that they stand in. proper: it in DER, its values in the order of a SET OF.
+    element: the [0] that they stand in.
     """
 
     attributes: tuple[Attribute, ...]
     element: Element
-    proper: bytes
 
     def all(self, oid: str) -> list[Attribute]:
         """Those of one type."""
@@ -59,12 +58,16 @@ class SignedAttributes:
         nearly always they are DER. Where they are not, the DER which they should have been
         follows. Both say the same attributes, which are those that get checked, so a signature
         over either was made for them. Senders that leave the order of X.690 §11.6 and sign what
-        they send are the reason for the first, senders of BER that sign DER for the second.
+        they send are the reason for the first, senders of BER that sign DER for the second. What
+        cannot be written in DER (an OCTET STRING whose pieces are something else) has none.
         """
         received = b"\x31" + self.element.raw[1:]
         if self.element.definite:
             yield received
-        proper = b"\x31" + self.proper[1:]
+        try:
+            proper = b"\x31" + _der(self.element, sort=True)[1:]
+        except ValueError:
+            return
         if proper != received or not self.element.definite:
             yield proper
 
@@ -127,6 +130,8 @@ def _signed_data(signed: Element) -> SignedData:
             "limits.certificates", "more than {limit} certificates", limit=MAX_CERTIFICATES
         )
     known_crls, other_crls = _split(crls)
+    if len(known_crls) > MAX_CRLS:
+        raise StructureRefused("limits.crls", "more than {limit} CRLs", limit=MAX_CRLS)
     return SignedData(
         version=integer(signed[0]),
         digests=tuple(algorithm(one) for one in signed[1].expect(ber.SET)),
@@ -174,9 +179,7 @@ def _signer_info(info: Element) -> SignerInfo:
         raise ValueError("a SignerInfo has more or fewer parts than it may have")
     attributes = None
     if signed is not None:
-        # Here and not where it is needed: what cannot be written in DER (an OCTET STRING whose
-        # pieces are something else) is refused with the rest, before anybody judges anything.
-        attributes = SignedAttributes(_attributes(signed), signed, _der(signed, sort=True))
+        attributes = SignedAttributes(_attributes(signed), signed)
     return SignerInfo(
         version=integer(info[0]),
         identifier=identifier(info[1]),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gateway.smime import cms
 from gateway.smime.cms import IssuerAndSerial, KeyIdentifier
+from gateway.smime.names import issuer_octets
 from gateway.smime.signed import SignerInfo
 from gateway.smime.signing_certificate import SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2, binds
 from pki.certificate import ParsedCertificate
@@ -22,11 +23,14 @@ def meant(info: SignerInfo, certificates: Iterable[ParsedCertificate]) -> list[P
     wanted = info.identifier
     if isinstance(wanted, KeyIdentifier):
         return [cert for cert in certificates if cert.subject_key_id == wanted.value]
+    same = [cert for cert in certificates if cert.serial == wanted.serial]
+    if all(issuer_octets(cert.der) == wanted.issuer for cert in same):  # as nearly always
+        return same
     try:
         issuer = name_key_of(cms.read(wanted.issuer))
     except ValueError:
         return []
-    return [cert for cert in certificates if cert.serial == wanted.serial and cert.issuer == issuer]
+    return [cert for cert in same if cert.issuer == issuer]
 
 
 def binding_problem(info: SignerInfo, cert: ParsedCertificate) -> Problem | None:

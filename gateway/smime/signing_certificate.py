@@ -82,7 +82,7 @@ def _facts(value: Element, *, v2: bool) -> dict[str, Any]:
     return {"certificates": certificates}
 
 
-def _certificates(value: Element) -> list[Element]:
+def _certificates(value: Element) -> Sequence[Element]:
     """certs of SigningCertificate[V2]; its policies restrict nothing that is checked here."""
     parts = value.expect(ber.SEQUENCE).children
     if not 1 <= len(parts) <= 2:

@@ -29,17 +29,21 @@ from gateway.smime.schemes import Scheme, scheme_of
 from gateway.smime.signature import holds, key_problem
 from gateway.smime.signed import SignedData, SignerInfo, parses_as_attributes
 from gateway.smime.signer_certificate import binding_problem, identifier_text, meant
+from gateway.smime.signer_paths import SignerPaths
 from gateway.smime.verdicts import Findings, Match, Role, SignerReport, Status
-from pki.algorithms import Operation, describe_key, judge, judge_signature
+from pki import ber
+from pki.algorithms import Operation, describe_key, judge, judge_signature, too_large
 from pki.certificate import ParsedCertificate
-from pki.errors import CannotJudge, CertificateRefused, Problem, problem
+from pki.errors import CannotJudge, CertificateRefused, Problem, StructureRefused, problem
 from pki.models import Purpose
-from pki.path import Material, Revocation, ValidPath, find_path
-from pki.usage import anchor_problem, purpose_problem
+from pki.path import Material, Revocation, ValidPath
+from pki.usage import purpose_problem
 
 # Certificates that are tried where an identifier fits several: each costs a signature.
 _MEANT = 8
-_KEY_BITS = 16_384  # a check with a larger RSA key costs as much as hundreds of ordinary ones
+# Signatures that are checked in one SignedData: one for a signer, two where he wrote BER, and some.
+# One over the content itself, and not over a digest of it, counts for as many as an eighth.
+_CHECKS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Rules:
 
     material: anchors, intermediates, CRLs. known: certificates that a SignerInfo may mean, beside
     those that came along. domain_certificates: SHA-256 of those pinned for their domains.
-    allow_legacy: for old evidence, what the dated table calls legacy may be read.
+    allow_legacy: for old evidence, what the dated table calls legacy may be read. paths: what was
+    found for earlier mails; who judges many hands the same on.
     """
 
     material: Material
@@ -57,6 +62,7 @@ class Rules:
     allow_legacy: bool = False
     known: tuple[ParsedCertificate, ...] = ()
     domain_certificates: frozenset[str] = frozenset()
+    paths: SignerPaths = field(default_factory=SignerPaths, compare=False)
 
 
 def verify_signed(
@@ -76,7 +82,7 @@ def verify_signed(
         certificates=_once([*certificates, *rules.known, *anchors]),
         author=author,
         rules=rules,
-        material=rules.material.with_chain(chain),
+        chain=chain,
     )
     return tuple(check.signer(info) for info in data.signers)
 
@@ -90,8 +96,9 @@ def _readable(ders: Iterable[bytes]) -> list[ParsedCertificate]:
 def _parsed(der: bytes) -> ParsedCertificate | None:
     """None for what cannot be read: no signer can be one whose certificate that is."""
     try:
+        ber.read(der)  # bounded in every way before a library sees it, as all else
         return ParsedCertificate(der)
-    except CertificateRefused:
+    except (StructureRefused, CertificateRefused):
         return None
 
 
@@ -108,8 +115,9 @@ class _Check:
     certificates: Sequence[ParsedCertificate]
     author: Author
     rules: Rules
-    material: Material
+    chain: Sequence[ParsedCertificate]
     _digests: dict[str, bytes] = field(default_factory=dict)
+    _checks: int = _CHECKS  # that are left
 
     def signer(self, info: SignerInfo) -> SignerReport:
         """Steps 1 to 8."""
@@ -235,7 +243,7 @@ class _Check:
         """Steps 3 and 4: the certificate whose key made the signature, else the first candidate."""
         wrong: Problem | None = None
         for cert in candidates[:_MEANT]:
-            if cert.public_key is None or describe_key(cert.public_key)[1] > _KEY_BITS:
+            if cert.public_key is None or too_large(cert.public_key) is not None:
                 continue  # step 6 says so
             unfit = key_problem(scheme, cert.der, cert.public_key)
             if unfit is None and self._holds(info, digest, scheme, cert.public_key):
@@ -243,6 +251,12 @@ class _Check:
             wrong = wrong or unfit
         if not candidates:
             return None
+        if self._checks <= 0:
+            wrong = problem(
+                "limits.signatures",
+                "its signers want more than {limit} signatures to be checked",
+                limit=str(_CHECKS),
+            )
         findings.add(
             wrong
             or problem(
@@ -253,17 +267,19 @@ class _Check:
 
     def _holds(self, info: SignerInfo, digest: Digest, scheme: Scheme, key: object) -> bool:
         if info.signed is None:  # RFC 5652 §5.4: the content itself
-            return holds(
+            self._checks -= _CHECKS // 8 if scheme.whole else 1
+            return self._checks >= 0 and holds(
                 scheme, key, info.signature,
                 message=self.content, digest=digest, hashed=self._digest(digest),
             )  # fmt: skip
-        return any(
-            holds(
+        for octets in info.signed.encodings():
+            self._checks -= 1
+            if self._checks >= 0 and holds(
                 scheme, key, info.signature,
                 message=octets, digest=digest, hashed=digest.of(octets),
-            )
-            for octets in info.signed.encodings()
-        )  # fmt: skip
+            ):  # fmt: skip
+                return True
+        return False
 
     def _purpose(self, cert: ParsedCertificate) -> Problem | None:
         """Step 6."""
@@ -273,7 +289,7 @@ class _Check:
 
     def _path(self, cert: ParsedCertificate, findings: Findings) -> ValidPath | None:
         """Step 7. A certificate that is an anchor itself has an empty path; its dates count."""
-        if not self.material.anchors:
+        if not self.rules.material.anchors:
             findings.add(
                 problem("path.anchor-missing", "no trust anchor was given: name one by --anchor"),
                 status=Status.INDETERMINATE,
@@ -281,12 +297,13 @@ class _Check:
             return None
         address = self.author.canonical or ""
         try:
-            return find_path(
+            return self.rules.paths.find(
                 cert,
-                self.material,
+                self.rules.material,
+                self.chain,
+                address=address,
                 moment=self.rules.moment,
                 revocation=self.rules.revocation,
-                accept=lambda anchor: anchor_problem(anchor, address=address, purpose=Purpose.SIGN),
                 allow_legacy=self.rules.allow_legacy,
             )
         except CannotJudge as error:

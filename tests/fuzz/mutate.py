@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable
 
 from gateway.smime import cms, der
-from gateway.smime.der import StructureRefused
 from pki import ber
 from pki.ber import Element
+from pki.errors import StructureRefused
 
 Blind = Callable[[bytes], bytes]
 """Changes octets without knowing what they are."""

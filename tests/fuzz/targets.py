@@ -24,7 +24,6 @@ from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, header_problem, outside_problem
 from gateway.smime.decrypt import DecryptRefused, Opened, decrypt
-from gateway.smime.der import StructureRefused
 from gateway.smime.enveloped import read_enveloped
 from gateway.smime.ess import facts
 from gateway.smime.identity import author_of, inner_problem
@@ -38,6 +37,7 @@ from gateway.smime.verify import Rules
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.decrypter import KeyDecrypter
+from pki.errors import StructureRefused
 from pki.models import Purpose
 from pki.path import Material, Revocation
 from tests.fuzz import keys
@@ -191,9 +191,9 @@ def mime(data: bytes) -> str:
     if isinstance(root, ClearSigned):
         assert root.content in message.raw
     has_signed_part(message)
-    header_problem(message)
+    header_problem(message, content_type(message.fields))
     outside_problem(message)
-    inner_problem(author_of(message), bytes(message.body))
+    inner_problem(author_of(message), split(bytes(message.body)))
     json.dumps(read_protection(bytes(message.body), message.fields).as_dict())
     json.dumps(read_protection(message.raw, message.fields).as_dict())
     for field in message.fields:

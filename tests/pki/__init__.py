@@ -1,1 +1,1 @@
-"""Longer tests of the PKI: with servers, tokens, other programs. `./dev test-pki` runs them."""
+"""Trust, paths and revocation with real servers and other programs as judges: `./dev test-pki`."""

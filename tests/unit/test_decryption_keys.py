@@ -231,6 +231,21 @@ def test_escrow_opens_for_nobody_else(folder: P12Folder, tmp_path: Path) -> None
     from archive.recipients import generate_recipient
 
     generate_recipient("stranger", tmp_path / "s.pub", tmp_path / "s.key")
+    text = house.config.read_text("utf-8")
+    four = text.replace("four_eyes = false", "four_eyes = true").partition("[[pki.anchors]]\nname")
+    house.config.write_text(four[0], "utf-8")
+    first, second = sorted((house.base / "authority").glob("*.key"))
+    taking = ("key", "escrow", "open", MARIE, "--basis", "b", "--out", tmp_path / "out")
+    for keys in ((first,), (first, first)):
+        named = [part for file in keys for part in ("--archive-key", file)]
+        alone = house.run(*taking, *named)
+        assert (alone.code, "the private keys of two" in alone.err) == (2, True), alone.err
+    mixed = house.run(*taking, "--archive-key", first, "--archive-key", tmp_path / "s.key")
+    assert "was not sealed to this key" in mixed.err
+    assert not (tmp_path / "out").exists()
+    both = ("--archive-key", first, "--archive-key", second)
+    assert house.run(*taking[:-1], tmp_path / "both", *both).code == 0
+    house.config.write_text(text, "utf-8")
     ran = house.run(
         "key", "escrow", "open", MARIE, "--archive-key", tmp_path / "s.key", "--basis", "b",
         "--out", tmp_path / "out",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.smime import cms, der
 from gateway.smime import compressed as compression
 from gateway.smime.compressed import LIMIT, Inflated, read_compressed
-from gateway.smime.der import StructureRefused
+from pki.errors import StructureRefused
 from tests.corpora import ROOT, corpus
 
 COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
@@ -171,7 +171,7 @@ _CHILD = """
 import resource, sys
 from gateway.smime import cms
 from gateway.smime.compressed import read_compressed
-from gateway.smime.der import StructureRefused
+from pki.errors import StructureRefused
 content = cms.content_info(sys.stdin.buffer.read()).content
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

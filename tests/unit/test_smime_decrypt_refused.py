@@ -20,12 +20,12 @@ from gateway.smime import cms, der
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.cms import content_info
 from gateway.smime.decrypt import DecryptRefused, decrypt
-from gateway.smime.der import StructureRefused
 from gateway.smime.encrypt import encrypt
 from gateway.smime.enveloped import read_enveloped
 from gateway.smime.opening import open_mail
 from gateway.smime.shared_keys import KnownPassword
 from pki.decrypter import Asked, CannotDecrypt, KeyDecrypter, RsaCiphertext
+from pki.errors import StructureRefused
 from tests.corpora import corpus
 from tests.unit import sealing
 from tests.unit.sealing import CONTENT, KEY

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
 from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.der import StructureRefused, element, integer, octets, oid, prescan, sequence
+from gateway.smime.cms import read
+from gateway.smime.der import element, integer, octets, oid, sequence
 from gateway.smime.encrypt import encrypt
 from gateway.smime.inspect import inspect
 from gateway.smime.sign import sign, sign_opaque
+from pki.errors import StructureRefused
 from tests.corpora import corpus
 from tests.unit.smime_world import MAIL, world
 
@@ -27,7 +29,7 @@ ENTITY = content_entity(split(MAIL))
 
 def _code(data: bytes) -> str:
     with pytest.raises(StructureRefused) as refusal:
-        prescan(data)
+        read(data)
     return refusal.value.problem.code
 
 
@@ -39,10 +41,10 @@ def _nested(depth: int, tag: int = 0x30) -> bytes:
 
 
 def test_der_and_ber_of_allowed_size_pass() -> None:
-    prescan(sequence(integer(0), integer(2**64), oid("1.2.840.113549.1.7.2"), octets(b"x" * 300)))
-    prescan(b"\x30\x80\x24\x80\x04\x01a\x04\x01b\x00\x00\x00\x00")
-    prescan(_nested(32))
-    prescan(octets(b"\xff" * 100_000))
+    read(sequence(integer(0), integer(2**64), oid("1.2.840.113549.1.7.2"), octets(b"x" * 300)))
+    read(b"\x30\x80\x24\x80\x04\x01a\x04\x01b\x00\x00\x00\x00")
+    read(_nested(32))
+    read(octets(b"\xff" * 100_000))
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.smime import algorithms, cms, der
-from gateway.smime.der import StructureRefused
 from gateway.smime.layers import verify
 from gateway.smime.signed import MAX_SIGNERS, SignedData, parses_as_attributes, read_signed
 from gateway.smime.verdicts import Status
 from gateway.smime.wrapping import pkcs7_mime
+from pki.errors import StructureRefused
 from tests.unit.cms_forger import (
     ENTITY,
     alice,
@@ -168,11 +168,16 @@ def _attributes() -> bytes:
     return signed_data([info], [alice().certificate, *alice().chain], content=ENTITY)
 
 
-def _deep() -> bytes:
+def _nested() -> bytes:
     inner = der.sequence()
     for _ in range(2000):
         inner = der.sequence(inner)
-    return signed_data([signer_info(alice())], [inner], content=ENTITY)
+    return inner
+
+
+def _deep() -> bytes:
+    attributes = attributes_for(alice(), ENTITY, der.sequence(der.oid("1.2.3"), _nested()))
+    return signed_data([signer_info(alice(), attributes)], [alice().certificate], content=ENTITY)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +200,14 @@ def test_a_structure_made_to_cost_time(make: Callable[[], bytes]) -> None:
 
     assert time.process_time() - start < 2
     assert found.status in (Status.VALID, Status.INVALID, Status.MALFORMED)
+
+
+def test_what_stands_among_the_certificates_and_is_none_does_no_harm() -> None:
+    """Certificates are taken apart one by one; one that cannot be is nobody's."""
+    people = [_nested(), alice().certificate, *alice().chain]
+    assert status(mail(pkcs7_mime("signed-data", signed_data(
+        [signer_info(alice())], people, content=ENTITY
+    )))) == "valid"  # fmt: skip
 
 
 def test_limits_are_named() -> None:
