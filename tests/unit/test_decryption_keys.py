@@ -84,6 +84,13 @@ def test_every_generation_opens_its_mail(folder: P12Folder) -> None:
             assert found is not None
             assert found.content == MAIL
             assert found.certificate == issued.der
+    shown = house.run("key", "show", MARIE, "--json").json
+    assert [(one["use"], one["certificate_sha256"]) for one in shown] == [
+        ("sign", new.sha256),
+        ("decrypt", old.sha256),
+        ("decrypt", new.sha256),
+    ]
+    assert "opens mail" in house.run("key", "show", MARIE).out
     stranger = house.issue("x", "x@justice.example", kind="ec")
     assert opened(house, sealed(folder, stranger)) is None
 
@@ -143,6 +150,19 @@ def test_a_folder_twice_and_a_new_key_encryption_key(folder: P12Folder) -> None:
     found = opened(house, sealed(folder, issued[3]))
     assert found is not None
     assert found.content == MAIL
+
+
+def test_a_last_certificate_that_ends_is_told(folder: P12Folder) -> None:
+    house = folder.house
+
+    def told() -> bool:
+        checked = sceau("check", "--config", house.config, "--json")
+        return "persons.opening-ends" in checked.out
+
+    bring(folder, "old", "--use", "decrypt", end=house.now + 10 * DAY)
+    assert told()
+    bring(folder, "new", "--use", "decrypt", end=house.now + 300 * DAY)
+    assert not told()
 
 
 def test_a_row_that_was_moved_does_not_open(folder: P12Folder) -> None:
