@@ -28,6 +28,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock, failpoint
 from gateway.accept import Intake
+from gateway.ahead import Ahead
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
@@ -36,10 +37,12 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
+from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
 from gateway.errors import CannotTell, SceauError
+from gateway.expiry_watch import ExpiryWatch
 from gateway.floors import refuse_old_libraries
 from gateway.foureyes.desk import house_of
 from gateway.foureyes.trust import Decided
@@ -81,7 +84,7 @@ from gateway.senders.rights import Relay, Rights, SenderRule
 from gateway.senders.throttle import Limits, Throttle
 from gateway.senders.users import UsersFile
 from gateway.signers import Signers
-from gateway.signing_watch import SigningWatch
+from gateway.signing_watch import ENDING, SigningWatch
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
@@ -90,6 +93,7 @@ from gateway.storage_gate import StorageGate
 from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
+from pki.crl_folder import CrlFolder
 from pki.errors import PkiError, Problem, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
@@ -294,9 +298,15 @@ class Wiring(Installation):
             read,
             anchors=self.anchors,
             intermediates=intermediates,
+            folder=self.crl_folder,
             decided=self.decided,
             ocsp=self.stored_responses,
         )
+
+    @cached_property
+    def crl_folder(self) -> CrlFolder:
+        """Where this machine keeps the indexes of large CRLs."""
+        return CrlFolder(self.data_folder / "crls")
 
     @cached_property
     def decided(self) -> Decided:
@@ -370,6 +380,15 @@ class Wiring(Installation):
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
         return open_keks(self.config.pki, self.tokens)
+
+    @property
+    def escrow_agreement(self) -> Agreement:
+        """Who has to agree that a key is taken out of escrow.
+
+        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
+        that one, and the log names who acted.
+        """
+        return lambda _key, _ground: ()
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
@@ -727,11 +746,17 @@ class Wiring(Installation):
             now=self.belief.now,
             doubted=lambda: self.belief.doubt() is not None,
             note_clock=self.clock_notes.write,
-            tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
+            tasks=(
+                self.held_mail.once,
+                self.signing_watch.once,
+                self.expiry_watch.once,
+                self.raise_alarms,
+            ),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
             ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
+            crl_folder=self.crl_folder,
         )
 
     @cached_property
@@ -798,6 +823,7 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            expiry=self.expiry_watch,
             unbelieved=self._unbelieved,
         )
 
@@ -809,8 +835,22 @@ class Wiring(Installation):
     def signing_watch(self) -> SigningWatch:
         """Sees which of our certificates must not sign any more."""
         return SigningWatch(
-            self.database.read, self.trust.current, self.seals, self.signers.may_seal
+            self.database.read,
+            self.trust.current,
+            self.seals,
+            self.signers.may_seal,
+            ending=self.ahead.persons or ENDING,
         )
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """How long before an end people are told."""
+        return self.config.alarms.ahead
+
+    @cached_property
+    def expiry_watch(self) -> ExpiryWatch:
+        """Sees what ends of what only the database knows."""
+        return ExpiryWatch(self.database.read, self.trust.current, recipients=self.ahead.recipients)
 
     @cached_property
     def alarms(self) -> Alarms:
@@ -827,7 +867,7 @@ class Wiring(Installation):
             refusing=tuple(refusing(self.folders)),
             doubt=self.belief.doubt(),
         )
-        found = judge(standing, max_size=self.config.listen.max_size)
+        found = judge(standing, max_size=self.config.listen.max_size, ahead=self.ahead)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:

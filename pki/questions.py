@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from pki.certificate import MAX_OCTETS, ParsedCertificate
 from pki.errors import CertificateRefused
-from pki.path import MAX_LENGTH
+from pki.path_building import MAX_LENGTH
 from pki.tables import authority_questions
 
 # Open questions of one kind of place; and how many dismissed ones are remembered.
