@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from gateway.mime.entity import split, with_crlf
 from gateway.smime import algorithms
 from gateway.smime.capabilities import SMIME_CAPABILITIES
@@ -33,6 +35,27 @@ def signed_mail(data: bytes, found: Verification, source: str) -> SignedMail | N
                 capabilities=_capabilities(signer),
                 source=source,
             )
+    return None
+
+
+def unknown_authority(data: bytes, found: Verification, source: str) -> SignedMail | None:
+    """A mail of which nothing is wrong but that nobody knows who issued its signer's certificate.
+
+    What is wrong in any other way is no question: anybody could put any certificate beside it.
+    """
+    if len(found.authors) != 1:
+        return None
+    along = {hashlib.sha256(der).hexdigest(): der for der in _came_along(data)}
+    for signer in found.signers:
+        der = along.get(signer.certificate_sha256 or "")
+        if (
+            der is not None
+            and {one.code for one in signer.problems} == {"path.no-anchor"}
+            and signer.role is Role.PERSON
+            and signer.from_matches is Match.EXACT
+        ):
+            others = tuple(one for one in along.values() if one != der)
+            return SignedMail(found.authors[0], der, others, (), source)
     return None
 
 

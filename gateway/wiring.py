@@ -806,7 +806,7 @@ class Wiring(Installation):
         listener = self.config.listen.tls_certificate
         return known_certificates(
             seals=self.seals,
-            anchors=self.anchors,
+            anchors=[anchor for anchor, _ in self.trust.current().material.anchors],
             intermediates=[
                 der for path in self.config.pki.intermediates for der in load_certificates(path)
             ],

@@ -58,7 +58,7 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
     from gateway.cli.files import each_file, expand
     from gateway.cli.foreign import judging
     from gateway.guard.answer import Answer
-    from gateway.harvest import signed_mail
+    from gateway.harvest import signed_mail, unknown_authority
     from gateway.smime.layers import verify
     from gateway.smime.verify import Rules
 
@@ -69,20 +69,31 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
 
     def judge(data: bytes, path: Path, _output: Output) -> Answer:
         found = verify(data, rules)
-        mail = signed_mail(data, found, f"signed mail {path.name}")
+        source = f"signed mail {path.name}"
+        mail, unknown = signed_mail(data, found, source), unknown_authority(data, found, source)
         problems = [
             {"code": one.code, "text": one.text}
             for several in (found.problems, *(signer.problems for signer in found.signers))
             for one in several
         ]
         brought = None if mail is None else _plain(mail)
-        return Answer({"status": found.status.value, "mail": brought, "problems": problems})
+        asked = None if unknown is None else _plain(unknown)
+        return Answer(
+            {
+                "status": found.status.value,
+                "mail": brought,
+                "unknown": asked,
+                "problems": problems,
+            }
+        )
 
     with judging(judge, output) as judged:
 
         def one(path: Path) -> dict[str, Any]:
             answer = dict(judged(path).value)
             brought = answer.pop("mail")
+            if (asked := answer.pop("unknown")) is not None:
+                _ask(_mail(asked), wiring)
             answer["certificates"] = []
             if brought is not None:
                 answer["certificates"] = _gather(path, _mail(brought), how, wiring, output)
@@ -91,6 +102,18 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
             return answer
 
         return each_file(args, expand(args.files), one, codes=_CODES, empty={"certificates": []})
+
+
+def _ask(mail: SignedMail, wiring: Wiring) -> None:
+    """The authority becomes a question to people and nothing else: `sceau pki anchor questions`."""
+    from gateway import clock
+    from gateway.unknown import Unknown
+    from pki.certificate import ParsedCertificate
+    from pki.questions import Place, meet
+
+    signer = ParsedCertificate(mail.signer)
+    met = meet(signer, mail.others, place=Place.MAIL, source=mail.source, address=mail.address)
+    Unknown(wiring.database.write, clock.now)([met])
 
 
 def _how(wiring: Wiring) -> Gathering:
