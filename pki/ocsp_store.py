@@ -170,8 +170,8 @@ def want(
     """Note that somebody needs to know about `cert`: it is asked about from now on."""
     table = ocsp_questions.c
     mine = (table.org == org, table.certificate == cert.sha256)
-    row = conn.execute(sa.select(table.wanted_at).where(*mine)).first()
-    if row is None:
+    known = conn.execute(sa.select(table.certificate).where(*mine)).first()
+    if known is None:
         conn.execute(
             ocsp_questions.insert().values(
                 org=org,
@@ -182,9 +182,17 @@ def want(
                 due_at=moment,
             )
         )
-    elif not moment - _A_DAY < row.wanted_at <= moment:
-        # Asked again after a while in which nobody needed it: due at once.
+    elif not is_wanted(conn, cert.sha256, moment=moment, org=org):
         conn.execute(ocsp_questions.update().where(*mine).values(wanted_at=moment))
+
+
+def is_wanted(conn: sa.Connection, certificate: str, *, moment: datetime, org: str = "") -> bool:
+    """Whether it was noted within a day that somebody needs to know about it."""
+    table = ocsp_questions.c
+    wanted_at = conn.execute(
+        sa.select(table.wanted_at).where(table.org == org, table.certificate == certificate)
+    ).scalar()
+    return wanted_at is not None and moment - _A_DAY < wanted_at <= moment
 
 
 def note_attempt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,8 +10,13 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
+from structlog.testing import capture_logs
 
 from gateway.database import Database
+from gateway.neighbours import Neighbours
+from gateway.ocsp import OcspRounds
+from gateway.policy import Mail, Policy
+from gateway.record import decision_record
 from pki import ocsp_store
 from pki.anchors import RevocationSources
 from pki.certificate import ParsedCertificate
@@ -19,6 +25,7 @@ from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules, Post
 from pki.finder import CertificateFinder
 from pki.models import CannotTell, Certified, NoCertificate
+from pki.ocsp import OcspResponse
 from pki.ocsp_ask import OcspRules, Responder
 from pki.ocsp_asker import OcspAsker, OcspReport, StoredResponses
 from pki.store import import_certificate, store_crl
@@ -121,6 +128,24 @@ def test_mail_that_waits_has_the_responder_asked_once(house: House) -> None:
     assert isinstance(house.find(NOW + HOUR), Certified)
     assert len(house.net.asked) == 1, "cached until nextUpdate"
     assert house.versions() == ["good"]
+
+
+def test_the_record_names_the_response_and_its_octets_are_kept(house: House) -> None:
+    found = house.find()
+    assert isinstance(found, Certified)
+    decision = Policy((), ()).decide(Mail("a@a.example"), ANNA)
+    record = json.loads(
+        decision_record(decision, "encrypted", finding=found, certificate=found.certificate)
+    )
+    (said,) = record["certificate"]["revocation"]
+    assert said["kind"] == "ocsp"
+    assert "Responder" in said["responder"]
+    assert said["produced-at"] == "2026-06-01T11:00:00Z"
+    assert said["source"] == URL
+    with house.database.read() as conn:
+        der = ocsp_store.response_bytes(conn, said["sha256"])
+    assert der is not None
+    assert OcspResponse(der).singles[0].status == "good"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +306,35 @@ def test_what_was_needed_is_asked_about_again_at_half_time(house: House) -> None
 def test_what_nobody_needs_any_more_is_not_asked_about(house: House) -> None:
     house.find()
     house.stored.take_wanted()
-    assert house.round(NOW + 8 * DAY) == []
+    asked = []
+    for day in range(1, 12):
+        at = NOW + day * DAY
+        house.net.answer = lambda at=at: house.good(
+            this_update=at, produced_at=at, next_update=at + DAY
+        ).der()
+        if house.asker.refresh(house.trust.current().material, moment=at):
+            asked.append(day)
+    assert asked == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_needed_again_is_kept_fresh_without_asking_twice(house: House) -> None:
+    house.net.answer = lambda: house.good(next_update=NOW + 30 * DAY).der()
+    house.find()
+    house.finder.forget()
+    house.find(NOW + 6 * DAY)
+    assert len(house.net.asked) == 1
+    house.stored.take_wanted()
+    assert [one.state for one in house.round(NOW + 12 * DAY + HOUR, force=True)] == ["unchanged"]
+
+
+def test_a_first_question_that_failed_is_repeated_by_the_keeper(house: House) -> None:
+    answer, house.net.answer = house.net.answer, None
+    assert isinstance(house.find(), CannotTell)
+    house.net.answer = answer
+    house.stored.take_wanted()
+    (report,) = house.round(NOW + timedelta(minutes=2))
+    assert report.state == "stored"
+    assert isinstance(house.find(), Certified)
 
 
 def test_what_others_looked_for_is_asked_about_by_the_keeper(house: House) -> None:
@@ -335,6 +388,23 @@ def test_a_responder_without_nocheck_is_asked_about_too(house: House) -> None:
     assert found.problem.code == "revocation.ocsp-responder"
     house.round()
     assert isinstance(house.find(), Certified)
+
+
+def test_rounds_of_the_keeper_say_what_came_of_it(house: House) -> None:
+    neighbours = Neighbours(None, lambda: NOW)
+    rounds = OcspRounds(house.asker, house.stored, house.trust.current, neighbours)
+    house.stored.about(house.parsed, house.issuer)
+    answer, house.net.answer = house.net.answer, None
+    with capture_logs() as lines:
+        rounds.when_due(NOW)
+        rounds.when_due(NOW + timedelta(seconds=9))
+    assert [line["event"] for line in lines if line["event"].startswith("ocsp")] == ["ocsp_failed"]
+    assert len(house.net.asked) == 1
+    house.net.answer = answer
+    with capture_logs() as lines:
+        rounds.when_due(NOW + timedelta(minutes=3))
+    (line,) = [line for line in lines if line["event"].startswith("ocsp")]
+    assert (line["event"], line["status"]) == ("ocsp_stored", "good")
 
 
 def test_a_clock_that_ran_ahead_stops_nothing(house: House) -> None:
