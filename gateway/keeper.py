@@ -24,8 +24,9 @@ from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
 from gateway.ocsp import OcspRounds
 from gateway.queue import processes, store
+from pki.crl_folder import CrlFolder
 from pki.fetch import FetchRules
-from pki.keeper import CrlSource, refresh_crls
+from pki.keeper import CrlSource, keep_indexed, refresh_crls
 from pki.trust import StoredTrust
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class Keeper:
         ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
         older version did not write into the log; asked once. sweeper: None without a blob store.
         neighbours: who does not answer. ocsp: asks responders; None where nobody is to be asked.
+        crl_folder: for indexes of large CRLs.
     """
 
     database: Database
@@ -65,6 +67,7 @@ class Keeper:
     sweeper: Sweeper | None = None
     ocsp: OcspRounds | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
+    crl_folder: CrlFolder | None = None
     _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
@@ -97,6 +100,7 @@ class Keeper:
         if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
             self._attempt(lambda: self.refresh_crls(moment))
+            self._attempt(self.index_crls)
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
             self._troubled = False  # what lasts is said once in a round
@@ -139,6 +143,7 @@ class Keeper:
             rules=self.rules,
             moment=moment,
             force=force,
+            folder=self.crl_folder,
         )
         for report in reports:
             if report.state == "failed" and report.problem is not None:
@@ -155,6 +160,15 @@ class Keeper:
                     number=report.number,
                     next_update=str(report.next_update),
                 )
+
+    def index_crls(self) -> None:
+        """Make the indexes of large CRLs that this machine lacks, so that no mail waits for one."""
+        if self.crl_folder is None:
+            return
+        for sha256 in keep_indexed(
+            self.database.read, self.database.write, trust=self.trust, folder=self.crl_folder
+        ):
+            log.info("crl_indexed", crl=sha256)
 
     def mend_plans(self, moment: datetime) -> None:
         """Try mail now that a clock which ran ahead has planned for a time that is far off."""

@@ -37,12 +37,15 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
+from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
 from gateway.errors import CannotTell, SceauError
 from gateway.expiry_watch import ExpiryWatch
 from gateway.floors import refuse_old_libraries
+from gateway.foureyes.desk import house_of
+from gateway.foureyes.trust import Decided
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
@@ -87,9 +90,11 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError, TokenTrouble
+from pki.crl_folder import CrlFolder
+from pki.errors import PkiError, Problem, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
@@ -290,8 +295,23 @@ class Wiring(Installation):
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
         return StoredTrust(
-            read, anchors=self.anchors, intermediates=intermediates, ocsp=self.stored_responses
+            read,
+            anchors=self.anchors,
+            intermediates=intermediates,
+            folder=self.crl_folder,
+            decided=self.decided,
+            ocsp=self.stored_responses,
         )
+
+    @cached_property
+    def crl_folder(self) -> CrlFolder:
+        """Where this machine keeps the indexes of large CRLs."""
+        return CrlFolder(self.data_folder / "crls")
+
+    @cached_property
+    def decided(self) -> Decided:
+        """The anchors that two persons approved."""
+        return Decided(house_of(self.config))
 
     @cached_property
     def stored_responses(self) -> StoredResponses:
@@ -328,6 +348,7 @@ class Wiring(Installation):
             directories=self.directories,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
+            unknown=Unknown(self.database.write_beside, clock.now),
             ocsp=self.ocsp,
         )
 
@@ -359,6 +380,15 @@ class Wiring(Installation):
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
         return open_keks(self.config.pki, self.tokens)
+
+    @property
+    def escrow_agreement(self) -> Agreement:
+        """Who has to agree that a key is taken out of escrow.
+
+        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
+        that one, and the log names who acted.
+        """
+        return lambda _key, _ground: ()
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
@@ -726,6 +756,7 @@ class Wiring(Installation):
             sweeper=self._sweeper,
             ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
+            crl_folder=self.crl_folder,
         )
 
     @cached_property
@@ -793,7 +824,12 @@ class Wiring(Installation):
             now=self.belief.now,
             signing=self.signing_watch,
             expiry=self.expiry_watch,
+            unbelieved=self._unbelieved,
         )
+
+    def _unbelieved(self) -> tuple[Problem, ...]:
+        self.trust.current()
+        return self.decided.faults
 
     @cached_property
     def signing_watch(self) -> SigningWatch:

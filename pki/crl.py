@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -189,7 +190,15 @@ def read_crl(data: bytes, source: str = "") -> Crl:
     return Crl(data, source)
 
 
-def check_successor(new: Crl, old: Crl) -> None:
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What of a known CRL tells whether another one is newer."""
+
+    number: int | None
+    this_update: datetime
+
+
+def check_successor(new: Crl, old: Crl | Version) -> None:
     """A CRL may not go back behind one that is known (RFC 5280 §5.2.3; a replayed old CRL would
     make revoked certificates good again). Raises CrlRefused.
     """

@@ -20,7 +20,9 @@ REMOVED = "removeFromCRL"  # §5.3.1: only a delta CRL says so, of a hold that h
 HOLD = "certificateHold"
 
 _UNDERSTOOD = frozenset({x509.CRLReason.oid, x509.InvalidityDate.oid})
-_CRITICAL = b"\x01\x01\xff"  # BOOLEAN TRUE: `critical` of an Extension
+# `critical` of an Extension, BOOLEAN TRUE, and the tag of extnValue. Three octets alone would stand
+# somewhere in the serial numbers of every CRL of a million.
+_CRITICAL = b"\x01\x01\xff\x04"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,35 +14,38 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from struct import Struct
 
+from pki import ber
 from pki.crl_entries import revoked_certificates
 from pki.der import element
 from pki.errors import CrlRefused, problem
+from pki.names import NameKey, name_key_of
 
 MAX_OCTETS = 64 * 1024 * 1024
 
-# A record: serial, date, reason, number of the particulars. See docs/crl-index.md.
-SERIAL = 22  # the INTEGER without its tag: length, then at most 21 octets; filled up with zeros
+# A record: serial, date, reason, number of the particulars; `pki.crl_index` says more.
+SERIAL = 22  # the INTEGER without its tag: length, then at most 21 octets; then zeros
 DATE = 14  # YYYYMMDDhhmmss
 RECORD = SERIAL + DATE + 1 + 4
 NO_REASON = 0xFF
 PARTICULARS = DATE + 4  # invalidityDate or zeros; number of the issuer, 0 for the CRL's own
+_IS_OID = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _NOTHING = bytes(PARTICULARS)
 _EACH = Struct(f"{RECORD}s")
 
 _INTEGER, _OCTET_STRING, _OID, _ENUMERATED = 0x02, 0x04, 0x06, 0x0A
 _SEQUENCE, _BOOLEAN, _UTC, _GENERALIZED = 0x30, 0x01, 0x17, 0x18
+_DIRECTORY_NAME = 0xA4  # GeneralName directoryName [4]
 _REASON, _INVALIDITY, _ISSUER = b"\x55\x1d\x15", b"\x55\x1d\x18", b"\x55\x1d\x1d"
 _REASONS = frozenset(range(11)) - {7}  # §5.3.1: 7 is not used
 
 # The usual entry: an INTEGER as DER writes it, a UTCTime, and nothing else or a reasonCode.
-_SERIALS = b"|".join(rb"\x%02x.{%d}" % (n, n) for n in range(SERIAL - 1, 0, -1))
 _SHORTEST = rb"(?!\x00[\x00-\x7f]|\xff[\x80-\xff])"
 _SOME_REASON = rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[\x00-\x06\x08-\x0a]"
-_USUAL = rb"\x30[\x00-\x7f]\x02(?:" + _SERIALS + rb")\x17\x0d\d{12}Z(?:" + _SOME_REASON + rb")?"
+_ANY_TIME = rb"\x17\x0d\d{12}Z"
 # A time from 2000 on that the calendar has; 29 February is left to the slow way.
 _TIME = (
     rb"\x17\x0d(?!..02(?:29|3)|..(?:0[469]|11)31)"
@@ -65,12 +68,11 @@ class _Shape:
         """Octets of the whole entry."""
         return 4 + self.serial + _TIME_SIZE + self.reason * _REASON_SIZE
 
-    @property
-    def pattern(self) -> bytes:
-        """Matches such entries and no others."""
+    def pattern(self, time: bytes) -> bytes:
+        """Matches such entries and no others. time: pattern of their time."""
         head = rb"\x30\x%02x\x02\x%02x" % (self.size - 2, self.serial)
         serial = (_SHORTEST if self.serial > 1 else b"") + rb".{%d}" % self.serial
-        return head + serial + _TIME + (_SOME_REASON if self.reason else b"")
+        return head + serial + time + (_SOME_REASON if self.reason else b"")
 
     def records(self, entries: bytes, particulars: bytes) -> bytes:
         """Records of entries of this shape, one behind the other.
@@ -88,6 +90,10 @@ class _Shape:
         if self.reason:
             made[SERIAL + DATE :: RECORD] = entries[size - 1 :: size]
         return bytes(made)
+
+
+_ALL_SHAPES = [_Shape(size, reason) for size in range(1, SERIAL) for reason in (False, True)]
+_USUAL = b"|".join(shape.pattern(_ANY_TIME) for shape in _ALL_SHAPES)
 
 
 def _shapes(der: bytes, at: int, end: int) -> list[_Shape]:
@@ -133,7 +139,7 @@ class Scan:
         if begin < end:
             content, _ = element(der, begin)
             self._shapes = _shapes(der, content, end)
-            groups = b"".join(b"(" + shape.pattern + b")|" for shape in self._shapes)
+            groups = b"".join(b"(" + shape.pattern(_TIME) + b")|" for shape in self._shapes)
             self._pattern = re.compile(groups + b"(" + _USUAL + b")|(.)", re.DOTALL)
             self._walk(content, end)
 
@@ -198,8 +204,7 @@ class Scan:
                 at += len(entries)
         for entry in filter(None, usual[:count]):  # of a shape that is rare here
             where = self._der.find(entry, begin, stop)
-            if self._one(where, where + len(entry)) != where + len(entry):
-                raise _malformed(where, "its length is not that of what is in it")
+            self._one(where, where + len(entry))
             at += len(entry)
         return at
 
@@ -255,8 +260,11 @@ class Scan:
                 if behind != stop:
                     raise _malformed(begin, "its invalidityDate is none")
             elif oid == _ISSUER and self._indirect:
-                self._inside(begin, stop, _SEQUENCE)
                 names = self._der[begin:stop]
+                try:
+                    directory_names(names)
+                except ValueError:
+                    raise _malformed(begin, "its certificateIssuer is none") from None
                 self._issuer = self._issuers.setdefault(names, len(self._issuers))
             elif critical:
                 raise CrlRefused(
@@ -265,7 +273,7 @@ class Scan:
                         "this CRL cannot be used: the entry at octet {offset} has the critical "
                         "extension {oid}, which is not supported",
                         offset=str(start),
-                        oid=_dotted(oid),
+                        oid=ber.dotted(ber.read(bytes((_OID, len(oid))) + oid)),
                     )
                 )
         return reason, invalid
@@ -276,6 +284,8 @@ class Scan:
             body, stop = self._inside(at, end, _SEQUENCE)
             name, body = self._inside(body, stop, _OID)
             oid = self._der[name:body]
+            if len(oid) > ber.MAX_OID or _IS_OID.fullmatch(oid) is None:
+                raise _malformed(name, "an object identifier is not as DER writes it")
             critical = False
             if body < stop and self._der[body] == _BOOLEAN:
                 critical = self._der[body : body + 3] == b"\x01\x01\xff"
@@ -301,7 +311,7 @@ class Scan:
         try:
             if len(digits) != DATE or text[-1:] != b"Z" or not digits.isdigit():
                 raise ValueError
-            datetime.strptime(digits.decode("ascii"), "%Y%m%d%H%M%S")
+            moment_of(digits)
         except ValueError:
             raise _malformed(at, "a time in it is none") from None
         return digits, stop
@@ -328,6 +338,20 @@ class Scan:
         return content, content + length
 
 
+def moment_of(digits: bytes) -> datetime:
+    """The moment that 14 digits of a record say. Raises ValueError where the calendar has none."""
+    year, rest = int(digits[:4]), digits[4:]
+    parts = (int(rest[at : at + 2]) for at in range(0, DATE - 4, 2))
+    month, day, hour, minute, second = parts
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def directory_names(octets: bytes) -> frozenset[NameKey]:
+    """The directory names among the GeneralNames of a certificateIssuer. Raises ValueError."""
+    names = ber.read(octets).expect(ber.SEQUENCE)
+    return frozenset(name_key_of(name[0]) for name in names if name.tag == _DIRECTORY_NAME)
+
+
 def _malformed(offset: int, why: str) -> CrlRefused:
     return CrlRefused(
         problem(
@@ -336,17 +360,3 @@ def _malformed(offset: int, why: str) -> CrlRefused:
             detail=f"the entry at octet {offset}: {why}",
         )
     )
-
-
-def _dotted(oid: bytes) -> str:
-    """An OID in digits, of what octets ever."""
-    arcs, value = [], 0
-    for octet in oid[:64]:
-        value = value << 7 | octet & 0x7F
-        if not octet & 0x80:
-            arcs.append(value)
-            value = 0
-    if not arcs:
-        return "-"
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))

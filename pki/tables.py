@@ -65,6 +65,7 @@ certificates = sa.Table(
 
 # All versions of all CRLs that were accepted, with the time from which they were known.
 # series: issuer, key and scope; numbers may not go back within one.
+# index_sha256: of the index of a large one (`pki.crl_index`), on whatever machine; "" for none.
 crls = sa.Table(
     "crls",
     metadata,
@@ -79,11 +80,12 @@ crls = sa.Table(
     sa.Column("der", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("known_at", Moment, nullable=False),
+    sa.Column("index_sha256", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("org", "sha256", name="crls_sha256"),
     sa.Index("crls_by_series", "org", "series", "this_update"),
 )
 
-# The last attempt for each configured CRL source.
+# The last attempt for each configured CRL source. failures: since the last one that worked.
 crl_fetches = sa.Table(
     "crl_fetches",
     metadata,
@@ -93,6 +95,7 @@ crl_fetches = sa.Table(
     sa.Column("done_at", Moment),
     sa.Column("crl_sha256", sa.String(64)),
     sa.Column("problem", sa.Text),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
 )
 
 # Persons' signing keys, wrapped by the key-encryption key named by kek. key_sha256: of the
@@ -284,4 +287,56 @@ authority_questions = sa.Table(
     sa.Column("dismissed_by", sa.Text, nullable=False, server_default=""),
     sa.Column("dismissed_why", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("org", "authority", name="authority_questions_one"),
+)
+
+# Keys that open mail to our people, all their generations, for ever; wrapped like person_keys.
+# After a departure nonce and wrapped are empty: the key is in escrowed_keys, and opens nothing.
+decryption_keys = sa.Table(
+    "decryption_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("kek", sa.String(32), nullable=False),
+    sa.Column("nonce", sa.LargeBinary(12), nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("added_at", Moment, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("not_after", Moment, nullable=False),
+    sa.Column("source_sha256", sa.String(64), nullable=False),
+    sa.Column("departed_at", Moment),
+    sa.UniqueConstraint("org", "address", "certificate_sha256", name="decryption_keys_one"),
+    sa.Index("decryption_keys_by_source", "org", "source_sha256"),
+    sa.Index("decryption_keys_by_kek", "org", "kek"),
+)
+
+# By what a RecipientInfo may call a key: issuer and serial number, or key identifier, hashed.
+decryption_names = sa.Table(
+    "decryption_names",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("key_id", sa.BigInteger, primary_key=True),
+)
+
+# Decryption keys of those who left, sealed to the archive's recipients. entry_id: archive id of
+# the log entry of the departure; sealed: AES-256-GCM; wraps: who can open it, JSON.
+escrowed_keys = sa.Table(
+    "escrowed_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("entry_id", sa.String(32), nullable=False),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("wraps", sa.Text, nullable=False),
+    sa.Column("departed_at", Moment, nullable=False),
+    sa.Column("departed_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("entry_id", "certificate_sha256", name="escrowed_keys_one"),
+    sa.Index("escrowed_keys_by_address", "org", "address"),
 )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pki import store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
+from pki.crl_folder import CrlFolder
 from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.path import Material
 
@@ -58,6 +59,7 @@ class StoredTrust:
     """Trust whose CRLs come from the database; looks for news every `poll`. Thread-safe.
 
     anchors: of the configuration. decided: the others, which are asked anew with every change.
+    folder: of the indexes of large CRLs; without one they stand in memory whole.
     Raises CertificateRefused if an anchor or intermediate cannot be read.
     """
 
@@ -69,6 +71,7 @@ class StoredTrust:
         intermediates: Iterable[bytes] = (),
         decided: DecidedAnchors | None = None,
         poll: timedelta = timedelta(seconds=1),
+        folder: CrlFolder | None = None,
         org: str = "",
         ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
@@ -81,6 +84,7 @@ class StoredTrust:
         self._decided_now: tuple[Anchor, ...] = ()
         self._changes = 0  # how often the decided anchors changed since this process began
         self._poll = poll.total_seconds()
+        self._folder = folder
         self._org = org
         self._lock = threading.Lock()
         self._trust: Trust | None = None
@@ -119,8 +123,11 @@ class StoredTrust:
                 if old is not None
                 else {}
             )
-            crls = store.current_crls(conn, known, org=self._org)
-        anchors = (*self._anchors, *self._decided_now)
+            anchors = (*self._anchors, *self._decided_now)
+            signers = Material(anchors, self._intermediates)
+            crls = store.current_crls(
+                conn, known, folder=self._folder, material=signers, org=self._org
+            )
         return Trust(Material(anchors, self._intermediates, crls, self._ocsp), version)
 
     def _ask_decided(self, conn: sa.Connection) -> None:

@@ -28,6 +28,7 @@ from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
+from pki.questions import count_open
 from pki.store import list_crls
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
@@ -72,6 +73,8 @@ class Standing:
     doubt: Doubt | None = None  # of this machine's clock
     ends: Ends = field(default_factory=Ends)
     crls_begun: Mapping[str, datetime] = field(default_factory=dict)
+    unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
+    questions: int = 0  # authorities that nobody knows
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Gauges:
     now: Callable[[], datetime]
     signing: SigningWatch | None = None
     expiry: ExpiryWatch | None = None
+    unbelieved: Callable[[], tuple[Problem, ...]] = tuple
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -109,6 +113,7 @@ class Gauges:
         behind: Lag | None = None
         with self.read() as conn:
             queue = backlog(conn)
+            asked = count_open(conn)
             crls: dict[str, datetime] = {}
             begun: dict[str, datetime] = {}
             for crl in list_crls(conn):
@@ -132,6 +137,8 @@ class Gauges:
             refused_seals={} if self.signing is None else self.signing.refused_seals,
             ends=Ends() if self.expiry is None else self.expiry.ends,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
+            unbelieved=self.unbelieved(),
+            questions=asked,
         )
 
 
