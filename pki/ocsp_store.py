@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pki.certificate import ParsedCertificate
 from pki.errors import OcspRefused, problem
@@ -82,8 +83,9 @@ def store_response(
     response = said.response
     if conn.execute(sa.select(table.id).where(*mine, table.sha256 == response.sha256)).first():
         return False
-    conn.execute(
-        ocsp_responses.insert().values(
+    stored = conn.execute(
+        _insert(conn, ocsp_responses)
+        .values(
             org=org,
             certificate=cert.sha256,
             subject=cert.subject_text,
@@ -98,8 +100,16 @@ def store_response(
             source=response.source,
             known_at=moment,
         )
+        .returning(table.id)
     )
-    return True
+    return stored.first() is not None
+
+
+def _insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Nothing is inserted where another process was faster: two mails to one person ask at once."""
+    if conn.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def responses_about(
@@ -173,7 +183,7 @@ def want(
     known = conn.execute(sa.select(table.certificate).where(*mine)).first()
     if known is None:
         conn.execute(
-            ocsp_questions.insert().values(
+            _insert(conn, ocsp_questions).values(
                 org=org,
                 certificate=cert.sha256,
                 der=cert.der,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -382,6 +384,27 @@ def test_a_responder_without_nocheck_is_asked_about_too(house: House) -> None:
     assert found.problem.code == "revocation.ocsp-responder"
     house.round()
     assert isinstance(house.find(), Certified)
+
+
+def test_two_workers_that_ask_at_once_do_not_stumble(house: House) -> None:
+    together = threading.Barrier(2, timeout=20)
+    answer = house.good().der()
+
+    def slow() -> bytes:
+        together.wait()
+        return answer
+
+    house.net.answer = slow
+    finders = [
+        CertificateFinder(
+            read=house.database.read, trust=house.trust, directories=(), ocsp=house.asker
+        )
+        for _ in range(2)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda finder: finder.find(ANNA, moment=NOW), finders))
+    assert [type(one) for one in found] == [Certified, Certified]
+    assert house.versions() == ["good"]
 
 
 def test_rounds_of_the_keeper_say_what_came_of_it(house: House) -> None:
