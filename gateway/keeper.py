@@ -22,9 +22,11 @@ from gateway.database.room import is_full, reason_of
 from gateway.database.trouble import TROUBLE
 from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
+from gateway.ocsp import OcspRounds
 from gateway.queue import processes, store
+from pki.crl_folder import CrlFolder
 from pki.fetch import FetchRules
-from pki.keeper import CrlSource, refresh_crls
+from pki.keeper import CrlSource, keep_indexed, refresh_crls
 from pki.trust import StoredTrust
 
 log = structlog.get_logger()
@@ -46,7 +48,8 @@ class Keeper:
         minute; each takes the moment. doubted: whether the clock is not believed: then nothing is
         ended, removed or destroyed. note_clock: tells the log of that. log_consents: writes what an
         older version did not write into the log; asked once. sweeper: None without a blob store.
-        neighbours: who does not answer.
+        neighbours: who does not answer. ocsp: asks responders; None where nobody is to be asked.
+        crl_folder: for indexes of large CRLs.
     """
 
     database: Database
@@ -62,7 +65,9 @@ class Keeper:
     note_clock: Callable[[], None] = lambda: None
     log_consents: Callable[[], None] = lambda: None
     sweeper: Sweeper | None = None
+    ocsp: OcspRounds | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
+    crl_folder: CrlFolder | None = None
     _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
@@ -79,6 +84,7 @@ class Keeper:
         """Until `stop`."""
         while not stop.wait(_TICK):
             self.once()
+            self.ask_when_due(self.now())
             self.sweep_when_due(self.now())
 
     def once(self) -> None:
@@ -94,6 +100,7 @@ class Keeper:
         if _is_due(self._crls_due, moment, _CRLS):
             self._crls_due = moment + _CRLS
             self._attempt(lambda: self.refresh_crls(moment))
+            self._attempt(self.index_crls)
         if _is_due(self._settle_due, moment, _SETTLE):
             self._settle_due = moment + _SETTLE
             self._troubled = False  # what lasts is said once in a round
@@ -136,6 +143,7 @@ class Keeper:
             rules=self.rules,
             moment=moment,
             force=force,
+            folder=self.crl_folder,
         )
         for report in reports:
             if report.state == "failed" and report.problem is not None:
@@ -152,6 +160,15 @@ class Keeper:
                     number=report.number,
                     next_update=str(report.next_update),
                 )
+
+    def index_crls(self) -> None:
+        """Make the indexes of large CRLs that this machine lacks, so that no mail waits for one."""
+        if self.crl_folder is None:
+            return
+        for sha256 in keep_indexed(
+            self.database.read, self.database.write, trust=self.trust, folder=self.crl_folder
+        ):
+            log.info("crl_indexed", crl=sha256)
 
     def mend_plans(self, moment: datetime) -> None:
         """Try mail now that a clock which ran ahead has planned for a time that is far off."""
@@ -186,6 +203,11 @@ class Keeper:
         for key_id in days:
             self.working_keys.destroy(key_id)
             log.info("working_key_destroyed", key=key_id)
+
+    def ask_when_due(self, moment: datetime) -> None:
+        """Ask OCSP responders ahead of need. Not in `once`: see `sweep_when_due`."""
+        if (ocsp := self.ocsp) is not None:
+            self._attempt(lambda: ocsp.when_due(moment))
 
     def sweep_when_due(self, moment: datetime) -> None:
         """Remove blobs whose row was never committed. Not in `once`: a store that does not answer

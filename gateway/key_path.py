@@ -54,6 +54,7 @@ class PathJudge:
                 [anchor for anchor, _ in own.anchors],
                 [*(c for certs in own.intermediates.values() for c in certs), *_readable(chain)],
                 [crl for crls in own.crls.values() for crl in crls],
+                own.ocsp,
             )
             self._with_chain[chain] = found
             if len(self._with_chain) > _REMEMBERED:

@@ -25,8 +25,8 @@ from gateway.wholefile import replace_text
 
 log = structlog.get_logger()
 
-DATABASE, DIRECTORY, NEXT_HOP, CRL = "database", "directory", "next-hop", "crl"
-KINDS = (DATABASE, DIRECTORY, NEXT_HOP, CRL)
+DATABASE, DIRECTORY, NEXT_HOP, CRL, OCSP = "database", "directory", "next-hop", "crl", "ocsp"
+KINDS = (DATABASE, DIRECTORY, NEXT_HOP, CRL, OCSP)
 
 Key = tuple[str, str]  # kind and name
 

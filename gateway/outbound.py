@@ -58,7 +58,7 @@ from gateway.smime.receipt_request import ReceiptRequest
 from gateway.smime.sign import Signed, sign
 from gateway.statuses import status_for
 from pki.addresses import canonical
-from pki.errors import AddressError, Problem
+from pki.errors import AddressError, Problem, TokenTrouble
 from pki.groups import GroupSource
 from pki.models import Finding
 
@@ -189,11 +189,13 @@ class Outbound:
                 self._seal_group(work, message, members, signed)
             except (MemoryError, RecursionError):
                 raise  # the mail itself is to blame
-            except Exception:  # noqa: BLE001 - one group's fault is not that of the others
+            except Exception as error:  # noqa: BLE001 - one group's fault is not that of the others
                 for member, old in zip(members, before, strict=True):
                     member.recipient.group_id = old.group_id
                     member.recipient.decision = old.decision
-                note_fault(work, [member.recipient for member in members], moment)
+                # A token that is away is no fault of ours, and comes back.
+                trouble = error.problem if isinstance(error, TokenTrouble) else None
+                note_fault(work, [member.recipient for member in members], moment, trouble)
         return work
 
     def _candidate(
@@ -545,18 +547,17 @@ def put_off(recipients: Iterable[Recipient], moment: datetime) -> None:
         recipient.next_attempt_at = to_micros(moment)
 
 
-def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) -> None:
+def note_fault(
+    work: Work, recipients: Iterable[Recipient], moment: datetime, trouble: Problem | None = None
+) -> None:
     """A fault of ours while sealing: nothing leaves for these recipients, the log says where.
 
     They stay queued until the mail expires: then the sender hears of it as of any other failure.
+    trouble: what kept the mail, where that is known and nothing to look for in a stack trace.
     """
-    incident = secrets.token_hex(6)
-    log.exception("seal_fault", id=work.job.archive_id, incident=incident)
-    problem = Problem(
-        "limits.internal",
-        "an internal fault kept the message from being sealed (incident {incident})",
-        {"incident": incident},
-    )
+    problem = trouble if trouble is not None else _incident(work)
+    if trouble is not None:
+        log.warning("seal_waits", id=work.job.archive_id, code=trouble.code, text=trouble.text)
     for recipient in recipients:
         if recipient.group_id is not None:
             continue  # sealed by an earlier attempt: it goes out from the stored octets
@@ -564,6 +565,16 @@ def note_fault(work: Work, recipients: Iterable[Recipient], moment: datetime) ->
         if work.job.expired(recipient, to_micros(moment)):
             status = status_for(problem, "4")
             work.failures.append(Failure(recipient, problem, status, encrypted=True))
+
+
+def _incident(work: Work) -> Problem:
+    incident = secrets.token_hex(6)
+    log.exception("seal_fault", id=work.job.archive_id, incident=incident)
+    return Problem(
+        "limits.internal",
+        "an internal fault kept the message from being sealed (incident {incident})",
+        {"incident": incident},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from gateway.clock import rfc3339
 from gateway.policy import Decision, Undecided
 from gateway.smime.choose import Treatment
 from pki.errors import Problem
-from pki.models import CheckedCertificate, Finding, Refusal
+from pki.models import CheckedCertificate, Finding, Refusal, RevocationEvidence
 
 
 def decision_record(
@@ -126,9 +126,21 @@ def _certificate(checked: CheckedCertificate) -> dict[str, object]:
                 "next-update": rfc3339(crl.next_update),
                 "sha256": crl.sha256,
                 "source": crl.source,
+                **_responder(crl),
             }
             for crl in checked.revocation
         ],
+    }
+
+
+def _responder(said: RevocationEvidence) -> dict[str, str]:
+    """What an OCSP response has beyond a CRL; records of CRLs are as they have always been."""
+    if said.produced_at is None:
+        return {}
+    return {
+        "kind": said.kind,
+        "responder": said.responder,
+        "produced-at": rfc3339(said.produced_at),
     }
 
 

@@ -18,7 +18,7 @@ import structlog
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.database.trouble import TROUBLE
-from gateway.neighbours import CRL, DIRECTORY, NEXT_HOP, Absence, Neighbours, absent
+from gateway.neighbours import CRL, DIRECTORY, NEXT_HOP, OCSP, Absence, Neighbours, absent
 from gateway.queue.recovered import Waits, for_area, for_next_hop, try_now
 from gateway.routes import Routes
 from gateway.smtp.nexthop import NextHop, Timeouts, TlsDemand
@@ -120,7 +120,7 @@ class Recovery:
 
 
 def _waits(kind: str, name: str) -> Waits | None:
-    areas: Mapping[str, str] = {DIRECTORY: "directory", CRL: "revocation"}
+    areas: Mapping[str, str] = {DIRECTORY: "directory", CRL: "revocation", OCSP: "revocation"}
     if kind == NEXT_HOP:
         return for_next_hop(name)
     return for_area(areas[kind]) if kind in areas else None

@@ -53,6 +53,7 @@ def _judge(seal: Signer, domain: str, moment: datetime, trust: Trust) -> Verdict
             trust.material.with_chain(seal.chain),
             moment=moment,
             accept=lambda anchor: anchor_problem(anchor, address=address, purpose=Purpose.SIGN),
+            for_mail=True,
         )
     except CertificateRefused as error:
         return unfit(error.problem, moment, trust, certain=True)

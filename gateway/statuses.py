@@ -29,6 +29,7 @@ _BY_AREA = {
     "policy": "7.1",  # X.7.1 delivery not authorized
     "delivery": "4.7",  # X.4.7 delivery time expired
     "limits": "3.0",  # X.3.0 other or undefined mail system status
+    "token": "3.0",
 }
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
@@ -27,6 +28,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock, failpoint
 from gateway.accept import Intake
+from gateway.ahead import Ahead
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
@@ -35,16 +37,20 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
+from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
-from gateway.errors import SceauError
+from gateway.errors import CannotTell, SceauError
+from gateway.expiry_watch import ExpiryWatch
 from gateway.floors import refuse_old_libraries
+from gateway.foureyes.desk import house_of
+from gateway.foureyes.trust import Decided
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
-from gateway.keks import open_keks
+from gateway.keks import new_tokens, open_keks
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
@@ -52,6 +58,7 @@ from gateway.mime.text import extract
 from gateway.neighbours import Neighbours, absent
 from gateway.node import node_name
 from gateway.notices import Notices
+from gateway.ocsp import OcspRounds, ocsp_rules
 from gateway.outbound import Outbound
 from gateway.outside import Outside
 from gateway.overrun import limited
@@ -68,6 +75,7 @@ from gateway.queue.worker import Worker
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.seal_check import SealCheck
+from gateway.seal_keys import open_seal
 from gateway.senders.clients import ClientEntry, Clients
 from gateway.senders.directory import LoginClient, LoginDirectory
 from gateway.senders.logins import Groups, Logins
@@ -76,25 +84,30 @@ from gateway.senders.rights import Relay, Rights, SenderRule
 from gateway.senders.throttle import Limits, Throttle
 from gateway.senders.users import UsersFile
 from gateway.signers import Signers
-from gateway.signing_watch import SigningWatch
+from gateway.signing_watch import ENDING, SigningWatch
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
-from pki.errors import PkiError
+from pki.crl_folder import CrlFolder
+from pki.errors import PkiError, Problem, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
 from pki.groups import GroupSource
 from pki.keeper import CrlSource
-from pki.keys import load_signer
 from pki.ldap import DirectoryClient
 from pki.models import Signer
+from pki.ocsp_asker import OcspAsker, StoredResponses
 from pki.persons import KekRing, PersonSigners, prove
 from pki.trust import StoredTrust
+
+if TYPE_CHECKING:
+    from pki.token_sessions import Tokens  # PKCS#11 is loaded where a token is configured
 
 # Connections a worker keeps to one next hop.
 _CONNECTIONS = 16
@@ -245,7 +258,7 @@ class Wiring(Installation):
             self.signers,
             self.routes,
             self.listen_settings,
-            self.fetch_rules,
+            self.ocsp,
             self.rights,
             self.clients,
             self.login_groups,
@@ -269,6 +282,7 @@ class Wiring(Installation):
                 domains=() if each.domains == ("*",) else each.domains,
                 grace=each.revocation,
                 comment=each.comment,
+                sources=each.revocation_sources,
             )
             for each in self.config.pki.anchors
         )
@@ -280,7 +294,40 @@ class Wiring(Installation):
             der for path in self.config.pki.intermediates for der in load_certificates(path)
         ]
         read = failpoint.ahead("find.crls-asked", self.database.read)
-        return StoredTrust(read, anchors=self.anchors, intermediates=intermediates)
+        return StoredTrust(
+            read,
+            anchors=self.anchors,
+            intermediates=intermediates,
+            folder=self.crl_folder,
+            decided=self.decided,
+            ocsp=self.stored_responses,
+        )
+
+    @cached_property
+    def crl_folder(self) -> CrlFolder:
+        """Where this machine keeps the indexes of large CRLs."""
+        return CrlFolder(self.data_folder / "crls")
+
+    @cached_property
+    def decided(self) -> Decided:
+        """The anchors that two persons approved."""
+        return Decided(house_of(self.config))
+
+    @cached_property
+    def stored_responses(self) -> StoredResponses:
+        """OCSP responses of the database."""
+        return StoredResponses(self.database.read)
+
+    @cached_property
+    def ocsp(self) -> OcspAsker:
+        """Asks OCSP responders."""
+        rules = ocsp_rules(self.config.pki, self.fetch_rules)
+        return OcspAsker(self.database.read, self.database.write, rules)
+
+    @cached_property
+    def ocsp_rounds(self) -> OcspRounds:
+        """Asks them ahead of need."""
+        return OcspRounds(self.ocsp, self.stored_responses, self.trust.current, self.neighbours)
 
     @cached_property
     def directories(self) -> tuple[DirectoryClient, ...]:
@@ -301,6 +348,8 @@ class Wiring(Installation):
             directories=self.directories,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
+            unknown=Unknown(self.database.write_beside, clock.now),
+            ocsp=self.ocsp,
         )
 
     @cached_property
@@ -323,18 +372,34 @@ class Wiring(Installation):
         )
 
     @cached_property
+    def tokens(self) -> Callable[[], Tokens]:
+        """Gives the PKCS#11 tokens in use."""
+        return new_tokens()
+
+    @cached_property
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
-        return open_keks(self.config.pki)
+        return open_keks(self.config.pki, self.tokens)
+
+    @property
+    def escrow_agreement(self) -> Agreement:
+        """Who has to agree that a key is taken out of escrow.
+
+        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
+        that one, and the log names who acted.
+        """
+        return lambda _key, _ground: ()
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
         """The organisation's signers by domain."""
         seals: dict[str, Signer] = {}
         for number, each in enumerate(self.config.seals, 1):
-            password = secret(each.password_file) if each.password_file else None
             try:
-                signer = load_signer(each.key, each.certificate, password)
+                signer = open_seal(each, self.tokens)
+            except TokenTrouble as error:
+                # Nothing in the configuration is wrong for sure: the token may be back tomorrow.
+                raise CannotTell(error.problem.template, facts=error.problem.facts) from error
             except PkiError as error:
                 raise SceauError(
                     "seals[{number}]: " + error.problem.template,
@@ -681,10 +746,17 @@ class Wiring(Installation):
             now=self.belief.now,
             doubted=lambda: self.belief.doubt() is not None,
             note_clock=self.clock_notes.write,
-            tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
+            tasks=(
+                self.held_mail.once,
+                self.signing_watch.once,
+                self.expiry_watch.once,
+                self.raise_alarms,
+            ),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
+            ocsp=self.ocsp_rounds,
             neighbours=self.neighbours,
+            crl_folder=self.crl_folder,
         )
 
     @cached_property
@@ -751,14 +823,34 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            expiry=self.expiry_watch,
+            unbelieved=self._unbelieved,
         )
+
+    def _unbelieved(self) -> tuple[Problem, ...]:
+        self.trust.current()
+        return self.decided.faults
 
     @cached_property
     def signing_watch(self) -> SigningWatch:
         """Sees which of our certificates must not sign any more."""
         return SigningWatch(
-            self.database.read, self.trust.current, self.seals, self.signers.may_seal
+            self.database.read,
+            self.trust.current,
+            self.seals,
+            self.signers.may_seal,
+            ending=self.ahead.persons or ENDING,
         )
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """How long before an end people are told."""
+        return self.config.alarms.ahead
+
+    @cached_property
+    def expiry_watch(self) -> ExpiryWatch:
+        """Sees what ends of what only the database knows."""
+        return ExpiryWatch(self.database.read, self.trust.current, recipients=self.ahead.recipients)
 
     @cached_property
     def alarms(self) -> Alarms:
@@ -775,7 +867,7 @@ class Wiring(Installation):
             refusing=tuple(refusing(self.folders)),
             doubt=self.belief.doubt(),
         )
-        found = judge(standing, max_size=self.config.listen.max_size)
+        found = judge(standing, max_size=self.config.listen.max_size, ahead=self.ahead)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:

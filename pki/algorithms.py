@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -19,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed25519,
     mldsa,
     mlkem,
+    padding,
     rsa,
     x448,
     x25519,
@@ -26,11 +29,13 @@ from cryptography.hazmat.primitives.asymmetric import (
 
 from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
+from pki.weak_keys import weakness
 
 __all__ = [
     "TABLE",
     "Operation",
     "Row",
+    "SignedStructure",
     "Standing",
     "Verdict",
     "describe_key",
@@ -58,6 +63,30 @@ _CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 _ROWS: dict[tuple[Operation, str], list[Row]] = {}
 for _row in TABLE:
     _ROWS.setdefault((_row.operation, _row.algorithm), []).append(_row)
+
+
+class SignedStructure(Protocol):
+    """What certificates, CRLs and OCSP responses say of their signature."""
+
+    @property
+    def signature(self) -> bytes:
+        """Its octets."""
+        ...
+
+    @property
+    def signature_algorithm_oid(self) -> x509.ObjectIdentifier:
+        """signatureAlgorithm."""
+        ...
+
+    @property
+    def signature_hash_algorithm(self) -> hashes.HashAlgorithm | None:
+        """The digest; None where the algorithm names none. May raise UnsupportedAlgorithm."""
+        ...
+
+    @property
+    def signature_algorithm_parameters(self) -> padding.PSS | padding.PKCS1v15 | ec.ECDSA | None:
+        """What the key needs to know beside the digest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +156,9 @@ def judge_key(
 ) -> Problem | None:
     """Why a public key must not be used for `operation`, or None.
 
-    Beside the table: RSA exponents that are even or below 65537. Textbook attacks (e = 1 encrypts
-    nothing, e = 3 with broken padding forges signatures) cost nothing to rule out (threat K4).
-    allow_legacy: for old evidence; what the table calls legacy passes, weak exponents do not.
+    Beside the table: keys that are weak whatever their size (`pki.weak_keys`). Textbook attacks
+    (e = 1 encrypts nothing, e = 3 with broken padding forges signatures) cost nothing to rule out.
+    allow_legacy: for old evidence; what the table calls legacy passes, weak keys do not.
     """
     algorithm, bits = describe_key(key)
     verdict = judge(operation, algorithm, bits, moment)
@@ -140,18 +169,7 @@ def judge_key(
             key=verdict.text,
             source=verdict.source,
         )
-    large = too_large(key)
-    if large is not None:
-        return large
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if exponent < 65537 or exponent % 2 == 0:
-            return problem(
-                "algorithm.weak-key",
-                "the RSA key has the public exponent {exponent}, which is weak",
-                exponent=str(exponent),
-            )
-    return None
+    return too_large(key) or weakness(key)
 
 
 # Whoever sends a key chooses what it costs to use it. FIPS 186-5 §A.1.1 ends exponents at 256
@@ -185,12 +203,9 @@ def too_large(key: object) -> Problem | None:
 
 
 def judge_signature(
-    signed: x509.Certificate | x509.CertificateRevocationList,
-    moment: datetime,
-    *,
-    allow_legacy: bool = False,
+    signed: SignedStructure, moment: datetime, *, allow_legacy: bool = False
 ) -> Problem | None:
-    """Why the signature on a certificate or CRL must not be believed, or None.
+    """Why the signature on a certificate, CRL or OCSP response must not be believed, or None.
 
     allow_legacy: for old evidence; digests that the table calls legacy pass.
     """

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
@@ -19,13 +20,25 @@ from pki.models import Purpose
 HARD_FAIL = timedelta(0)
 
 
+class RevocationSources(Enum):
+    """Where to learn whether a certificate below an anchor is revoked, in order."""
+
+    CRL = "crl"  # OCSP responses are not looked at
+    OCSP = "ocsp"  # CRLs are not looked at
+    CRL_THEN_OCSP = "crl-then-ocsp"  # OCSP where no CRL can tell
+    OCSP_THEN_CRL = "ocsp-then-crl"  # CRLs where no response can tell
+
+
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """A trusted certificate with the limits of the trust.
 
     sha256: lower-case hex of the DER. domains: address domains it may vouch for (see
-    `pki.addresses.in_domain`), empty = any. grace: how long after nextUpdate a CRL below this
-    anchor may still be used; zero (`HARD_FAIL`) = not at all.
+    `pki.addresses.in_domain`), empty = any. grace: how long after nextUpdate a CRL or an OCSP
+    response below this anchor may still be used; zero (`HARD_FAIL`) = not at all.
+    policies: certificate policies (OIDs) of which every path must have one; empty = any.
+    trusted_from, trusted_until: when the trust itself holds, whatever the certificate's dates say;
+    None = no limit.
     """
 
     name: str
@@ -35,6 +48,10 @@ class Anchor:
     domains: tuple[str, ...] = ()
     grace: timedelta = HARD_FAIL
     comment: str = ""
+    sources: RevocationSources = RevocationSources.CRL
+    policies: frozenset[str] = frozenset()
+    trusted_from: datetime | None = None
+    trusted_until: datetime | None = None
 
 
 def load_anchor(
@@ -46,6 +63,7 @@ def load_anchor(
     domains: tuple[str, ...] = (),
     grace: timedelta = HARD_FAIL,
     comment: str = "",
+    sources: RevocationSources = RevocationSources.CRL,
 ) -> Anchor:
     """Read one certificate (PEM or DER) and compare it with what a human typed.
 
@@ -84,7 +102,7 @@ def load_anchor(
                 wanted=_colons(typed),
             )
         )
-    return Anchor(name, certificates[0], found, purposes, domains, grace, comment)
+    return Anchor(name, certificates[0], found, purposes, domains, grace, comment, sources)
 
 
 def _colons(fingerprint: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from datetime import datetime
 from functools import cached_property
@@ -23,9 +24,10 @@ from cryptography.hazmat.primitives.asymmetric import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.addresses import CertificateAddresses, read_addresses
-from pki.algorithms import too_large
+from pki.algorithms import SignedStructure, too_large
 from pki.der import algorithms_agree, signed_part
 from pki.errors import CertificateRefused, problem
+from pki.inherited import complete, public_value, with_placeholder
 from pki.names import NameKey, name_key, name_text
 
 ANY_POLICY = "2.5.29.32.0"
@@ -80,6 +82,7 @@ _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 class ParsedCertificate:
     """A certificate and what is in it. Nothing about it has been checked but its structure.
 
+    dsa_value: of a DSA key without parameters; it has no public key before `completed_by`.
     Raises CertificateRefused (structure.…) if it cannot be read in full.
     """
 
@@ -90,7 +93,14 @@ class ParsedCertificate:
         self._signed_by: dict[bytes, bool] = {}
         self.sha256 = hashlib.sha256(der).hexdigest()
         try:
-            self.x509 = x509.load_der_x509_certificate(der)
+            self.dsa_value = None
+            try:
+                self.x509 = x509.load_der_x509_certificate(der)
+            except ValueError:
+                self.dsa_value = public_value(der)
+                if self.dsa_value is None:
+                    raise
+                self.x509 = x509.load_der_x509_certificate(with_placeholder(der))
             self._read(self.x509)
         except UNREADABLE as error:
             raise _malformed("{detail}", detail=str(error)[:200]) from error
@@ -153,6 +163,8 @@ class ParsedCertificate:
     @cached_property
     def public_key(self) -> object:
         """The public key, or None if it cannot be used (unknown type, point not on the curve)."""
+        if self.dsa_value is not None:
+            return None
         try:
             return self.x509.public_key()
         except (ValueError, UnsupportedAlgorithm):
@@ -163,6 +175,8 @@ class ParsedCertificate:
         """SubjectPublicKeyInfo: the same key in two certificates is the same here."""
         if self.public_key is None:
             return self.sha256.encode()  # equals nothing but itself
+        if isinstance(self.public_key, dsa.DSAPublicKey):  # perhaps completed
+            return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return self.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @cached_property
@@ -183,6 +197,17 @@ class ParsedCertificate:
                     return ()
         return ()
 
+    def completed_by(self, issuer: ParsedCertificate) -> ParsedCertificate:
+        """The same certificate, its DSA key with the parameters of the issuer's (RFC 3279 §2.3.2).
+
+        Its public key is None if they do not fit. issuer: whose signature on it holds.
+        """
+        assert self.dsa_value is not None
+        whole = copy.copy(self)
+        whole.__dict__.pop("spki", None)
+        whole.__dict__["public_key"] = complete(self.dsa_value, issuer.public_key)
+        return whole
+
     def signed_by(self, issuer: ParsedCertificate) -> bool:
         """Whether the key of `issuer` made the signature on this certificate.
 
@@ -198,9 +223,7 @@ class ParsedCertificate:
         return known
 
 
-def signature_holds(
-    der: bytes, signed: x509.Certificate | x509.CertificateRevocationList, key: object
-) -> bool:
+def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """Whether `key` made the signature on `signed`, whose bytes are `der`.
 
     False for keys and algorithms that are unknown or do not fit each other, and for keys that cost

@@ -25,6 +25,14 @@ def element(data: bytes, offset: int) -> tuple[int, int]:
     return content, end
 
 
+def length_is_der(data: bytes, offset: int) -> bool:
+    """Whether the element at `offset` has its length in the shortest form (X.690 §10.1)."""
+    content, end = element(data, offset)
+    length = end - content
+    count = 0 if length < 0x80 else (length.bit_length() + 7) // 8
+    return content - offset - 2 == count
+
+
 def signed_part(der: bytes) -> bytes:
     """The bytes under the signature: tbsCertificate or tbsCertList (RFC 5280 §4.1, §5.1)."""
     start, _ = element(der, 0)
@@ -45,6 +53,30 @@ def algorithms_agree(der: bytes) -> bool:
     return der[inner : element(der, inner)[1]] == der[outer : element(der, outer)[1]]
 
 
+def extension_value(der: bytes, oid: bytes) -> bytes | None:
+    """extnValue of a certificate's extension as it stands there (RFC 5280 §4.1.2.9), or None.
+
+    oid: the whole element. For what a library passes over in an extension that it knows.
+    """
+    start, _ = element(der, 0)
+    at, end = element(der, start)
+    while at < end and der[at] != 0xA3:  # extensions
+        at = element(der, at)[1]
+    if at == end:
+        return None
+    at, end = element(der, element(der, at)[0])
+    while at < end:
+        field, behind = element(der, at)
+        after_oid = element(der, field)[1]
+        if der[field:after_oid] == oid:
+            if der[after_oid] == 0x01:  # critical
+                after_oid = element(der, after_oid)[1]
+            content, last = element(der, after_oid)
+            return der[content:last]
+        at = behind
+    return None
+
+
 def integer(value: int) -> bytes:
     """An INTEGER as DER writes it, the only way it can appear in DER (X.690 §8.3)."""
     size = (value if value >= 0 else ~value).bit_length() // 8 + 1
@@ -52,3 +84,12 @@ def integer(value: int) -> bytes:
     if len(content) > 127:
         raise ValueError("an integer is too large to be a serial number")
     return bytes((0x02, len(content))) + content
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE with this content (X.690 §8.1.3, §10.1)."""
+    length = len(content)
+    if length < 0x80:
+        return bytes((0x30, length)) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes((0x30, 0x80 | size)) + length.to_bytes(size, "big") + content

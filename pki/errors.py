@@ -82,6 +82,10 @@ class CrlRefused(PkiError):
     """Bytes offered as a CRL are not a usable one (signature, issuer, age, number)."""
 
 
+class OcspRefused(PkiError):
+    """Bytes offered as an OCSP response are none, an error of the responder, or not acceptable."""
+
+
 class CertificateRefused(PkiError):
     """A certificate was checked and must not be used."""
 
@@ -92,3 +96,7 @@ class CannotJudge(PkiError):
 
 class KekTrouble(PkiError):
     """The key-encryption key cannot be used now (token, PIN): says nothing about a stored key."""
+
+
+class TokenTrouble(PkiError):
+    """A PKCS#11 token, or a key in it, cannot be used now: says nothing about mail."""

@@ -1,4 +1,6 @@
-"""Fetching of CRLs over HTTP: the network is hostile (threats L8, L9). `pki.crl` judges what came.
+"""Fetching of CRLs and OCSP responses over HTTP: the network is hostile (threats L8, L9).
+
+`pki.crl` and `pki.ocsp` judge what came.
 
 A fetch goes to listed hosts only, to an address that was checked after resolution and to no other,
 follows no redirect, and ends in time and size whatever the server does.
@@ -48,6 +50,14 @@ class FetchRules:
     time_limit: timedelta = timedelta(seconds=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What is sent by POST. media_type: its Content-Type."""
+
+    body: bytes
+    media_type: str
+
+
 def resolve(host: str, port: int) -> list[str]:
     """IP addresses of a host, by the system's resolver. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -60,10 +70,13 @@ def fetch(
     *,
     look_up: Callable[[str, int], list[str]] = resolve,
     tls: ssl.SSLContext | None = None,
+    post: Post | None = None,
+    media_type: str = "",
 ) -> bytes:
-    """GET `url`, all of it within the limits. Raises FetchTrouble.
+    """GET `url`, or POST to it, all of it within the limits. Raises FetchTrouble.
 
-    look_up: name resolution. tls: for https:// with another CA than the system's.
+    look_up: name resolution. tls: for https:// with another CA than the system's. media_type: the
+    answer must say that it is that.
     """
     deadline = time.monotonic() + rules.time_limit.total_seconds()
     parts = _checked_url(url, rules)
@@ -78,18 +91,30 @@ def fetch(
             if port != {"http": 80, "https": 443}[parts.scheme]:
                 name = f"{name}:{port}"
             request = (
-                f"GET {target} HTTP/1.1\r\nHost: {name}\r\nAccept-Encoding: identity\r\n"
-                "User-Agent: sceau\r\nConnection: close\r\n\r\n"
+                f"{'POST' if post else 'GET'} {target} HTTP/1.1\r\nHost: {name}\r\n"
+                "Accept-Encoding: identity\r\nUser-Agent: sceau\r\nConnection: close\r\n"
             )
+            if post is not None:
+                request += f"Content-Type: {post.media_type}\r\n"
+                request += f"Content-Length: {len(post.body)}\r\n"
             connection.settimeout(_left(deadline))
-            connection.sendall(request.encode("ascii"))
-            return _read_answer(url, connection, rules, deadline)
+            connection.sendall(f"{request}\r\n".encode("ascii") + (post.body if post else b""))
+            return _read_answer(url, connection, rules, deadline, media_type)
     except TimeoutError as error:
         raise _trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise _trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def is_allowed(url: str, rules: FetchRules) -> bool:
+    """Whether a fetch of this URL would be tried at all."""
+    try:
+        _checked_url(url, rules)
+    except FetchTrouble:
+        return False
+    return True
 
 
 def _checked_url(url: str, rules: FetchRules) -> SplitResult:
@@ -201,7 +226,9 @@ def _connect(
         raise
 
 
-def _read_answer(url: str, connection: socket.socket, rules: FetchRules, deadline: float) -> bytes:
+def _read_answer(
+    url: str, connection: socket.socket, rules: FetchRules, deadline: float, media_type: str = ""
+) -> bytes:
     reader: Any = _Reader(connection, deadline)
     with http.client.HTTPResponse(reader, method="GET") as answer:
         answer.begin()
@@ -212,6 +239,11 @@ def _read_answer(url: str, connection: socket.socket, rules: FetchRules, deadlin
         encoding = ", ".join(answer.headers.get_all("Content-Encoding", [])).strip().lower()
         if encoding not in ("", "identity"):
             raise _trouble(url, "the answer is encoded ({encoding})", encoding=encoding[:40])
+        kind = answer.headers.get_content_type()
+        if media_type and kind != media_type:
+            raise _trouble(
+                url, "the answer is called {kind}, not {wanted}", kind=kind[:60], wanted=media_type
+            )
         announced = answer.length
         if announced is not None and announced > rules.max_bytes:
             raise _too_large(url, rules)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from pki import store
-from pki.algorithms import judge_signature
-from pki.crl import Crl, read_crl
+from pki.crl_folder import CrlFolder
+from pki.crl_receive import index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
 from pki.fetch import FetchRules, fetch
-from pki.path import Material
-from pki.revocation import may_sign_crls
 from pki.trust import Connect, StoredTrust
 
 _RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
 _AFTER_FAILURE = timedelta(minutes=1)  # mail may be waiting for it
+_LONGEST_PAUSE = timedelta(minutes=15)
+_AT_A_TIME = 8
+_ROUND = 10.0  # seconds after which a round begins no fetch: the keeper has more to do
+_SWEPT_AFTER = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,9 @@ class CrlSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What happened with one source. state: "stored", "unchanged", "not-due" or "failed".
+    """What happened with one source.
+
+    state: "stored", "unchanged", "not-due", "failed"; "waiting": due, but not asked yet.
 
     next_update: of the CRL that this source last brought, also after a failure: how long the
     known one still holds.
@@ -63,26 +71,40 @@ def refresh_crls(
     moment: datetime,
     force: bool = False,
     get: Callable[[str, FetchRules], bytes] = fetch,
+    folder: CrlFolder | None = None,
     org: str = "",
 ) -> list[SourceReport]:
     """Fetch what is due, check, store; one report for each source. get: fetches a URL.
 
-    No transaction is open while the network is used. One bad source does not stop the others.
+    No transaction is open while the network is used. One bad source does not stop the others, and
+    a slow one does not keep them waiting: several are asked at a time, those first whose CRL ends
+    first. What a round has no time for is "waiting", and due in the next one.
     """
     with read() as conn:
         before = store.last_fetches(conn, org=org)
     material = trust.current().material
-    reports: list[SourceReport] = []
+    found: dict[str, SourceReport] = {}
+    due = []
     for source in sources:
         last = before.get(source.location)
-        if not force and last is not None and not _due(source, last, moment):
-            reports.append(SourceReport(source.name, "not-due", next_update=last.next_update))
+        if force or last is None or is_due(source, last, moment):
+            due.append(source)
+        else:
+            found[source.location] = SourceReport(source.name, "not-due", next_update=_until(last))
+    due.sort(key=lambda source: _until(before.get(source.location)) or moment)
+    for source, data in _fetched(due, rules, get):
+        last = before.get(source.location)
+        if data is None:
+            found[source.location] = SourceReport(source.name, "waiting", next_update=_until(last))
             continue
         try:
-            data = get(source.location, rules) if source.is_url else _read(source.location)
-            crl = check_crl(read_crl(data, source.location), material, moment)
+            if isinstance(data, Exception):
+                raise data
+            crl, indexed = receive(
+                data, source.location, material=material, moment=moment, folder=folder
+            )
             with write() as conn:
-                new = store.store_crl(conn, crl, moment=moment, org=org)
+                new = store.store_crl(conn, crl, moment=moment, indexed=indexed, org=org)
                 store.record_fetch(
                     conn, source.location, moment=moment, crl_sha256=crl.sha256, org=org
                 )
@@ -92,57 +114,82 @@ def refresh_crls(
                 store.record_fetch(
                     conn, source.location, moment=moment, problem=reason.text, org=org
                 )
-            known = None if last is None else last.next_update
-            reports.append(SourceReport(source.name, "failed", next_update=known, problem=reason))
+            report = SourceReport(source.name, "failed", next_update=_until(last), problem=reason)
+        else:
+            state = "stored" if new else "unchanged"
+            report = SourceReport(source.name, state, crl.issuer_text, crl.number, crl.next_update)
+        found[source.location] = report
+    return [found[source.location] for source in sources]
+
+
+def _fetched(
+    due: Sequence[CrlSource], rules: FetchRules, get: Callable[[str, FetchRules], bytes]
+) -> Iterator[tuple[CrlSource, bytes | Exception | None]]:
+    """What came of each source, in the order in which it came; None: there was no time for it."""
+    end = time.monotonic() + _ROUND
+
+    def one(source: CrlSource) -> bytes | Exception | None:
+        if time.monotonic() >= end:
+            return None
+        try:
+            return get(source.location, rules) if source.is_url else _read(source.location)
+        except Exception as error:  # noqa: BLE001 - said by the one who asked
+            return error
+
+    if len(due) == 1:
+        yield due[0], one(due[0])
+        return
+    with ThreadPoolExecutor(_AT_A_TIME, "crl-fetch") as pool:
+        running = {}
+        waiting = iter(due)
+        # Not all of them at once: what has come and is not stored yet stands in memory.
+        for source in islice(waiting, _AT_A_TIME):
+            running[pool.submit(one, source)] = source
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                source = running.pop(future)
+                data = future.result()
+                del future
+                yield source, data
+                del data
+                for following in islice(waiting, 1):
+                    running[pool.submit(one, following)] = following
+
+
+def keep_indexed(
+    read: Connect,
+    write: Connect,
+    *,
+    trust: StoredTrust,
+    folder: CrlFolder,
+    org: str = "",
+) -> list[str]:
+    """Make the indexes that this machine lacks, ahead of need; SHA-256 of the CRLs.
+
+    Also for CRLs that an older version stored, and for one whose index in the database is not what
+    its octets give: who can write there must not be able to hide a revocation behind a digest.
+    """
+    with read() as conn:
+        newest = [one for one in store.newest_crls(conn, org=org) if one.size >= folder.above]
+    made = []
+    for one in newest:
+        if folder.has(one.sha256, one.index_sha256):
             continue
-        state = "stored" if new else "unchanged"
-        reports.append(
-            SourceReport(source.name, state, crl.issuer_text, crl.number, crl.next_update)
-        )
-    return reports
-
-
-def check_crl(crl: Crl, material: Material, moment: datetime) -> Crl:
-    """A CRL that may be stored: signed by a CA we know, and current. Raises CrlRefused."""
-    signers = material.signers_named(crl.issuer)
-    if not signers:
-        raise CrlRefused(
-            problem(
-                "revocation.crl-issuer",
-                "the CRL is of {issuer}, which is neither a trust anchor nor a known intermediate",
-                issuer=crl.issuer_text,
-            )
-        )
-    if not any(may_sign_crls(signer) and crl.signed_by(signer) for signer in signers):
-        raise CrlRefused(
-            problem(
-                "revocation.signature",
-                "the CRL of {issuer} is not signed by a key that may sign it",
-                issuer=crl.issuer_text,
-            )
-        )
-    weak = judge_signature(crl.x509, moment)
-    if weak is not None:
-        raise CrlRefused(weak)
-    if crl.this_update > moment:
-        raise CrlRefused(
-            problem(
-                "revocation.crl-future",
-                "the CRL of {issuer} is of {day}, which is in the future; is the clock right?",
-                issuer=crl.issuer_text,
-                day=crl.this_update.isoformat(),
-            )
-        )
-    if crl.next_update < moment:
-        raise CrlRefused(
-            problem(
-                "revocation.stale",
-                "the CRL of {issuer} was valid until {until} only",
-                issuer=crl.issuer_text,
-                until=crl.next_update.isoformat(),
-            )
-        )
-    return crl
+        with read() as conn:
+            der = store.crl_bytes(conn, one.sha256, org=org)
+        if der is None:
+            continue
+        try:
+            digest = index_stored(der, material=trust.current().material, folder=folder)
+        except CrlRefused:
+            continue  # its CA is not known any more: nobody asks for it
+        if digest != one.index_sha256:
+            with write() as conn:
+                store.note_index(conn, one.sha256, digest, org=org)
+        made.append(one.sha256)
+    folder.sweep({one.sha256 for one in newest}, older_than=_SWEPT_AFTER)
+    return made
 
 
 def _fault(error: Exception) -> Problem:
@@ -153,18 +200,34 @@ def _fault(error: Exception) -> Problem:
     )
 
 
-def _due(source: CrlSource, last: store.LastFetch, moment: datetime) -> bool:
+def is_due(source: CrlSource, last: store.LastFetch, moment: datetime) -> bool:
+    """Whether a source is to be asked again.
+
+    After a failure the pause doubles, up to `_LONGEST_PAUSE`. What has one rhythm is drawn apart a
+    little, always alike for one source: five hundred sources that were fetched in one minute, when
+    the gateway was started, are not all asked again in one minute every hour for ever.
+    """
     if last.tried_at > moment:
         return True  # the clock was put back: waiting until then would let every CRL go stale
     if last.problem:
-        return moment >= last.tried_at + min(source.every, _AFTER_FAILURE)
-    if moment >= last.tried_at + source.every:
+        doubled: timedelta = _AFTER_FAILURE * (1 << min(max(last.failures - 1, 0), 10))
+        return moment >= last.tried_at + min(source.every, doubled, _LONGEST_PAUSE)
+    if moment >= last.tried_at + source.every * (1 - _spread(source)):
         return True
     if last.this_update is None or last.next_update is None:
         return True
     halfway = last.this_update + (last.next_update - last.this_update) / 2
     # Past the middle the next one should be out; but do not ask again and again for it.
     return moment >= halfway and moment >= last.tried_at + min(source.every, _RETRY)
+
+
+def _spread(source: CrlSource) -> float:
+    """Between 0 and a tenth, by the source's location."""
+    return hashlib.sha256(source.location.encode()).digest()[0] / 2560
+
+
+def _until(last: store.LastFetch | None) -> datetime | None:
+    return None if last is None else last.next_update
 
 
 def _read(location: str) -> bytes:

@@ -34,13 +34,14 @@ def parse_decrypters(
         raise bad_key_file(name, "a key of its kind opens no mail")
     key: DecryptionKey = found
     public = key.public_key()
-    own = [der for der in dict.fromkeys((*beside, *certificates)) if _public_key(der) == public]
+    own = [der for der in dict.fromkeys((*beside, *certificates)) if public_key_of(der) == public]
     if not own:
         return (KeyDecrypter(key),)
     return tuple(KeyDecrypter(key, der) for der in own)
 
 
-def _public_key(der: bytes) -> object:
+def public_key_of(der: bytes) -> object:
+    """The public key in a certificate; None for one that cannot be read."""
     try:
         return ParsedCertificate(der).public_key
     except CertificateRefused:

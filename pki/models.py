@@ -61,9 +61,11 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RevocationEvidence:
-    """Which CRL was looked at for one certificate of the path.
+    """Which CRL or OCSP response spoke for one certificate of the path.
 
-    issuer: RFC 4514 name of the CRL's issuer. number: cRLNumber or None. sha256: of its DER.
+    issuer: RFC 4514 name of the CRL's issuer, or of the CA that the response speaks for. number:
+    cRLNumber or None. sha256: of its DER. kind: "crl" or "ocsp". responder, produced_at: of an
+    OCSP response only.
     """
 
     issuer: str
@@ -73,6 +75,9 @@ class RevocationEvidence:
     sha256: str
     subject: str
     source: str
+    kind: str = "crl"
+    responder: str = ""
+    produced_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

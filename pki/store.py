@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import sqlalchemy as sa
 
 from pki.addresses import canonical
 from pki.certificate import ParsedCertificate
-from pki.crl import Crl, check_successor
-from pki.errors import CertificateRefused
+from pki.crl import Crl, Version, check_successor
+from pki.crl_folder import CrlFolder
+from pki.crl_index import IndexDamagedError
+from pki.crl_receive import Indexed, open_indexed
+from pki.errors import CertificateRefused, CrlRefused
 from pki.models import Candidate
-from pki.tables import certificates, crl_fetches, crls
+from pki.path import Material
+from pki.tables import certificates, crl_fetches, crls, ocsp_responses
 from pki.usage import address_problem
 
 
@@ -181,25 +186,33 @@ def candidates_for(
     return {address: tuple(candidates) for address, candidates in found.items()}
 
 
-def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "") -> bool:
+def store_crl(
+    conn: sa.Connection,
+    crl: Crl,
+    *,
+    moment: datetime,
+    indexed: Indexed | None = None,
+    org: str = "",
+) -> bool:
     """Keep a CRL whose signature has been checked. False: it was known already.
 
+    indexed: what goes with a large one, which has no octets of its own (`pki.crl_receive`).
     Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
     """
     table = crls.c
-    series = _series(crl)
     newest = conn.execute(
-        sa.select(table.der)
-        .where(table.org == org, table.series == series)
+        sa.select(table.sha256, table.number, table.this_update)
+        .where(table.org == org, table.series == crl.series)
         .order_by(table.this_update.desc(), table.id.desc())
         .limit(1)
-    ).scalar()
-    if newest == crl.der:
-        return False
-    # An older one that we had ourselves is as old as any other: "unchanged" would hide that
-    # the source serves what was replaced.
+    ).first()
     if newest is not None:
-        check_successor(crl, Crl(newest))
+        if newest.sha256 == crl.sha256:
+            return False
+        # An older one that we had ourselves is as old as any other: "unchanged" would hide that
+        # the source serves what was replaced.
+        number = None if newest.number is None else int(newest.number)
+        check_successor(crl, Version(number, newest.this_update))
     if conn.execute(
         sa.select(table.id).where(table.org == org, table.sha256 == crl.sha256)
     ).first():
@@ -207,37 +220,87 @@ def store_crl(conn: sa.Connection, crl: Crl, *, moment: datetime, org: str = "")
     conn.execute(
         crls.insert().values(
             org=org,
-            series=series,
+            series=crl.series,
             issuer=crl.issuer_text,
             number=None if crl.number is None else str(crl.number),
             this_update=crl.this_update,
             next_update=crl.next_update,
             sha256=crl.sha256,
-            der=crl.der,
+            der=crl.der if indexed is None else indexed.der,
             source=crl.source,
             known_at=moment,
+            index_sha256="" if indexed is None else indexed.digest,
         )
     )
     return True
 
 
+def note_index(conn: sa.Connection, sha256: str, digest: str, *, org: str = "") -> None:
+    """That a CRL which is stored already has an index now, and what it must be."""
+    table = crls.c
+    conn.execute(
+        crls.update().where(table.org == org, table.sha256 == sha256).values(index_sha256=digest)
+    )
+
+
 def current_crls(
-    conn: sa.Connection, known: Mapping[str, Crl], *, org: str = ""
+    conn: sa.Connection,
+    known: Mapping[str, Crl],
+    *,
+    folder: CrlFolder | None = None,
+    material: Material | None = None,
+    org: str = "",
 ) -> tuple[Crl, ...]:
-    """The newest CRL of each series. `known` (by sha256): objects that need not be read again."""
+    """The newest CRL of each series. `known` (by sha256): objects that need not be read again.
+
+    folder: of the indexes of large ones, and material: who may have signed them. Without both, and
+    where an index cannot be had, octets are read: what is known must not depend on a file.
+    """
     table = crls.c
     newest = _newest(org).subquery()
-    rows = conn.execute(
-        sa.select(table.id, table.sha256, table.source).join(newest, newest.c.id == table.id)
-    ).all()
+    query = sa.select(table.id, table.sha256, table.source, table.index_sha256)
     found: list[Crl] = []
-    for row in rows:
+    for row in conn.execute(query.join(newest, newest.c.id == table.id)).all():
         crl = known.get(row.sha256)
-        if crl is None:
-            der = conn.execute(sa.select(table.der).where(table.id == row.id)).scalar_one()
-            crl = Crl(der, row.source)
-        found.append(crl)
+        if crl is None and folder is not None and material is not None and row.index_sha256:
+            with suppress(CrlRefused, IndexDamagedError, OSError):
+                crl = open_indexed(
+                    row.sha256,
+                    row.index_sha256,
+                    row.source,
+                    folder=folder,
+                    octets=partial(_octets, conn, row.id),
+                    material=material,
+                )
+        found.append(crl or Crl(_octets(conn, row.id), row.source))
     return tuple(found)
+
+
+def _octets(conn: sa.Connection, row_id: int) -> bytes:
+    der: bytes = conn.execute(sa.select(crls.c.der).where(crls.c.id == row_id)).scalar_one()
+    return der
+
+
+@dataclass(frozen=True, slots=True)
+class NewestCrl:
+    """The newest CRL of a series, without its octets. index_sha256: "" where there is no index."""
+
+    sha256: str
+    source: str
+    size: int
+    index_sha256: str
+
+
+def newest_crls(conn: sa.Connection, *, org: str = "") -> list[NewestCrl]:
+    """The newest CRL of each series."""
+    table = crls.c
+    newest = _newest(org).subquery()
+    size = sa.func.length(table.der).label("size")
+    query = sa.select(table.sha256, table.source, size, table.index_sha256)
+    return [
+        NewestCrl(row.sha256, row.source, row.size, row.index_sha256)
+        for row in conn.execute(query.join(newest, newest.c.id == table.id))
+    ]
 
 
 def list_crls(conn: sa.Connection, *, sha256: str = "", org: str = "") -> list[StoredCrl]:
@@ -284,13 +347,17 @@ def crl_bytes(conn: sa.Connection, sha256: str, *, org: str = "") -> bytes | Non
 
 @dataclass(frozen=True, slots=True)
 class LastFetch:
-    """The last attempt for a CRL source. this_update, next_update: of the CRL it brought."""
+    """The last attempt for a CRL source. this_update, next_update: of the CRL it brought.
+
+    failures: in a row, up to this attempt.
+    """
 
     tried_at: datetime
     done_at: datetime | None
     this_update: datetime | None
     next_update: datetime | None
     problem: str
+    failures: int = 0
 
 
 def last_fetches(conn: sa.Connection, *, org: str = "") -> dict[str, LastFetch]:
@@ -311,6 +378,7 @@ def last_fetches(conn: sa.Connection, *, org: str = "") -> dict[str, LastFetch]:
             this_update=row.this_update,
             next_update=row.next_update,
             problem=row.problem or "",
+            failures=row.failures,
         )
         for row in conn.execute(query)
     }
@@ -336,14 +404,20 @@ def record_fetch(
     changed = conn.execute(
         crl_fetches.update()
         .where(fetches.org == org, fetches.location == location)
-        .values(**values)
+        .values(**values, failures=fetches.failures + 1 if text else 0)
     ).rowcount
     if not changed:
+        values["failures"] = 1 if text else 0
         conn.execute(crl_fetches.insert().values(org=org, location=location, **values))
 
 
 def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
-    """Changes whenever a CRL or certificate was added or a certificate taken out of use."""
+    """Changes whenever a CRL or certificate was added or a certificate taken out of use.
+
+    An OCSP response that says revoked or unknown counts as a CRL does: verdicts are made anew.
+    One that says good changes no verdict, and a question an hour for each recipient would have
+    all verdicts made anew all the time.
+    """
     table = certificates.c
     newest = [
         sa.select(column).where(of_org == org).order_by(column.desc()).limit(1).scalar_subquery()
@@ -353,17 +427,11 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
             (table.removed_at, table.org),
         )
     ]
-    row = conn.execute(sa.select(*newest)).one()
-    return row[0] or 0, row[1] or 0, str(row[2] or "")
-
-
-def _series(crl: Crl) -> str:
-    """Names issuer, key and scope of a CRL; the same in every process."""
-    scope = sorted(
-        value if isinstance(value, str) else repr([sorted(rdn) for rdn in value])
-        for _, value in crl.point_names or ()
+    bad = (
+        sa.select(sa.func.max(ocsp_responses.c.id))
+        .where(ocsp_responses.c.org == org, ocsp_responses.c.status.in_(("revoked", "unknown")))
+        .scalar_subquery()
     )
-    issuer = [sorted(rdn) for rdn in crl.issuer]
-    key = (crl.authority_key_id or b"").hex()
-    text = repr((issuer, key, scope, crl.only_users, crl.only_cas))
-    return hashlib.sha256(text.encode()).hexdigest()
+    row = conn.execute(sa.select(*newest, bad)).one()
+    # Both only ever grow, and so does their sum.
+    return (row[0] or 0) + (row[3] or 0), row[1] or 0, str(row[2] or "")

@@ -43,7 +43,7 @@ def purpose_problem(
     """
     return (
         _key_usage_problem(cert, purpose)
-        or _extended_usage_problem(cert)
+        or extended_usage_problem(cert)
         or _key_problem(cert, purpose, moment, allow_legacy)
     )
 
@@ -121,7 +121,7 @@ def _key_usage_problem(cert: ParsedCertificate, purpose: Purpose) -> Problem | N
     )
 
 
-def _extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
+def extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
     """RFC 8550 §4.4.4: emailProtection, anyExtendedKeyUsage, or no such extension."""
     usages = cert.extended_key_usage
     if usages is None or any(usage in _EMAIL for usage in usages):

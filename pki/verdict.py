@@ -75,6 +75,7 @@ def judge(
         moment=moment,
         revocation=revocation,
         accept=lambda anchor: anchor_problem(anchor, address=address, purpose=purpose),
+        for_mail=True,
     )
     checked = CheckedCertificate(
         certificate=cert.x509,

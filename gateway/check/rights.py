@@ -80,7 +80,8 @@ def _secrets(wiring: Wiring) -> Iterator[Path]:
     wrapping = (config.pki.key_encryption_key, config.pki.former_key_encryption_key)
     files += [key.pin_file if isinstance(key, TokenKey) else key for key in wrapping]
     for seal in config.seals:
-        files += [seal.key, seal.password_file]
+        key = seal.key
+        files += [key.pin_file if isinstance(key, TokenKey) else key, seal.password_file]
     for directory in config.pki.directories:
         files += [directory.password_file, directory.client_key]
     yield from dict.fromkeys(file for file in files if file is not None)

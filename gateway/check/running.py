@@ -9,7 +9,7 @@ from gateway import running
 from gateway.alarms import DEATHS_WITHIN, QUEUE_OLD
 from gateway.check.finding import Finding, error, good, warning
 from gateway.i18n import message
-from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, absent
+from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, OCSP, absent
 from gateway.queue.backlog import POISON_CODE, backlog
 from gateway.wiring import Wiring
 
@@ -58,6 +58,7 @@ _SILENT = {
     DIRECTORY: message("the directory server {name} has not answered since {date}: {reason}"),
     NEXT_HOP: message("the next hop of the route {name} has not answered since {date}: {reason}"),
     CRL: message("no CRL could be had from {name} since {date}: {reason}"),
+    OCSP: message("the OCSP responder {name} has not answered since {date}: {reason}"),
 }
 
 

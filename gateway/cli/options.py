@@ -13,6 +13,7 @@ from gateway.errors import SceauError
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from pki.token_uri import TokenKeyName
 
 DEFAULT_PLACES = (Path("sceau.toml"), Path("/etc/sceau/sceau.toml"))
 
@@ -71,6 +72,15 @@ def _is_there(place: Path) -> bool:
         # `runuser -u sceau` in /root: the folder one stands in but may not look into has nothing
         # for us. A named place that is closed is there, and opening it says so.
         return place.is_absolute()
+
+
+def key_source(text: str) -> Path | TokenKeyName:
+    """A file with a key, or a key in a token (RFC 7512). Raises PrivateKeyError."""
+    if text[:7].lower() != "pkcs11:":
+        return Path(text)
+    from pki.token_uri import parse_token_uri
+
+    return parse_token_uri(text)
 
 
 def count(text: str) -> int:

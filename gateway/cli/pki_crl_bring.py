@@ -39,6 +39,7 @@ def run_refresh(args: Namespace, wiring: Wiring) -> int:
             rules=wiring.fetch_rules,
             moment=clock.now(),
             force=True,
+            folder=wiring.crl_folder,
         )
         codes.append(_print_source(report, output))
     return worst(codes)
@@ -98,22 +99,25 @@ def run_import(args: Namespace, wiring: Wiring) -> int:
 
 def _import(file: Input, wiring: Wiring, output: Output) -> int:
     from gateway import clock
-    from gateway.cli.pki_input import code_of, crls_in
+    from gateway.cli.pki_input import code_of, crl_octets_in, numbered
+    from pki.crl_receive import receive
     from pki.errors import CrlRefused
-    from pki.keeper import check_crl
     from pki.store import store_crl
 
     stored: list[tuple[Crl, bool]] = []
-    crls, problems = crls_in(file, f"{file.path.name}, by hand ({operator()})")
+    ders, problems = crl_octets_in(file)
+    source = f"{file.path.name}, by hand ({operator()})"
     material = wiring.trust.current().material
-    for crl in crls:
+    for number, der in enumerate(ders, 1):
         now = clock.now()
         try:
-            check_crl(crl, material, now)
+            crl, indexed = receive(
+                der, source, material=material, moment=now, folder=wiring.crl_folder
+            )
             with wiring.database.write() as conn:
-                stored.append((crl, store_crl(conn, crl, moment=now)))
+                stored.append((crl, store_crl(conn, crl, moment=now, indexed=indexed)))
         except CrlRefused as error:
-            problems.append(error.problem)
+            problems.append(numbered(error.problem, number, len(ders)))
     _print_file(file, stored, problems, output)
     return code_of(problems)
 

@@ -56,10 +56,13 @@ _LABELS = {
     "unknown_critical": message("unknown critical extensions"),
     "capabilities": message("S/MIME capabilities"),
     "number": message("number"),
+    "base": message("completes no."),
     "this_update": message("issued"),
     "next_update": message("next one by"),
     "revoked": message("revoked certificates"),
     "only_for": message("only for"),
+    "indirect": message("for other CAs, too"),
+    "freshest": message("its delta CRLs"),
     "sha256": message("fingerprint (SHA-256)"),
 }
 
@@ -96,20 +99,28 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
 
 
 def crl_facts(crl: Crl) -> dict[str, object]:
-    """What is in a CRL. revoked: how many certificates it lists; only_for: its scope."""
-    scope = ["onlyContainsUserCerts"] * crl.only_users + ["onlyContainsCACerts"] * crl.only_cas
+    """What is in a CRL. revoked: how many certificates it lists; only_for: its scope.
+
+    base: of a delta CRL, the number of the complete one that it completes.
+    """
+    scope = ["onlyContainsUserCerts"] * crl.scope.only_users
+    scope += ["onlyContainsCACerts"] * crl.scope.only_cas
+    scope += sorted(reason.value for reason in crl.scope.reasons or ())
     scope += sorted(
         name if isinstance(name, str) else ", ".join(value for rdn in name for _, value in rdn)
-        for _, name in crl.point_names or ()
+        for _, name in crl.scope.points or ()
     )
     return {
         "sha256": crl.sha256,
         "issuer": crl.issuer_text,
         "number": crl.number,
+        "base": crl.base_number,
         "this_update": crl.this_update,
         "next_update": crl.next_update,
-        "revoked": len(crl.x509),
+        "revoked": len(crl.entries),
         "only_for": scope,
+        "indirect": crl.scope.indirect,
+        "freshest": list(crl.freshest),
     }
 
 
@@ -141,8 +152,9 @@ def validity_note(cert: ParsedCertificate, moment: datetime, output: Output) -> 
 
 
 def evidence_json(evidence: RevocationEvidence) -> dict[str, object]:
-    """Which CRL spoke for one certificate, for programs."""
+    """Which CRL or OCSP response spoke for one certificate, for programs."""
     return {
+        "kind": evidence.kind,
         "subject": evidence.subject,
         "issuer": evidence.issuer,
         "number": evidence.number,
@@ -150,12 +162,24 @@ def evidence_json(evidence: RevocationEvidence) -> dict[str, object]:
         "next_update": time_json(evidence.next_update),
         "sha256": evidence.sha256,
         "source": evidence.source,
+        "responder": evidence.responder or None,
+        "produced_at": time_json(evidence.produced_at) if evidence.produced_at else None,
     }
 
 
 def print_evidence(found: Iterable[RevocationEvidence], output: Output) -> None:
-    """Which CRLs spoke for the certificates of a path, for people."""
+    """Which CRLs and OCSP responses spoke for the certificates of a path, for people."""
     for each in found:
+        if each.kind == "ocsp":
+            output.say(
+                "  not revoked: {subject}, says the OCSP responder {responder} ({produced}), "
+                "until {until}",
+                subject=each.subject,
+                responder=each.responder,
+                produced=time_text(each.produced_at) if each.produced_at else "-",
+                until=time_text(each.next_update),
+            )
+            continue
         output.say(
             "  not revoked: {subject}, says CRL no. {number} of {issuer}, until {until}",
             subject=each.subject,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
     from pki.errors import Problem
+    from pki.ocsp import OcspResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,34 +111,54 @@ def certificates_in(file: Input) -> tuple[list[ParsedCertificate], list[Problem]
         try:
             certs.append(ParsedCertificate(der))
         except CertificateRefused as error:
-            problems.append(_numbered(error.problem, number, len(ders)))
+            problems.append(numbered(error.problem, number, len(ders)))
     return certs, problems
 
 
 def crls_in(file: Input, source: str) -> tuple[list[Crl], list[Problem]]:
     """The CRLs of a file that can be used, and why others, or the file, cannot."""
-    from pki import bundle
     from pki.crl import Crl
-    from pki.errors import CrlRefused, problem
+    from pki.errors import CrlRefused
+
+    ders, problems = crl_octets_in(file)
+    crls: list[Crl] = []
+    for number, der in enumerate(ders, 1):
+        try:
+            crls.append(Crl(der, source))
+        except CrlRefused as error:
+            problems.append(numbered(error.problem, number, len(ders)))
+    return crls, problems
+
+
+def crl_octets_in(file: Input) -> tuple[Sequence[bytes], list[Problem]]:
+    """What may be the CRLs of a file, as DER, or why the file cannot be read."""
+    from pki import bundle
+    from pki.errors import problem
 
     data = file.read()
     if not isinstance(data, bytes):
         return [], [data]
     try:
-        ders = bundle.crls(data)
+        return bundle.crls(data), []
     except ValueError:
         return [], [problem("structure.crl", "there is no CRL in it")]
-    crls: list[Crl] = []
-    problems: list[Problem] = []
-    for number, der in enumerate(ders, 1):
-        try:
-            crls.append(Crl(der, source))
-        except CrlRefused as error:
-            problems.append(_numbered(error.problem, number, len(ders)))
-    return crls, problems
 
 
-def _numbered(reason: Problem, number: int, count: int) -> Problem:
+def ocsp_in(file: Input, source: str) -> OcspResponse | Problem:
+    """The OCSP response in a file (DER, or one PEM block), or why it cannot be used."""
+    from pki.errors import OcspRefused
+    from pki.ocsp import OcspResponse, from_pem
+
+    data = file.read()
+    if not isinstance(data, bytes):
+        return data
+    try:
+        return OcspResponse(from_pem(data), source)
+    except OcspRefused as error:
+        return error.problem
+
+
+def numbered(reason: Problem, number: int, count: int) -> Problem:
     """The problem of one of several in a file says which one it is about."""
     from pki.errors import problem
 

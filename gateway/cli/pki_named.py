@@ -1,4 +1,4 @@
-"""What `--anchor`, `--cert` and `--crl` name, read for the commands that judge certificates."""
+"""What `--anchor`, `--cert`, `--crl` and `--ocsp` name, for the commands that judge."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
     from pki.errors import Problem
+    from pki.ocsp import OcspResponse
 
 
 def add_trust(parser: ArgumentParser, certificates: str) -> None:
-    """`--anchor`, `--cert`, `--crl`, `--revocation`. certificates: the help of `--cert`."""
+    """`--anchor`, `--cert`, `--crl`, `--ocsp`, `--revocation`. certificates: help of `--cert`."""
     for option, line in (
         ("--anchor", message("trusted certificate: file or folder, repeatable")),
         ("--cert", certificates),
         ("--crl", message("revocation list: file or folder, repeatable")),
+        ("--ocsp", message("OCSP response, looked at where no CRL can tell: file or folder")),
     ):
         parser.add_argument(
             option, action="append", default=[], type=Path, metavar="FILE", help=line
@@ -33,13 +35,14 @@ def add_trust(parser: ArgumentParser, certificates: str) -> None:
         "--revocation",
         choices=("require", "if-available", "off"),
         default="require",
-        help="what must be known of revocation; otherwise require: a CRL for each certificate",
+        help="what must be known of revocation; otherwise require: a CRL or OCSP response for "
+        "each certificate",
     )
 
 
 def anchors(paths: Sequence[Path], output: Output) -> list[Anchor]:
     """Trust anchors for every purpose and domain. Raises SceauError."""
-    from pki.anchors import Anchor
+    from pki.anchors import Anchor, RevocationSources
     from pki.models import Purpose
 
     return [
@@ -48,6 +51,7 @@ def anchors(paths: Sequence[Path], output: Output) -> list[Anchor]:
             certificate=cert.der,
             sha256=cert.sha256,
             purposes=frozenset(Purpose),
+            sources=RevocationSources.CRL_THEN_OCSP,
         )
         for cert in certificates(paths, output)
     ]
@@ -74,6 +78,21 @@ def crls(paths: Sequence[Path], output: Output) -> list[Crl]:
         listed, problems = crls_in(file, str(file.path))
         _complain(file, problems, output)
         found += listed
+    return found
+
+
+def ocsp_responses(paths: Sequence[Path], output: Output) -> list[OcspResponse]:
+    """The OCSP responses in the files. Raises SceauError."""
+    from gateway.cli.pki_input import inputs, ocsp_in
+    from pki.errors import Problem
+
+    found: list[OcspResponse] = []
+    for file in inputs(paths):
+        response = ocsp_in(file, str(file.path))
+        if isinstance(response, Problem):
+            _complain(file, [response], output)
+        else:
+            found.append(response)
     return found
 
 

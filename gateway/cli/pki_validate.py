@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
     from pki.errors import Problem
+    from pki.ocsp_known import KnownResponses
     from pki.path import ValidPath
 
 _CODES = {"valid": DONE, "invalid": NO, "malformed": USAGE, "indeterminate": CANNOT_TELL}
@@ -71,6 +72,11 @@ def add_validate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--inhibit-any-policy", action="store_true", help="anyPolicy counts for no policy"
     )
+    parser.add_argument(
+        "--allow-legacy",
+        action="store_true",
+        help="for old evidence only: SHA-1, MD5, DSA, RSA below 2048 bits count, too",
+    )
     add_json(parser)
     parser.set_defaults(run=_validate)
 
@@ -99,6 +105,7 @@ class _Given:
     anchors: Sequence[Anchor]
     extra: Sequence[ParsedCertificate]
     crls: Sequence[Crl]
+    ocsp: KnownResponses
     moment: datetime
     args: Namespace
 
@@ -107,6 +114,7 @@ def _validate(args: Namespace) -> int:
     from gateway import clock
     from gateway.cli.pki_input import inputs
     from pki.addresses import canonical
+    from pki.ocsp_known import ResponsesGiven
 
     output = output_of(args)
     if args.email is not None:
@@ -117,6 +125,7 @@ def _validate(args: Namespace) -> int:
         anchors=pki_named.anchors(args.anchor, output),
         extra=pki_named.certificates(args.cert, output),
         crls=pki_named.crls(args.crl, output),
+        ocsp=ResponsesGiven(pki_named.ocsp_responses(args.ocsp, output)),
         moment=args.at or clock.now(),
         args=args,
     )
@@ -147,7 +156,9 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     if args.email is not None and (unfit := address_problem(cert, args.email)):
         verdict.worsen("invalid", unfit)
     if args.purpose != "any" and (
-        unfit := purpose_problem(cert, Purpose(args.purpose), given.moment)
+        unfit := purpose_problem(
+            cert, Purpose(args.purpose), given.moment, allow_legacy=args.allow_legacy
+        )
     ):
         verdict.worsen("invalid", unfit)
     if not given.anchors:
@@ -159,7 +170,7 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     try:
         verdict.path = find_path(
             cert,
-            Material(given.anchors, [*certs, *given.extra], given.crls),
+            Material(given.anchors, [*certs, *given.extra], given.crls, given.ocsp),
             moment=given.moment,
             revocation=Revocation(args.revocation),
             policies=PolicyInputs(
@@ -168,6 +179,8 @@ def _judge(file: Input, given: _Given) -> _Verdict:
                 inhibit_mapping=args.inhibit_policy_mapping,
                 inhibit_any=args.inhibit_any_policy,
             ),
+            allow_legacy=args.allow_legacy,
+            for_mail=args.purpose != "any",
         )
     except CannotJudge as error:
         verdict.worsen("indeterminate", error.problem)

@@ -15,14 +15,18 @@ _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
 def configure(parser: ArgumentParser) -> None:
     """Verbs and options."""
-    from gateway.cli.options import add_json, add_moment
+    from gateway.cli.options import add_json, add_moment, key_source
     from gateway.cli.smime_decrypt import add_decrypt, add_keys
     from gateway.cli.smime_verify import add_verify
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     sign = verbs.add_parser("sign", help="sign a mail, or a part with its Content fields")
     sign.add_argument(
-        "--key", type=Path, required=True, metavar="FILE", help="private key: PEM, DER or PKCS#12"
+        "--key",
+        type=key_source,
+        required=True,
+        metavar="FILE",
+        help="private key: PEM, DER or PKCS#12, or a pkcs11: URI",
     )
     sign.add_argument(
         "--cert",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.options import add_moment
+from gateway.cli.options import add_moment, key_source
 
 if TYPE_CHECKING:
     from gateway.cli.output import Output
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.smime.cms import ContentInfo
     from gateway.smime.decrypt import Opened
     from gateway.smime.opening import OpenedMail, OpenLayer
+    from pki.decrypter import Decrypter
     from pki.errors import Problem
 
 
@@ -23,11 +24,11 @@ def add_keys(parser: ArgumentParser) -> None:
     """The options that name keys."""
     parser.add_argument(
         "--key",
-        type=Path,
+        type=key_source,
         action="append",
         default=[],
         metavar="FILE",
-        help="private key: PEM, DER or PKCS#12; repeatable, also a folder",
+        help="private key: PEM, DER or PKCS#12, also a folder, or a pkcs11: URI; repeatable",
     )
     parser.add_argument(
         "--password-file",
@@ -77,7 +78,7 @@ def decrypt_files(args: Namespace) -> int:
     from gateway.guard.answer import Answer
     from gateway.smime.decrypt import DecryptRefused
     from gateway.smime.opening import open_mail
-    from pki.errors import StructureRefused
+    from pki.errors import StructureRefused, TokenTrouble
 
     if not args.key and args.mail_password_file is None:
         raise SceauError("there is no key to open with", hint="--key FILE")
@@ -92,6 +93,8 @@ def decrypt_files(args: Namespace) -> int:
             raise FileProblem("refused", error.problem) from None
         except StructureRefused as error:
             raise FileProblem("malformed", error.problem) from None
+        except TokenTrouble as error:
+            raise FileProblem("indeterminate", error.problem) from None
         remarks = _remarks(mail)
         if not output.as_json:
             for remark in remarks:
@@ -128,15 +131,23 @@ def layer_opener(args: Namespace) -> OpenLayer:
     password = read_password(args.password_file)
     # Apart: a sender who encrypts with a guess would learn from the answer whether a key has it.
     agreed = read_password(args.mail_password_file)
-    files = {str(path): read_file(path) for path in expand(args.key)}
+    paths = expand(key for key in args.key if isinstance(key, Path))
+    names = [key for key in args.key if not isinstance(key, Path)]
+    files = {str(path): read_file(path) for path in paths}
     certificates = ders_in(expand(args.cert))
-    keys = [
+    keys: list[Decrypter] = [
         key
         for name, data in files.items()
         for key in parse_decrypters(name, data, certificates, password)
     ]
+    if names:
+        from gateway.key_process import keys_apart
+
+        keys += keys_apart(names, certificates)
     shared = [] if agreed is None else [KnownPassword(agreed)]
-    secret = _secret(files.values(), agreed)
+    # Of a token its PIN is what we have that is secret and lasts.
+    pins = [read_file(name.access.pin_file) for name in names]
+    secret = _secret([*files.values(), *pins], agreed)
     moment = args.at or clock.now()
 
     def open_layer(info: ContentInfo) -> Opened:
@@ -159,7 +170,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
     """
     from gateway.smime.algorithms import DATA
     from gateway.smime.decrypt import DecryptRefused
-    from pki.errors import problem
+    from pki.errors import TokenTrouble, problem
 
     if not args.key and args.mail_password_file is None:
         return None
@@ -168,7 +179,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
     def content(info: ContentInfo) -> bytes | Problem:
         try:
             opened = open_layer(info)
-        except DecryptRefused as error:
+        except (DecryptRefused, TokenTrouble) as error:
             return error.problem
         if opened.content_type != DATA:
             return problem(
@@ -183,7 +194,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
 
 def _secret(files: Iterable[bytes], password: bytes | None) -> bytes:
     """What decides the outcome for bad ciphertext. There is no installation to keep a secret in:
-    it follows from the key files, which are secret and the same the next time.
+    it follows from the files with keys and PINs, which are secret and the same the next time.
     """
     digest = hashlib.sha256(b"sceau/command-line\0" + (password or b""))
     for data in files:

@@ -92,13 +92,17 @@ def _rules(args: Namespace, output: Output) -> Rules:
     from gateway import clock
     from gateway.cli import pki_named
     from gateway.smime.verify import Rules
+    from pki.ocsp_known import ResponsesGiven
     from pki.path import Material, Revocation
 
     domains = pki_named.certificates(args.domain_cert, output)
     known = [*pki_named.certificates(args.cert, output), *domains]
     return Rules(
         material=Material(
-            pki_named.anchors(args.anchor, output), known, pki_named.crls(args.crl, output)
+            pki_named.anchors(args.anchor, output),
+            known,
+            pki_named.crls(args.crl, output),
+            ResponsesGiven(pki_named.ocsp_responses(args.ocsp, output)),
         ),
         moment=args.at or clock.now(),
         revocation=Revocation(args.revocation),

@@ -9,7 +9,12 @@ from typing import Any
 
 from gateway.cli.files import FileProblem, Sink, each_file, expand, read, read_password
 from gateway.cli.output import output_of
-from gateway.cli.smime_recipients import certificates_in, recipients_for, say_unchecked
+from gateway.cli.smime_recipients import (
+    certificates_in,
+    ders_in,
+    recipients_for,
+    say_unchecked,
+)
 from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
@@ -25,6 +30,7 @@ from pki.errors import Problem
 from pki.keys import load_signer
 from pki.models import SignatureScheme, Signer
 from pki.names import name_text
+from pki.token_uri import TokenKeyName
 
 
 def sign_files(args: Namespace) -> int:
@@ -32,7 +38,7 @@ def sign_files(args: Namespace) -> int:
     output = output_of(args)
     inputs = expand(args.files)
     password = read_password(args.password_file)
-    signer = load_signer(args.key, tuple(expand(args.cert)), password)
+    signer = _signer(args.key, expand(args.cert), password)
     scheme = _scheme(args.signature, signer)
     digest = _digest(args.digest, signer)
     label = _label(args.security_label)
@@ -79,6 +85,16 @@ def sign_files(args: Namespace) -> int:
         }
 
     return each_file(args, inputs, work)
+
+
+def _signer(key: Path | TokenKeyName, certificates: list[Path], password: bytes | None) -> Signer:
+    """Raises PrivateKeyError, TokenTrouble, OSError, SceauError."""
+    if isinstance(key, Path):
+        return load_signer(key, tuple(certificates), password)
+    from pki.load_token import load_token_signer
+    from pki.token_sessions import Tokens
+
+    return load_token_signer(Tokens(), key, ders_in(certificates))
 
 
 def encrypt_files(args: Namespace) -> int:

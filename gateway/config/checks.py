@@ -149,6 +149,12 @@ def _archive(config: Config) -> Iterator[Finding]:
 
 def _anchors(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.anchors", "name", [each.name for each in config.pki.anchors])
+    if config.pki.four_eyes and config.pki.anchors:
+        yield _wrong(
+            ("pki", "anchors", 0),
+            "pki.four_eyes is true: who may write this file must not decide alone whom to trust; "
+            "take the anchor out, and propose it: sceau pki anchor propose",
+        )
 
 
 def _keks(config: Config) -> Iterator[Finding]:
@@ -178,16 +184,16 @@ def _crls(config: Config) -> Iterator[Finding]:
 
 
 def _fetched(config: Config) -> Iterator[Finding]:
-    for number, crl in enumerate(config.pki.crls):
-        if not crl.url:
-            continue
-        parts = urlsplit(crl.url)
+    urls = [("crls", number, crl.url) for number, crl in enumerate(config.pki.crls) if crl.url]
+    urls += [("ocsp", number, each.url) for number, each in enumerate(config.pki.ocsp)]
+    for section, number, url in urls:
+        parts = urlsplit(url)
         name = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         if f"{name}:{port}" not in config.pki.fetch.allow:
             place = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
             yield _wrong(
-                ("pki", "crls", number, "url"),
+                ("pki", section, number, "url"),
                 "{place} is not in the list of places that may be fetched from, pki.fetch.allow",
                 f'[pki.fetch] with allow = ["{place}"]',
                 place=place,

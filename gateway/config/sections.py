@@ -7,12 +7,14 @@ bytes, domains and host names lower case.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from gateway.ahead import Ahead
 from gateway.config import kinds
 from gateway.config.blob_sections import BlobsSection
 from gateway.config.reader import (
@@ -45,6 +47,7 @@ from gateway.policy import (
 )
 from gateway.policy.folding import Glob
 from gateway.policy.times import Span
+from pki.anchors import RevocationSources
 from pki.directory import CERTIFICATE_ATTRIBUTES, ServerOrder
 from pki.models import Purpose
 
@@ -176,7 +179,8 @@ class Anchor:
 
     sha256: 64 hex digits, lower case. domains: as `pki.addresses.in_domain` takes them
     (".b.example" for every domain below b.example), empty for all.
-    revocation: how long a CRL may be used past its nextUpdate; zero is a hard fail.
+    revocation: how long a CRL or OCSP response may be used past its nextUpdate; zero is a hard
+    fail. revocation_sources: which of them is looked at, in order.
     """
 
     name: str = setting(kinds.slug, example='"justice-root"')
@@ -190,6 +194,9 @@ class Anchor:
         example='["justice.example", "*.justice.example"]',
     )
     revocation: timedelta = setting(kinds.revocation, example='"hard-fail"', default=timedelta())
+    revocation_sources: RevocationSources = setting(
+        kinds.choice(RevocationSources), example='"crl-then-ocsp"', default=RevocationSources.CRL
+    )
     comment: str = setting(
         kinds.text, example='"fingerprint read out by phone, 2026-03-02"', default=""
     )
@@ -280,8 +287,20 @@ class Crl:
 
 
 @section
+class Ocsp:
+    """[[pki.ocsp]]: the OCSP responder for what one CA issued, where certificates do not name it.
+
+    issuer: certificate of that CA. nonce: ask with one; without, by GET as caches want it.
+    """
+
+    issuer: Path = setting(kinds.file, example='"intermediates/justice-issuing.crt"')
+    url: str = setting(kinds.http_url, example='"http://ocsp.justice.example/"')
+    nonce: bool = setting(kinds.boolean, example="true", default=True)
+
+
+@section
 class CrlFetch:
-    """[pki.fetch]: where the gateway may go to fetch CRLs, and nowhere else.
+    """[pki.fetch]: where the gateway may go to fetch CRLs and to ask by OCSP, and nowhere else.
 
     allow: "host:port", exact. allow_private: networks inside that may be reached none the less.
     """
@@ -298,7 +317,8 @@ class CrlFetch:
 
 @section
 class TokenKey:
-    """[pki.key_encryption_key]: that key as an AES-256 key in a PKCS#11 token (HSM).
+    """A key in a PKCS#11 token (HSM): [pki.key_encryption_key], an AES-256 key; [seals.key], one
+    that signs.
 
     module: the vendor's library. token, key: labels. pin_file: its content is the user PIN.
     """
@@ -315,6 +335,9 @@ class Pki:
 
     former_key_encryption_key: opens what was wrapped before the change of key, wraps nothing.
     person_keys_kept, person_keys_ttl: how many unwrapped keys a process keeps, and how long.
+    four_eyes: trust anchors are only those that two persons approved, none of this file.
+    founders: SHA-256 of the requests by which the first persons were enrolled; empty = the first
+    such request in the log is believed.
     """
 
     key_encryption_key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/kek"')
@@ -323,6 +346,12 @@ class Pki:
     )
     person_keys_kept: int = setting(kinds.count(least=0), example="1000", default=1000)
     person_keys_ttl: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
+    four_eyes: bool = setting(kinds.boolean, example="true", default=False)
+    founders: tuple[str, ...] = setting(
+        kinds.list_of(kinds.fingerprint),
+        example='["5f:1a:… (32 pairs of hex digits)"]',
+        default=(),
+    )
     intermediates: tuple[Path, ...] = setting(
         kinds.list_of(kinds.file_or_folder), example='["intermediates"]', default=()
     )
@@ -332,19 +361,21 @@ class Pki:
     anchors: tuple[Anchor, ...] = tables(Anchor)
     directories: tuple[Directory, ...] = tables(Directory)
     crls: tuple[Crl, ...] = tables(Crl)
+    ocsp: tuple[Ocsp, ...] = tables(Ocsp)
 
 
 @section
 class Seal:
     """[[seals]]: a key of the organisation that signs for some of its domains (RFC 3183).
 
-    key: PKCS#12, or PEM with `certificate` beside it.
+    key: PKCS#12, or PEM with `certificate` beside it; or in a token, with `certificate` here or
+    under the key's id in the token.
     """
 
     domains: tuple[str, ...] = setting(
         kinds.list_of(kinds.domain, least=1), example='["interior.example"]'
     )
-    key: Path = setting(kinds.file, example='"keys/seal.p12"')
+    key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/seal.p12"')
     certificate: Path | None = setting(kinds.file, example='"keys/seal.crt"', default=None)
     password_file: Path | None = setting(kinds.file, example='"keys/seal.password"', default=None)
 
@@ -539,6 +570,41 @@ class Log:
 
 
 @section
+class Alarms:
+    """[alarms]: how long before an end people are told of it, by kind; "never" tells nobody."""
+
+    seals: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    persons: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    recipients: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    anchors: timedelta | None = setting(
+        kinds.duration_or_never, example='"90d"', default=timedelta(days=7)
+    )
+    intermediates: timedelta | None = setting(
+        kinds.duration_or_never, example='"30d"', default=timedelta(days=7)
+    )
+    listener: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    crls: timedelta | None = setting(
+        kinds.duration_or_never, example='"6h"', default=timedelta(hours=6)
+    )
+    ocsp: timedelta | None = setting(
+        kinds.duration_or_never, example='"1h"', default=timedelta(hours=1)
+    )
+
+    @property
+    def ahead(self) -> Ahead:
+        """The same for whoever looks."""
+        return Ahead(**{each.name: getattr(self, each.name) for each in fields(Ahead)})
+
+
+@section
 class Metrics:
     """[metrics]: where Prometheus may ask. port: None answers nobody."""
 
@@ -568,4 +634,5 @@ class Config:
     queue: Queue = table(Queue)
     workers: Workers = table(Workers)
     log: Log = table(Log)
+    alarms: Alarms = table(Alarms)
     metrics: Metrics = table(Metrics)

@@ -22,6 +22,7 @@ _COUNTED: dict[str, tuple[str, tuple[str, ...]]] = {
     "notice": ("sceau_notices", ()),
     "process_died": ("sceau_process_deaths", ("role",)),
     "crl_failed": ("sceau_crl_fetch_failures", ()),
+    "ocsp_failed": ("sceau_ocsp_failures", ()),
 }
 
 # What must never happen; each has a line with an incident or a reason.

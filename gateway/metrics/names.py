@@ -18,6 +18,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sceau_faults": ("Faults of our own, by log event", ("event",)),
     "sceau_process_deaths": ("Processes that ended unasked", ("role",)),
     "sceau_crl_fetch_failures": ("Fetches of a CRL that failed", ()),
+    "sceau_ocsp_failures": ("Questions to an OCSP responder that failed", ()),
 }
 
 # Upper bounds in seconds.

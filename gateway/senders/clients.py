@@ -13,7 +13,7 @@ from pki.addresses import canonical, canonical_domain
 from pki.certificate import ParsedCertificate
 from pki.errors import AddressError, CannotJudge, PkiError, Problem, problem
 from pki.path import Material
-from pki.revocation import check_revocation
+from pki.revocation import CrlJudge, check_revocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,13 @@ def _not_revoked(
         check_revocation(
             cert,
             issuer,
-            moment=moment,
-            grace=timedelta(),
-            crls=material.crls.get(cert.issuer, ()),
-            signers=(),
-            trusted=lambda _signer: False,
+            CrlJudge(
+                moment=moment,
+                grace=timedelta(),
+                crls=material.crls,
+                signers=lambda _name: (),  # the CA of the entry signs its CRLs itself
+                trusted=lambda _signer, _cert: False,
+            ),
         )
     except CannotJudge as error:
         # Without any CRL the admin's list decides; a stale one may hide what a new one says.

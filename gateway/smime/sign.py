@@ -116,6 +116,20 @@ def sign_opaque(
     return Signed(signed, digest, scheme, content_digest.hex())
 
 
+def sign_detached(
+    content: bytes, signer: Signer, *, digest: str = "sha256", scheme: SignatureScheme | None = None
+) -> bytes:
+    """DER of a ContentInfo with a SignedData over octets that are kept elsewhere (RFC 5652 §5.2).
+
+    For what is no mail: no MIME, no capabilities, and any octets may be signed.
+    Raises ValueError for an unknown digest, a scheme the key lacks.
+    """
+    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    digest = _ONLY_DIGEST.get(scheme, digest)
+    how = (digest, scheme, ())
+    return _signed_data(signer, how, _digest(content, digest), None, content=None)
+
+
 def _begun(
     entity: bytes, signer: Signer, digest: str | None, scheme: SignatureScheme | None
 ) -> tuple[str, SignatureScheme, bytes]:

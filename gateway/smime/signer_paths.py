@@ -74,6 +74,7 @@ class SignerPaths:
             revocation=revocation,
             accept=lambda anchor: anchor_problem(anchor, address=address, purpose=Purpose.SIGN),
             allow_legacy=allow_legacy,
+            for_mail=True,
         )
         turn = bisect_right(_TURNS, moment)
         until = min([path.until, moment + _HOLDS, *_TURNS[turn : turn + 1]])

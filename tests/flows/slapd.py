@@ -53,6 +53,18 @@ def server_certificate(ca: Authority, name: str) -> x509.Certificate:
     return builder.sign(ca.key, hashes.SHA256())
 
 
+def wait_for(port: int) -> None:
+    """Until somebody listens. Raises TimeoutError after 10 s."""
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError
+
+
 class Slapd:
     """slapd on ldap:// and ldaps:// loopback ports. `stop()` ends it, `freeze()` halts it."""
 
@@ -141,14 +153,10 @@ class Slapd:
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            raise AssertionError((self.folder / "log").read_text())
+        try:
+            wait_for(self.port)
+        except TimeoutError:
+            raise AssertionError((self.folder / "log").read_text()) from None
 
     def load(self, ldif: str) -> None:
         subprocess.run(

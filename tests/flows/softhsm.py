@@ -46,6 +46,23 @@ class SoftHsm:
             "--sensitive",
         )  # fmt: skip
 
+    def make_pair(self, kind: str, label: str, number: str = "01") -> None:
+        """A key pair whose private half never leaves the token. kind: "rsa:2048", "EC:prime256v1"…
+        number: CKA_ID, in hex.
+        """
+        self._run(
+            "pkcs11-tool", "--module", MODULE, "--token-label", self.label, "--login",
+            "--pin", PIN, "--keypairgen", "--key-type", kind, "--label", label, "--id", number,
+            "--sensitive", "--usage-sign", "--usage-decrypt", "--usage-derive",
+        )  # fmt: skip
+
+    def uri(self, label: str) -> str:
+        """The private key of this label, by RFC 7512."""
+        return (
+            f"pkcs11:token={self.label};object={label}"
+            f"?module-path={MODULE}&pin-source=file:{self.pin_file}"
+        )
+
     def remove(self) -> None:
         """Pull the token out."""
         self.tokens.rename(self.folder / "pulled-out")

@@ -39,10 +39,15 @@ def python(hsm: SoftHsm, code: str) -> str:
         from cryptography.exceptions import InvalidTag
         from pki.errors import KekTrouble
         from pki.kek import KekRing, KeyEncryptionKey, prove
-        from pki.token import TokenKek, TokenPlace
+        from pki.token import TokenKek
+        from pki.token_library import library_of
+        from pki.token_access import TokenAccess
+        from pki.token_sessions import TokenSessions
 
-        def place(token="{hsm.label}", key="kek-2026", module="{MODULE}"):
-            return TokenPlace(Path(module), token, key, Path("{hsm.pin_file}"))
+        pin_file, module = Path("{hsm.pin_file}"), Path("{MODULE}")
+
+        def make(token="{hsm.label}", key="kek-2026", module="{MODULE}"):
+            return TokenKek(TokenSessions(TokenAccess(Path(module), token, pin_file)), key)
 
         def fault(act):
             try:
@@ -51,7 +56,7 @@ def python(hsm: SoftHsm, code: str) -> str:
                 return f"{{type(error).__name__}}: {{error}}"
             return "no fault"
 
-        kek = TokenKek(place())
+        kek = make()
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(start) + textwrap.dedent(code)],
@@ -110,15 +115,15 @@ def test_openssl_opens_what_a_token_with_a_known_key_wrapped(hsm: SoftHsm) -> No
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from pki.kek import CONTEXT
         octets = bytes(range(32))
-        session = pkcs11.lib(str(kek._place.module)).get_token(token_label="sceau").open(
-            rw=True, user_pin=kek._place.pin_file.read_text().strip())
+        session = pkcs11.lib(str(module)).get_token(token_label="sceau").open(
+            rw=True, user_pin=pin_file.read_text().strip())
         session.create_object({
             pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
             pkcs11.Attribute.KEY_TYPE: pkcs11.KeyType.AES,
             pkcs11.Attribute.VALUE: octets, pkcs11.Attribute.LABEL: "known",
             pkcs11.Attribute.TOKEN: True, pkcs11.Attribute.ENCRYPT: True,
             pkcs11.Attribute.DECRYPT: True})
-        known = TokenKek(place(key="known"))
+        known = make(key="known")
         nonce, wrapped = known.wrap(b"secret key", b"marie")
         print(AESGCM(octets).decrypt(nonce, wrapped, CONTEXT + b"marie").decode())
         """,
@@ -133,9 +138,10 @@ def test_sessions_are_opened_again(hsm: SoftHsm) -> None:
         nonce, wrapped = kek.wrap(b"k", b"")
         def works():
             print(kek.unwrap(nonce, wrapped, b"").decode(), flush=True)
-        kek._session.close()                       # the token ended the session
+        for state in kek._sessions._states.values():
+            state.free[0].raw.close()              # the token ended the session
         works()
-        kek._library().finalize()                  # the whole library was stopped
+        library_of(module)._module.finalize()      # the whole library was stopped
         works()
         child = os.fork()                          # a child has to begin anew
         if child == 0:
@@ -143,7 +149,7 @@ def test_sessions_are_opened_again(hsm: SoftHsm) -> None:
             os._exit(0)
         os.waitpid(child, 0)
         works()
-        second = TokenKek(place())                 # logged in already, by the first
+        second = make()                 # logged in already, by the first
         print(second.unwrap(nonce, wrapped, b"").decode())
         second.close()                             # which logs the first out
         works()
@@ -175,11 +181,11 @@ def test_faults_in_plain_words(hsm: SoftHsm) -> None:
         """
         for changed in ({"token": "elsewhere"}, {"key": "none"}, {"key": "short"},
                         {"key": "twin"}, {"module": "/etc/hostname"}):
-            print(fault(lambda: TokenKek(place(**changed)).wrap(b"", b"")))
-        Path(kek._place.pin_file).chmod(0o640)
-        print(fault(lambda: TokenKek(place()).wrap(b"", b"")))
-        Path(kek._place.pin_file).unlink()
-        print(fault(lambda: TokenKek(place()).wrap(b"", b"")))
+            print(fault(lambda: make(**changed).wrap(b"", b"")))
+        pin_file.chmod(0o640)
+        print(fault(lambda: make().wrap(b"", b"")))
+        pin_file.unlink()
+        print(fault(lambda: make().wrap(b"", b"")))
         """,
     )
     lines = said.splitlines()
@@ -199,18 +205,17 @@ def test_a_wrong_pin_is_sent_once(hsm: SoftHsm) -> None:
     said = python(
         hsm,
         """
-        import pki.token
         nonce, wrapped = kek.wrap(b"k", b"")
-        good = kek._place.pin_file.read_text()
-        kek._place.pin_file.write_text("000000")
+        good = pin_file.read_text()
+        pin_file.write_text("000000")
         kek.close()
         tries = []
-        enter = kek._enter
-        kek._enter = lambda pin: (tries.append(pin), enter(pin))
+        token = kek._sessions._token
+        kek._sessions._token = lambda library: (tries.append(1), token(library))[1]
         for _ in range(5):
             last = fault(lambda: kek.unwrap(nonce, wrapped, b""))
         print(len(tries), last)
-        kek._place.pin_file.write_text(good)
+        pin_file.write_text(good)
         print(kek.unwrap(nonce, wrapped, b"").decode())
         """,
     )
@@ -230,7 +235,7 @@ def test_a_token_that_is_pulled_out_and_put_back(hsm: SoftHsm) -> None:
         tokens, away = Path("{hsm.tokens}"), Path("{hsm.folder}") / "away"
         nonce, wrapped = kek.wrap(b"k", b"")
         tokens.rename(away); tokens.mkdir()
-        kek._library().reinitialize()
+        library_of(module).restart(0)
         print(fault(lambda: kek.unwrap(nonce, wrapped, b"")))
         started = time.monotonic()
         for _ in range(1000):
@@ -258,7 +263,7 @@ def test_a_token_that_chooses_its_own_nonce(hsm: SoftHsm) -> None:
             return cipher.encrypt(own, plain, mechanism_param.aad) + own
         def decrypt(wrapped, *, mechanism, mechanism_param, buffer_size):
             return cipher.decrypt(mechanism_param.nonce, wrapped, mechanism_param.aad)
-        kek._key = SimpleNamespace(encrypt=encrypt, decrypt=decrypt)
+        kek._key = lambda session: SimpleNamespace(encrypt=encrypt, decrypt=decrypt)
         nonce, wrapped = kek.wrap(b"secret key", b"marie")
         print(len(nonce), kek.unwrap(nonce, wrapped, b"marie").decode())
         """,

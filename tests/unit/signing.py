@@ -21,7 +21,7 @@ def any_seal(_seal: Signer, _domain: str, moment: datetime) -> MaySign:
 def trusting(*authorities: Authority) -> Callable[[], Trust]:
     """These CAs are trusted, and each has a CRL of now."""
     crls = [read_crl(authority.crl()) for authority in authorities]
-    trust = Trust(Material([each.anchor() for each in authorities], (), crls), (1, 0, ""))
+    trust = Trust(Material([each.anchor() for each in authorities], (), crls), (1, 0, "", 0))
     return lambda: trust
 
 

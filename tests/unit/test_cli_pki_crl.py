@@ -131,8 +131,8 @@ def test_what_may_not_be_stored_is_refused_file_by_file(house: House, tmp_path: 
     (folder / "4-stale.crl").write_bytes(
         house.root.crl(1, start=house.now - 9 * DAY, end=house.now - DAY)
     )
-    delta = x509.DeltaCRLIndicator(1)
-    (folder / "5-delta.crl").write_bytes(house.root.crl(2, extra=((delta, True),), **end))
+    point = x509.IssuingDistributionPoint(None, None, False, False, None, False, True)
+    (folder / "5-attributes.crl").write_bytes(house.root.crl(2, extra=((point, True),), **end))
     (folder / "6-mail.eml").write_bytes(b"Subject: the CRL\n")
 
     done = house.run("crl", "import", folder, "--json")

@@ -15,7 +15,7 @@ from tests.corpora import corpus
 from tests.pki_maker import DAY, NOW, Authority, dn, root, usage
 from tests.unit.cli_pki_house import Ran, sceau
 from tests.unit.test_path_openssl import CASES, Case, openssl
-from tests.unit.test_pkits import cases
+from tests.unit.test_pkits import DSA, cases, expected_codes
 
 AT = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
 CODES = {"valid": 0, "invalid": 1, "malformed": 2, "indeterminate": 3}
@@ -66,6 +66,20 @@ def test_openssl_agrees(name: str, tmp_path: Path) -> None:
     assert bool(record["problems"]) is not good
 
 
+def test_dsa_is_for_old_evidence_only() -> None:
+    folder = corpus("pkits")
+
+    done = sceau(
+        "pki", "validate", folder / "certs" / "ValidDSASignaturesTest4EE.crt",
+        "--anchor", folder / "certs" / "TrustAnchorRootCertificate.crt",
+        "--cert", folder / "certs" / "DSACACert.crt",
+        "--revocation", "off", "--at", "2024-01-01T00:00:00Z", "--json",
+    )  # fmt: skip
+
+    (record,) = done.json
+    assert (done.code, [one["code"] for one in record["problems"]]) == (1, ["algorithm.signature"])
+
+
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.parametrize("case", cases())
 def test_pkits(case: dict[str, Any]) -> None:
@@ -88,13 +102,16 @@ def test_pkits(case: dict[str, Any]) -> None:
             arguments.append(option)
     if not case.get("revocation", True):
         arguments += ["--revocation", "off"]
+    if case["id"] in DSA:
+        arguments.append("--allow-legacy")
 
     done = sceau("pki", "validate", *arguments, "--at", "2024-01-01T00:00:00Z", "--json")
 
     (record,) = done.json
     if "error" in case:
         assert done.code in (1, 3)
-        assert record["problems"]
+        (found,) = record["problems"]
+        assert found["code"] in expected_codes(case)
     else:
         assert (done.code, len(record["path"])) == (0, case["path_len"]), record
 
@@ -273,16 +290,15 @@ def test_in_a_folder_an_odd_file_is_passed_over_with_a_note(
 ) -> None:
     folder, _, ca = world
     (folder / "crls" / "README").write_bytes(b"hello")
-    delta = ca.crl(2, extra=((x509.DeltaCRLIndicator(1), True),))
-    (folder / "crls" / "delta.crl").write_bytes(delta)
+    point = x509.IssuingDistributionPoint(None, None, False, False, None, False, True)
+    (folder / "crls" / "attributes.crl").write_bytes(ca.crl(2, extra=((point, True),)))
 
     done = validate(folder, leaf(folder, ca))
 
     assert done.code == 0
     assert f"{folder}/crls/README is not used: there is no CRL in it\n" in done.err
-    assert (
-        f"{folder}/crls/delta.crl is not used: this CRL cannot be used: it is a delta" in done.err
-    )
+    name = f"{folder}/crls/attributes.crl"
+    assert f"{name} is not used: this CRL cannot be used: it is for attribute" in done.err
 
 
 @pytest.mark.parametrize(
@@ -293,7 +309,7 @@ def test_in_a_folder_an_odd_file_is_passed_over_with_a_note(
         (["--purpose", "web"], "there are: sign, encrypt, any"),
         (["--revocation", "maybe"], "there are: require, if-available, off"),
         (["--at", "yesterday"], "yesterday is not a time with its offset"),
-        (["--allow-legacy"], "nothing is known of --allow-legacy"),
+        (["--allow-sha1"], "nothing is known of --allow-sha1"),
     ],
 )
 def test_a_wrong_option(

@@ -63,7 +63,7 @@ class World:
         return Material(self.anchors, [self.issuing.der], [read_crl(crl) for crl in self.crls])
 
     def trust(self) -> Trust:
-        return Trust(self.material, (self.version, 0, ""))
+        return Trust(self.material, (self.version, 0, "", 0))
 
 
 def store(

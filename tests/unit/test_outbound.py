@@ -25,7 +25,7 @@ from gateway.smime.algorithms import Cipher
 from gateway.smime.encrypt import Recipient as Envelope
 from gateway.smime.encrypt import encrypt
 from gateway.smtp.nexthop import NextHop, TlsDemand
-from pki.errors import Problem
+from pki.errors import Problem, TokenTrouble
 from pki.models import CannotTell, Certified, Finding, NoCertificate
 from pki.person_signers import ConsentedSigner
 from tests.unit.signing import FIT, any_seal
@@ -248,6 +248,20 @@ def test_a_fault_in_one_group_is_not_that_of_the_others(
     assert second.state is State.QUEUED
     assert json.loads(second.reason)["code"] == "limits.internal"
     assert len(work.drafts) == 1
+
+
+def test_a_token_that_is_away_keeps_the_mail_and_is_named(
+    bob: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object, **_more: object) -> None:
+        raise TokenTrouble(Problem("token.unusable", "there is no token {token}", {"token": "t"}))
+
+    monkeypatch.setattr("gateway.outbound.sign", away)
+    work = to_seal([bob.address], {bob.address: found(bob)}, to=bob.address)
+    (recipient,) = work.job.recipients
+    assert recipient.state is State.QUEUED
+    assert json.loads(recipient.reason)["code"] == "token.unusable"
+    assert not work.groups
 
 
 def test_the_hash_in_the_log_is_sha256_whatever_the_signature_uses(bob: Identity) -> None:

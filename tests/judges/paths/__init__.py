@@ -1,0 +1,1 @@
+"""Differential test of path validation: made-up chains, our verdict, those of other programs."""

@@ -1,0 +1,344 @@
+"""OCSP responders are asked ahead of need and where mail waits; what is stored never goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from gateway.database import Database
+from pki import ocsp_store
+from pki.anchors import RevocationSources
+from pki.certificate import ParsedCertificate
+from pki.crl import Crl
+from pki.errors import FetchTrouble, problem
+from pki.fetch import FetchRules, Post
+from pki.finder import CertificateFinder
+from pki.models import CannotTell, Certified, NoCertificate
+from pki.ocsp_ask import OcspRules, Responder
+from pki.ocsp_asker import OcspAsker, OcspReport, StoredResponses
+from pki.store import import_certificate, store_crl
+from pki.trust import StoredTrust
+from tests.ocsp_maker import Answer, error, responder
+from tests.pki_maker import DAY, NOW, Authority, Issued, root
+
+HOUR = timedelta(hours=1)
+URL = "http://ocsp.example/"
+ANNA = "anna@b.example"
+
+
+def naming(url: str) -> tuple[x509.ExtensionType, bool]:
+    """authorityInfoAccess with a responder."""
+    return (
+        x509.AuthorityInformationAccess(
+            [
+                x509.AccessDescription(
+                    AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url)
+                )
+            ]
+        ),
+        False,
+    )
+
+
+class Net:
+    """Stands for the network: answers, and remembers who was asked."""
+
+    def __init__(self, answer: Callable[[], bytes] | None) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, bytes]] = []
+
+    def __call__(self, url: str, _rules: FetchRules, post: Post | None) -> bytes:
+        self.asked.append((url, post.body if post else b""))
+        if self.answer is None:
+            raise FetchTrouble(problem("limits.fetch", "{url} was not fetched: away", url=url))
+        return self.answer()
+
+
+class House:
+    """A database with Anna's certificate below an anchor that asks by OCSP."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        sources: RevocationSources = RevocationSources.OCSP,
+        aia: str = URL,
+        hosts: frozenset[str] = frozenset({"ocsp.example:80"}),
+        responders: tuple[Responder, ...] = (),
+        ca: Authority | None = None,
+    ) -> None:
+        self.database = database
+        self.ca = ca or root("Asker Root")
+        self.cert = self.ca.issue("Anna", emails=(ANNA,), extra=(naming(aia),) if aia else ())
+        self.parsed, self.issuer = ParsedCertificate(self.cert.der), ParsedCertificate(self.ca.der)
+        self.delegate = responder(self.ca)
+        self.net = Net(lambda: self.good().der())
+        self.stored = StoredResponses(database.read)
+        anchor = replace(self.ca.anchor(), sources=sources)
+        self.trust = StoredTrust(
+            database.read, anchors=[anchor], ocsp=self.stored, poll=timedelta(0)
+        )
+        rules = OcspRules(FetchRules(hosts), responders)
+        self.asker = OcspAsker(database.read, database.write, rules, get=self.net)
+        self.finder = CertificateFinder(
+            read=database.read, trust=self.trust, directories=(), ocsp=self.asker
+        )
+        with database.write() as conn:
+            import_certificate(conn, self.cert.der, by="test", source="test", moment=NOW)
+
+    def good(self, **changes: object) -> Answer:
+        return Answer(self.cert, self.ca, self.delegate).but(**changes)
+
+    def find(self, at: datetime = NOW) -> Certified | NoCertificate | CannotTell:
+        return self.finder.find(ANNA, moment=at)
+
+    def round(self, at: datetime = NOW, *, force: bool = False) -> list[OcspReport]:
+        self.asker.want(self.stored.take_wanted(), at)
+        return self.asker.refresh(self.trust.current().material, moment=at, force=force)
+
+    def versions(self) -> list[str]:
+        with self.database.read() as conn:
+            return [one.status for one in ocsp_store.list_responses(conn, every=True)]
+
+
+@pytest.fixture
+def house(pki_database: Database) -> House:
+    return House(pki_database)
+
+
+def test_mail_that_waits_has_the_responder_asked_once(house: House) -> None:
+    found = house.find()
+    assert isinstance(found, Certified)
+    assert [one.kind for one in found.certificate.revocation] == ["ocsp"]
+    assert found.certificate.revocation[0].source == URL
+    assert len(house.net.asked) == 1
+    house.finder.forget()
+    assert isinstance(house.find(NOW + HOUR), Certified)
+    assert len(house.net.asked) == 1, "cached until nextUpdate"
+    assert house.versions() == ["good"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        lambda h: error(3),
+        lambda h: b"",
+        lambda h: h.good(status="unknown").der(),
+        lambda h: h.good(by=root("Stranger"), certificates=()).der(),
+        lambda h: h.good(nonce=b"n" * 32).der(),
+        lambda h: h.good(cert=h.delegate).der(),
+        lambda h: h.good(next_update=NOW - HOUR, this_update=NOW - DAY).der(),
+        lambda h: h.good(this_update=NOW + HOUR).der(),
+    ],
+    ids=["away", "tryLater", "empty", "unknown", "stranger", "nonce", "other", "old", "future"],
+)  # fmt: skip
+def test_no_good_answer_is_cannot_tell(
+    house: House, answer: Callable[[House], bytes] | None
+) -> None:
+    house.net.answer = None if answer is None else lambda: answer(house)
+    found = house.find()
+    assert isinstance(found, CannotTell)
+    assert found.problem.code.startswith("revocation.ocsp-")
+
+
+def test_revoked_is_refused_and_stays_so_behind_a_replayed_good_answer(house: House) -> None:
+    assert isinstance(house.find(), Certified)
+    house.net.answer = lambda: house.good(status="revoked", this_update=NOW, produced_at=NOW).der()
+    house.round(NOW + 13 * HOUR, force=True)
+    revoked = house.find(NOW + 13 * HOUR)
+    assert isinstance(revoked, NoCertificate), "a cached verdict does not outlive it"
+    assert revoked.problem.code == "revocation.revoked"
+    house.net.answer = lambda: house.good().der()  # by its own dates it holds yet
+    (report,) = house.round(NOW + 14 * HOUR, force=True)
+    assert report.problem is not None
+    assert report.problem.code == "revocation.ocsp-older"
+    assert isinstance(house.find(NOW + 14 * HOUR), NoCertificate)
+    assert house.versions() == ["revoked", "good"]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_silent_responder_costs_one_attempt_and_a_crl_helps(
+    pki_database: Database, silent: bool
+) -> None:
+    house = House(pki_database, sources=RevocationSources.OCSP_THEN_CRL)
+    if silent:
+        house.net.answer = None
+    with pki_database.write() as conn:
+        store_crl(conn, Crl(house.ca.crl()), moment=NOW)
+    for _ in range(3):
+        found = house.find()
+        house.finder.forget()
+        assert isinstance(found, Certified)
+        assert found.certificate.revocation[0].kind == ("crl" if silent else "ocsp")
+    assert len(house.net.asked) == 1
+
+
+def test_crl_first_asks_only_where_no_crl_can_tell(pki_database: Database) -> None:
+    house = House(pki_database, sources=RevocationSources.CRL_THEN_OCSP)
+    with pki_database.write() as conn:
+        store_crl(conn, Crl(house.ca.crl()), moment=NOW)
+    assert isinstance(house.find(), Certified)
+    assert house.net.asked == []
+    late = NOW + 8 * DAY  # the CRL is over
+    house.net.answer = lambda: house.good(
+        this_update=late, produced_at=late, next_update=late + DAY
+    ).der()
+    found = house.find(late)
+    assert isinstance(found, Certified)
+    assert found.certificate.revocation[0].kind == "ocsp"
+    assert len(house.net.asked) == 1
+
+
+def test_an_anchor_with_crls_alone_asks_nobody(pki_database: Database) -> None:
+    house = House(pki_database, sources=RevocationSources.CRL)
+    assert isinstance(house.find(), CannotTell)
+    assert house.round() == []
+    assert house.net.asked == []
+
+
+# -- who is asked (threat L8) ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://169.254.169.254/",
+        "http://ocsp.example:22/",
+        "http://ocsp.example@evil.example/",
+        "file:///etc/passwd",
+        "ldap://ocsp.example/",
+        "gopher://ocsp.example:80/",
+        "http://evil.example/",
+    ],
+)
+def test_hosts_that_are_not_listed_are_never_asked(pki_database: Database, url: str) -> None:
+    house = House(pki_database, aia=url)
+    assert isinstance(house.find(), CannotTell)
+    (report,) = house.round()
+    assert report.problem is not None
+    assert report.problem.code == "revocation.ocsp-nobody"
+    assert house.net.asked == []
+
+
+def test_a_certificate_that_nobody_vouches_for_has_nobody_asked(house: House) -> None:
+    stranger = root("Nobody's Root")
+    cert = stranger.issue("Anna", emails=(ANNA,), extra=(naming(URL),))
+    house.asker.supply(
+        ParsedCertificate(cert.der),
+        house.trust.current().material,
+        moment=NOW,
+        accept=lambda _: None,
+    )
+    assert house.net.asked == []
+
+
+def test_a_configured_responder_goes_before_the_one_in_the_certificate(
+    pki_database: Database,
+) -> None:
+    ca = root("Asker Root")
+    mine = Responder(ParsedCertificate(ca.der), "http://mine.example/ocsp", nonce=False)
+    house = House(pki_database, responders=(mine,), ca=ca)
+    house.find()
+    (asked,) = house.net.asked
+    assert asked[0].startswith("http://mine.example/ocsp/MF")  # short, without nonce: GET
+    assert asked[1] == b""
+
+
+def test_a_responder_that_knows_sha1_only_is_asked_once_more(house: House) -> None:
+    answers = [error(6), house.good(algorithm="1.3.14.3.2.26").der()]
+    house.net.answer = lambda: answers.pop(0)
+    assert isinstance(house.find(), Certified)
+    assert len(house.net.asked) == 2
+
+
+# -- ahead of need -------------------------------------------------------------------------------
+
+
+def test_what_was_needed_is_asked_about_again_at_half_time(house: House) -> None:
+    house.find()
+    assert house.round(NOW + HOUR) == []
+    fresh = NOW + 13 * HOUR
+    house.net.answer = lambda: house.good(
+        this_update=fresh, produced_at=fresh, next_update=fresh + DAY
+    ).der()
+    (report,) = house.round(fresh)
+    assert (report.state, report.status) == ("stored", "good")
+    assert len(house.versions()) == 2
+    assert house.round(fresh + HOUR) == []
+    # A response that is the same is nothing new, and the responder is not hammered.
+    (report,) = house.round(fresh + 14 * HOUR)
+    assert report.state == "unchanged"
+    assert house.round(fresh + 14 * HOUR + timedelta(minutes=1)) == []
+
+
+def test_what_nobody_needs_any_more_is_not_asked_about(house: House) -> None:
+    house.find()
+    house.stored.take_wanted()
+    assert house.round(NOW + 8 * DAY) == []
+
+
+def test_what_others_looked_for_is_asked_about_by_the_keeper(house: House) -> None:
+    assert house.stored.about(house.parsed, house.issuer) == []
+    (report,) = house.round()
+    assert report.state == "stored"
+    assert [one.source for one in house.stored.about(house.parsed, house.issuer)] == [URL]
+
+
+def test_a_failed_question_is_repeated_soon_and_the_old_answer_stays(house: House) -> None:
+    house.find()
+    house.net.answer = None
+    late = NOW + 13 * HOUR
+    (report,) = house.round(late)
+    assert report.unanswered
+    assert house.round(late + timedelta(minutes=1)) == []
+    (report,) = house.round(late + timedelta(minutes=2))
+    assert isinstance(house.find(late), Certified)
+    with house.database.read() as conn:
+        standing = ocsp_store.standing(conn, moment=late)
+    assert (standing.wanted, standing.failing, standing.stale) == (1, 1, 0)
+    assert standing.ends == NOW + DAY
+    assert "away" in standing.reasons[0][0]
+
+
+def test_a_silent_responder_is_left_in_peace_for_the_round(house: House) -> None:
+    others = [house.ca.issue(f"N{n}", extra=(naming(URL),)) for n in range(5)]
+    house.asker.want([(ParsedCertificate(o.der), house.issuer) for o in others], NOW)
+    house.net.answer = None
+    assert len(house.round()) == 1
+    assert len(house.net.asked) == 1
+
+
+def test_a_responder_without_nocheck_is_asked_about_too(house: House) -> None:
+    checked = responder(house.ca, "Checked", nocheck=False, extra=(naming(URL),))
+    about: dict[int, Issued] = {}
+    for one in (house.cert, checked):
+        about[one.cert.serial_number] = one
+
+    def answer() -> bytes:
+        from cryptography.x509 import ocsp as peer
+
+        asked = peer.load_der_ocsp_request(house.net.asked[-1][1])
+        cert = about[asked.serial_number]
+        by = checked if cert is house.cert else house.ca
+        return Answer(cert, house.ca, by).der()
+
+    house.net.answer = answer
+    found = house.find()
+    assert isinstance(found, CannotTell)
+    assert found.problem.code == "revocation.ocsp-responder"
+    house.round()
+    assert isinstance(house.find(), Certified)
+
+
+def test_a_clock_that_ran_ahead_stops_nothing(house: House) -> None:
+    house.find(NOW)
+    house.round(NOW + 400 * DAY, force=True)
+    house.stored.about(house.parsed, house.issuer)
+    assert house.round(NOW + HOUR), "asked at once when the clock is right again"
