@@ -38,6 +38,7 @@ __all__ = [
     "SignedStructure",
     "Standing",
     "Verdict",
+    "costly_key",
     "describe_key",
     "judge",
     "judge_key",
@@ -168,9 +169,30 @@ def judge_key(
             key=verdict.text,
             source=verdict.source,
         )
-    if bits > 8192:  # each check would cost as much as hundreds of ordinary ones
-        return problem("limits.key", "the key ({key}) is larger than 8192 bits", key=verdict.text)
+    costly = costly_key(key)
+    if costly is not None:
+        return costly
     return weakness(key)
+
+
+def costly_key(key: object) -> Problem | None:
+    """Why no signature is even checked with a key, or None.
+
+    Each check would cost as much as hundreds of ordinary ones, and a search makes hundreds. No CA
+    uses an exponent above 2^256 (FIPS 186-5 §A.1.1 forbids it).
+    """
+    algorithm, bits = describe_key(key)
+    if bits > 8192:
+        return problem(
+            "limits.key", "the key ({key}) is larger than 8192 bits", key=f"{algorithm} {bits}"
+        )
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e.bit_length() > 256:
+        return problem(
+            "limits.key",
+            "the key ({key}) has an exponent of more than 256 bits",
+            key=f"{algorithm} {bits}",
+        )
+    return None
 
 
 def judge_signature(
