@@ -151,7 +151,7 @@ class Java:
     def ask(self, case: Case, folder: Path) -> Answer:
         """The case's files have been written to `folder`."""
         words = [
-            "BC", str(folder), str(int(case.moment.timestamp() * 1000)), _word(case.revocation),
+            str(folder), str(int(case.moment.timestamp() * 1000)), _word(case.revocation),
             _word(case.require_explicit), _word(case.inhibit_mapping), _word(case.inhibit_any),
             " ".join(sorted(case.acceptable)), "end",
         ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +25,17 @@ class Result:
     traits: Counter[str] = field(default_factory=Counter)
 
 
-def run(seed: int, numbers: Iterable[int], peers: Sequence[Peer], folder: Path) -> Result:
-    """Every case before every peer. Files of cases that are in no class stay in `folder`."""
+def run(
+    seed: int,
+    numbers: Iterable[int],
+    peers: Sequence[Peer],
+    folder: Path,
+    tell: Callable[[Comparison], None] = lambda _: None,
+) -> Result:
+    """Every case before every peer. Files of cases that are in no class stay in `folder`.
+
+    tell: is told of each of these at once, for a run takes long.
+    """
     result = Result()
     for number in numbers:
         made = case(seed, number)
@@ -45,6 +54,7 @@ def run(seed: int, numbers: Iterable[int], peers: Sequence[Peer], folder: Path) 
                 result.classes[peer.name, known.key].append(number)
             else:
                 result.unclassified.append(found)
+                tell(found)
                 kept = True
         if not kept:
             shutil.rmtree(files)
