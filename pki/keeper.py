@@ -16,6 +16,7 @@ from pki.crl_folder import CrlFolder
 from pki.crl_receive import index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
 from pki.fetch import FetchRules, fetch
+from pki.fetch_ldap import PORTS, fetch_ldap
 from pki.trust import Connect, StoredTrust
 
 _RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
@@ -28,8 +29,9 @@ _SWEPT_AFTER = 3600.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class CrlSource:
-    """Where a CRL comes from. location: http(s):// URL or the path of a file (PEM or DER).
+    """Where a CRL comes from.
 
+    location: http(s):// or ldap(s):// URL, or the path of a file (PEM or DER).
     every: fetched this often; and in any case when half of the time to nextUpdate is over.
     """
 
@@ -61,6 +63,13 @@ class SourceReport:
     problem: Problem | None = None
 
 
+def fetch_source(url: str, rules: FetchRules) -> bytes:
+    """What lies at a URL, http(s):// or ldap(s)://. Raises FetchTrouble."""
+    if url.partition("://")[0].lower() in PORTS:
+        return fetch_ldap(url, rules)
+    return fetch(url, rules)
+
+
 def refresh_crls(
     read: Connect,
     write: Connect,
@@ -70,7 +79,7 @@ def refresh_crls(
     rules: FetchRules,
     moment: datetime,
     force: bool = False,
-    get: Callable[[str, FetchRules], bytes] = fetch,
+    get: Callable[[str, FetchRules], bytes] = fetch_source,
     folder: CrlFolder | None = None,
     org: str = "",
 ) -> list[SourceReport]:
