@@ -12,7 +12,7 @@ import structlog
 
 from archive.store import Draft, append
 from gateway import clock
-from gateway.alarms import Alarm
+from gateway.alarm import Alarm
 from gateway.clock import rfc3339
 from gateway.database import Database
 from gateway.i18n import message, translate

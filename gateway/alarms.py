@@ -16,6 +16,17 @@ from pathlib import Path
 
 import structlog
 
+from gateway.ahead import Ahead
+from gateway.alarm import Alarm
+from gateway.alarms_of_ends import (
+    CRL_ENDING,
+    CRL_STALE,
+    GRACE,
+    OCSP_LATE,
+    RECIPIENTS,
+    judge_recipients,
+    judge_revocation,
+)
 from gateway.belief import BEHIND, MOVED
 from gateway.clock import rfc3339
 from gateway.i18n import message
@@ -23,12 +34,10 @@ from gateway.metrics.gauges import Standing, least_free
 from gateway.neighbours import CRL, DATABASE, DIRECTORY, NEXT_HOP, OCSP, Absence
 from gateway.queue.backlog import POISON_CODE
 from gateway.running import Status
-from gateway.signing_watch import ENDING
 from gateway.wholefile import replace_text
 
 log = structlog.get_logger()
 
-CRL_STALE = "crl-stale"
 CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
 DISK_REFUSES = "disk-refuses"
@@ -42,12 +51,12 @@ SIGNER = "signer-refused"
 CLOCK = "clock-not-believed"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
-    SIGNER, CLOCK,
+    SIGNER, CLOCK, CRL_ENDING, GRACE, OCSP_LATE, RECIPIENTS,
 )  # fmt: skip
 
-_CERTIFICATE_ENDS = timedelta(days=7)
 # Whoever restarts a server need not be told.
 _AWAY = timedelta(seconds=30)
+_AHEAD = Ahead()
 _AWAY_TEXTS = {
     DATABASE: message(
         "the database {name} cannot be used since {date} ({reason}): mail is answered 451 and "
@@ -78,42 +87,21 @@ _AT_MOST_EVERY = timedelta(hours=1)
 _AGAIN_AFTER = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One trouble. code: one of CODES. subject: what of, so that a second one is noticed."""
-
-    code: str
-    subject: str
-    template: str
-    facts: dict[str, str]
-    over: datetime | None = None  # when it ended, of one that nobody could be told of before
-
-    @property
-    def text(self) -> str:
-        """The English sentence."""
-        return self.template.format(**self.facts)
-
-
-def judge(standing: Standing, *, max_size: int) -> Iterator[Alarm]:
-    """All troubles there are now. max_size: of one mail, in octets."""
+def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterator[Alarm]:
+    """All troubles there are now. max_size: of one mail, in octets. ahead: of ends."""
     moment = standing.moment
-    for issuer, next_update in standing.crls.items():
-        if next_update < moment:
-            yield Alarm(
-                CRL_STALE,
-                issuer,
-                message("the CRL of {issuer} was to be replaced by {date}: mail may wait"),
-                {"issuer": issuer, "date": rfc3339(next_update)},
-            )
+    yield from judge_revocation(standing, ahead)
     for known in standing.certificates:
-        if known.ends - moment < _CERTIFICATE_ENDS:
+        days = ahead.of(known.kind)
+        if days is not None and known.ends - moment < days:
             yield Alarm(
                 CERTIFICATE,
                 f"{known.kind} {known.name}",
                 message("the certificate {name} ({kind}) ends on {date}"),
                 {"kind": known.kind, "name": known.name, "date": rfc3339(known.ends)},
             )
-    yield from _signing(standing)
+    yield from judge_recipients(standing.ends, ahead)
+    yield from _signing(standing, ahead)
     for disk in standing.disks:
         if disk.free < least_free(disk, max_size):
             yield Alarm(
@@ -176,7 +164,7 @@ def judge_absences(found: Sequence[Absence], moment: datetime) -> Iterator[Alarm
             yield Alarm(NEIGHBOUR, f"{one.kind} {one.name}", _AWAY_TEXTS[one.kind], facts)
 
 
-def _signing(standing: Standing) -> Iterator[Alarm]:
+def _signing(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
     """Certificates of ours that must not sign, or soon cannot."""
     for domain, reason in standing.refused_seals.items():
         yield Alarm(
@@ -200,13 +188,14 @@ def _signing(standing: Standing) -> Iterator[Alarm]:
             message("nothing is signed as {number} people more any more: sceau check"),
             {"number": str(more)},
         )
-    if people.ending:
+    soon = ahead.persons
+    if people.ending and soon is not None:
         names = ", ".join(people.ends) + (", …" if people.ending > len(people.ends) else "")
         yield Alarm(
             CERTIFICATE,
             "persons",
             message("certificates that sign for people end within {days} days: {number} ({names})"),
-            {"days": str(ENDING.days), "number": str(people.ending), "names": names},
+            {"days": f"{soon / timedelta(days=1):g}", "number": str(people.ending), "names": names},
         )
 
 

@@ -19,7 +19,7 @@ from gateway.errors import SceauError
 from gateway.key_path import PathJudge
 from gateway.wiring import Wiring
 from pki.errors import KekTrouble, PkiError, Problem, problem
-from pki.persons import CheckedKey, check_p12
+from pki.persons import CheckedKey, Use, check_p12
 
 _WINDOW = 64  # files that are under way at most
 
@@ -40,11 +40,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for all files of one run. strict_path: refuse without a path to an anchor."""
+    """What holds for all files of one run. strict_path: refuse without a path to an anchor.
+
+    use: what the keys are brought in for.
+    """
 
     domains: tuple[str, ...]
     moment: datetime
     strict_path: bool
+    use: Use = Use.SIGN
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Checker:
                 keks=self._keks,
                 moment=self._rules.moment,
                 path=self._path,
+                use=self._rules.use,
             )
         except KekTrouble:
             raise

@@ -8,19 +8,23 @@ of its file, or by the fingerprint of its certificate, and skipped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from archive.store import Draft
 from gateway import consents
 from gateway.installation import Installation
 from gateway.key_crew import Checker, Crew, Found, Job, Known, Rules
-from pki.errors import PkiError, Problem, problem
+from pki.decryption_keys import StoredDecryptionKey, opening_sources, store_decryption_key
+from pki.errors import PkiError, PrivateKeyError, Problem, problem
 from pki.p12 import MAX_OCTETS
-from pki.persons import CheckedKey, Ground, consents_of, store_key, stored_sources
+from pki.persons import CheckedKey, Ground, PersonKey, Use, consents_of, store_key, stored_sources
 
 __all__ = ["Job", "Result", "Rules", "import_keys"]
 
@@ -60,19 +64,19 @@ def import_keys(
     with ExitStack() as stack:
         if processes > 1:
             crew = stack.enter_context(Crew(processes, config, rules))
-            found = crew.check_all(_read(jobs, installation))
+            found = crew.check_all(_read(jobs, installation, rules.use))
         else:
             check = stack.enter_context(Checker(config, rules))
             found = (
                 (job, check(job, data) if isinstance(data, bytes) else data)
-                for job, data in _read(jobs, installation)
+                for job, data in _read(jobs, installation, rules.use)
             )
         while batch := list(islice(found, _AT_ONCE)):
             yield from _store(batch, installation, rules, by)
 
 
 def _read(
-    jobs: Iterable[Job], installation: Installation
+    jobs: Iterable[Job], installation: Installation, use: Use
 ) -> Iterator[tuple[Job, bytes | Known | Problem]]:
     """The octets of each file, or what can be told without opening it."""
     jobs = iter(jobs)
@@ -82,13 +86,31 @@ def _read(
             hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "" for data in contents
         ]
         with installation.database.read() as conn:
-            known = stored_sources(conn, [one for one in hashes if one])
+            known = _known(conn, [one for one in hashes if one], use)
         for job, data, digest in zip(chunk, contents, hashes, strict=True):
-            keys = known.get(digest, []) if digest else []
-            if keys and (job.address is None or job.address in {key.address for key in keys}):
-                yield job, Known(tuple(key.address for key in keys), keys[0].certificate_sha256)
+            keys = known.get(digest, {}) if digest else {}
+            if keys and (job.address is None or job.address in keys):
+                yield job, Known(tuple(keys), next(iter(keys.values())))
             else:
                 yield job, data
+
+
+def _known(conn: sa.Connection, sources: list[str], use: Use) -> dict[str, dict[str, str]]:
+    """Address to fingerprint of the keys that came from these files and are stored for all uses."""
+    each: list[Mapping[str, Sequence[PersonKey | StoredDecryptionKey]]] = []
+    if Use.SIGN in use:
+        each.append(stored_sources(conn, sources))
+    if Use.DECRYPT in use:
+        each.append(opening_sources(conn, sources))
+    return {
+        source: {
+            key.address: key.certificate_sha256
+            for key in each[0][source]
+            if all(key.address in {one.address for one in found[source]} for found in each)
+        }
+        for source in sources
+        if all(source in found for found in each)
+    }
 
 
 def _content(file: Path) -> bytes | Problem:
@@ -119,10 +141,12 @@ def _store(
                 result.problem = found
                 continue
             if isinstance(found, CheckedKey):
-                result.addresses = tuple(one.address for one in found.wraps)
+                result.addresses = found.addresses
                 result.remarks = found.remarks
                 try:
-                    stored = store_key(conn, found, by=by, moment=rules.moment)
+                    # Both or neither, and the other files of the batch none the less.
+                    with conn.begin_nested():
+                        stored = _store_both(conn, found, by, rules.moment)
                 except PkiError as error:
                     result.problem = error.problem
                     continue
@@ -152,3 +176,29 @@ def _store(
                 result.consents.append(consent.entry_id or "")
         installation.append_with(conn, drafts)
     return results
+
+
+def store_new(conn: sa.Connection, key: CheckedKey, *, by: str, moment: datetime) -> str:
+    """Store a key of one address, which must be new for one of its uses; returns the address.
+
+    Raises PrivateKeyError where it is stored already.
+    """
+    stored = _store_both(conn, key, by, moment)
+    if stored:
+        return stored[0]
+    raise PrivateKeyError(
+        problem(
+            "structure.key-known",
+            "the key for the certificate {sha256} of {address} is stored already",
+            sha256=key.certificate_sha256,
+            address=key.addresses[0],
+        )
+    )
+
+
+def _store_both(conn: sa.Connection, key: CheckedKey, by: str, moment: datetime) -> tuple[str, ...]:
+    """The addresses for which something new is stored. Raises PrivateKeyError."""
+    return (
+        *(store_key(conn, key, by=by, moment=moment) if key.wraps else ()),
+        *(store_decryption_key(conn, key, by=by, moment=moment) if key.opening else ()),
+    )

@@ -30,7 +30,7 @@ _SECONDS = 2.0  # of each half minute, until all were looked at
 @dataclass(frozen=True, slots=True)
 class People:
     """How many of those who agreed may sign (`fit`, of whom `ending` have no certificate that is
-    valid for longer than `ENDING`), must not (`unfit`), or nobody can tell.
+    valid for longer than so many days), must not (`unfit`), or nobody can tell.
 
     refused: the first who must not, with the reason. ends: the first whose certificates end.
     unknown: the first of whom nobody can tell.
@@ -109,12 +109,14 @@ class SigningWatch:
         may_seal: SealJudge,
         *,
         seconds: float = _SECONDS,
+        ending: timedelta = ENDING,
     ) -> None:
         self._read = read
         self._trust = trust
         self._seals = seals
         self._may_seal = may_seal
         self._seconds = seconds
+        self._ending = ending
         self._count: Count | None = None
         self._after = ""
         self._looked: tuple[int, datetime] | None = None  # CRLs and beginning of the last look
@@ -132,7 +134,7 @@ class SigningWatch:
                 if crls == trust.crls and begun <= moment < begun + _AGAIN:
                     return
             self._looked = (trust.crls, moment)
-            self._count, self._after = Count(moment), ""
+            self._count, self._after = Count(moment, ending=self._ending), ""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             with self._read() as conn:

@@ -28,6 +28,7 @@ from archive.sweep import Sweeper
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway import clock, failpoint
 from gateway.accept import Intake
+from gateway.ahead import Ahead
 from gateway.alarm_mail import AlarmMails
 from gateway.alarms import NEIGHBOUR, Alarms, judge, judge_absences
 from gateway.blob_stores import greet
@@ -36,10 +37,12 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
+from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
 from gateway.errors import CannotTell, SceauError
+from gateway.expiry_watch import ExpiryWatch
 from gateway.floors import refuse_old_libraries
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
@@ -79,7 +82,7 @@ from gateway.senders.rights import Relay, Rights, SenderRule
 from gateway.senders.throttle import Limits, Throttle
 from gateway.senders.users import UsersFile
 from gateway.signers import Signers
-from gateway.signing_watch import SigningWatch
+from gateway.signing_watch import ENDING, SigningWatch
 from gateway.smtp.client import Deliverer
 from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
@@ -367,6 +370,15 @@ class Wiring(Installation):
     def keks(self) -> KekRing:
         """Unwrap persons' keys."""
         return open_keks(self.config.pki, self.tokens)
+
+    @property
+    def escrow_agreement(self) -> Agreement:
+        """Who has to agree that a key is taken out of escrow.
+
+        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
+        that one, and the log names who acted.
+        """
+        return lambda _key, _ground: ()
 
     @cached_property
     def seals(self) -> dict[str, Signer]:
@@ -724,7 +736,12 @@ class Wiring(Installation):
             now=self.belief.now,
             doubted=lambda: self.belief.doubt() is not None,
             note_clock=self.clock_notes.write,
-            tasks=(self.held_mail.once, self.signing_watch.once, self.raise_alarms),
+            tasks=(
+                self.held_mail.once,
+                self.signing_watch.once,
+                self.expiry_watch.once,
+                self.raise_alarms,
+            ),
             log_consents=lambda: log_old_consents(self),
             sweeper=self._sweeper,
             ocsp=self.ocsp_rounds,
@@ -796,14 +813,29 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            expiry=self.expiry_watch,
         )
 
     @cached_property
     def signing_watch(self) -> SigningWatch:
         """Sees which of our certificates must not sign any more."""
         return SigningWatch(
-            self.database.read, self.trust.current, self.seals, self.signers.may_seal
+            self.database.read,
+            self.trust.current,
+            self.seals,
+            self.signers.may_seal,
+            ending=self.ahead.persons or ENDING,
         )
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """How long before an end people are told."""
+        return self.config.alarms.ahead
+
+    @cached_property
+    def expiry_watch(self) -> ExpiryWatch:
+        """Sees what ends of what only the database knows."""
+        return ExpiryWatch(self.database.read, self.trust.current, recipients=self.ahead.recipients)
 
     @cached_property
     def alarms(self) -> Alarms:
@@ -820,7 +852,7 @@ class Wiring(Installation):
             refusing=tuple(refusing(self.folders)),
             doubt=self.belief.doubt(),
         )
-        found = judge(standing, max_size=self.config.listen.max_size)
+        found = judge(standing, max_size=self.config.listen.max_size, ahead=self.ahead)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:

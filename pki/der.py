@@ -53,6 +53,30 @@ def algorithms_agree(der: bytes) -> bool:
     return der[inner : element(der, inner)[1]] == der[outer : element(der, outer)[1]]
 
 
+def extension_value(der: bytes, oid: bytes) -> bytes | None:
+    """extnValue of a certificate's extension as it stands there (RFC 5280 §4.1.2.9), or None.
+
+    oid: the whole element. For what a library passes over in an extension that it knows.
+    """
+    start, _ = element(der, 0)
+    at, end = element(der, start)
+    while at < end and der[at] != 0xA3:  # extensions
+        at = element(der, at)[1]
+    if at == end:
+        return None
+    at, end = element(der, element(der, at)[0])
+    while at < end:
+        field, behind = element(der, at)
+        after_oid = element(der, field)[1]
+        if der[field:after_oid] == oid:
+            if der[after_oid] == 0x01:  # critical
+                after_oid = element(der, after_oid)[1]
+            content, last = element(der, after_oid)
+            return der[content:last]
+        at = behind
+    return None
+
+
 def integer(value: int) -> bytes:
     """An INTEGER as DER writes it, the only way it can appear in DER (X.690 §8.3)."""
     size = (value if value >= 0 else ~value).bit_length() // 8 + 1

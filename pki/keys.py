@@ -11,7 +11,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from pki import key_files
 from pki.anchors import parse_certificates
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, PrivateKeyError, problem
@@ -108,18 +107,20 @@ def load_signer(
     return make_signer(name, key, certificates)
 
 
-def load_p12(
-    data: bytes, password: bytes | None, name: str
-) -> tuple[PrivateKey, tuple[bytes, ...]]:
-    """Key and certificates of a PKCS#12. Raises PrivateKeyError."""
-    key, certificates = key_files.load_p12(data, password, name)
-    return usable_key(name, key), certificates
-
-
 def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> Signer:
     """A signer of a key and the certificate among `certificates` that belongs to it.
 
     name: what to call the file in errors. Raises PrivateKeyError.
+    """
+    return KeySigner(key, *certificate_of(name, key.public_key(), certificates))
+
+
+def certificate_of(
+    name: str, public: object, certificates: tuple[bytes, ...]
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """The certificate of a public key, and its issuers among the others, DER.
+
+    name: what to call the file of the key in errors. Raises PrivateKeyError.
     """
     if not certificates:
         raise bad_key_file(name, "there is no certificate for the key; name the file that holds it")
@@ -127,7 +128,6 @@ def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> 
         parsed = [ParsedCertificate(der) for der in dict.fromkeys(certificates)]
     except CertificateRefused as error:
         raise PrivateKeyError(error.problem) from error
-    public = key.public_key()
     own = next((cert for cert in parsed if cert.public_key == public), None)
     if own is None:
         raise PrivateKeyError(
@@ -138,7 +138,7 @@ def make_signer(name: str, key: PrivateKey, certificates: tuple[bytes, ...]) -> 
                 subject=parsed[0].subject_text,
             )
         )
-    return KeySigner(key, own.der, chain_to(own, parsed))
+    return own.der, chain_to(own, parsed)
 
 
 def chain_to(own: ParsedCertificate, certs: list[ParsedCertificate]) -> tuple[bytes, ...]:

@@ -112,7 +112,7 @@ class OcspResponse:
         self.sha256 = hashlib.sha256(der).hexdigest()
         try:
             basic = _basic(ber.read(der), source)
-            self._read(_strict(ber.read(basic)))
+            self._read(_strict(ber.read(basic)).expect(ber.SEQUENCE))
         except ValueError as error:
             raise OcspRefused(
                 problem(
@@ -191,7 +191,7 @@ def from_pem(data: bytes) -> bytes:
 def _basic(root: Element, source: str) -> bytes:
     """The octets of the BasicOCSPResponse. Raises ValueError; OcspRefused for an error status."""
     parts = _Parts(_strict(root).expect(ber.SEQUENCE))
-    number = int.from_bytes(parts.take(_ENUMERATED).content, "big")
+    number = _enumerated(parts.take(_ENUMERATED))
     if number != 0:
         raise OcspRefused(
             problem(
@@ -224,7 +224,7 @@ def _single(element: Element) -> SingleResponse:
         info = _Parts(state)
         revoked_at = _time(info.take(_GENERALIZED_TIME))
         for code in info.explicit(0, _ENUMERATED):
-            number = int.from_bytes(code.content, "big")
+            number = _enumerated(code)
             reason = _REASONS.get(number, str(number))
         info.end()
     this_update = _time(parts.take(_GENERALIZED_TIME))
@@ -255,6 +255,13 @@ def _extensions(parts: _Parts, number: int) -> list[tuple[str, bytes]]:
     return list(found.items())
 
 
+def _enumerated(element: Element) -> int:
+    """A small ENUMERATED."""
+    if len(element.content) != 1:
+        raise ValueError("a number has not one octet")
+    return element.content[0]
+
+
 def _time(element: Element) -> datetime:
     """GeneralizedTime as RFC 5280 §4.1.2.5.2 writes it, which RFC 6960 §4.2.2.1 asks for."""
     text = element.content
@@ -264,12 +271,14 @@ def _time(element: Element) -> datetime:
 
 
 def _strict(element: Element) -> Element:
-    """DER has definite lengths only: two readers shall not see two structures."""
+    """DER writes a length in one way only: two readers shall not see two structures."""
     waiting = [element]
     while waiting:
         one = waiting.pop()
-        if not one.definite:
-            raise ValueError("an element has no definite length")
+        size = one.stop - one.body
+        shortest = 2 if size < 0x80 else 2 + (size.bit_length() + 7) // 8
+        if not one.definite or one.body - one.start != shortest:
+            raise ValueError("an element has a length that is not DER")
         waiting += one.children
     return element
 

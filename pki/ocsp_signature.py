@@ -54,6 +54,10 @@ class ResponseSignature:
         self._der = der
         self.signature = bits.content[1:]
         oid = ber.dotted(algorithm[0])
+        # RFC 4055 §5: NULL for RSA, which some leave out; RFC 5758 §3.2, RFC 8410 §3: nothing.
+        parameters = [] if oid == _PSS else algorithm.children[1:]
+        if [one.raw for one in parameters] not in ([], [b"\x05\0"] if oid in _RSA else []):
+            raise ValueError("its signature has parameters that do not belong there")
         self.signature_algorithm_oid = x509.ObjectIdentifier(oid)
         self.signature_hash_algorithm: hashes.HashAlgorithm | None = None
         self.signature_algorithm_parameters: padding.PSS | padding.PKCS1v15 | ec.ECDSA | None = None

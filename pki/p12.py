@@ -12,8 +12,10 @@ from typing import Any
 
 from asn1crypto import algos, cms, pkcs12
 
+from pki.decrypter import DecryptionKey
 from pki.errors import PrivateKeyError, problem
-from pki.keys import PrivateKey, load_p12
+from pki.key_files import bad_key_file, load_p12
+from pki.keys import PrivateKey
 
 MAX_OCTETS = 1_000_000
 # A few seconds of one core; OpenSSL writes 2048, careful people some 100,000.
@@ -31,9 +33,10 @@ class _Seen:
 
 def open_p12(
     data: bytes, password: bytes | None, name: str
-) -> tuple[PrivateKey, tuple[bytes, ...]]:
-    """The one key of a PKCS#12 and its certificates (DER). name: what to call it in errors.
+) -> tuple[PrivateKey | DecryptionKey, tuple[bytes, ...]]:
+    """The one key of a PKCS#12, which signs or opens mail, and its certificates (DER).
 
+    name: what to call the file in errors.
     Raises PrivateKeyError: too large, not a PKCS#12 or damaged, wrong password, no key, two keys.
     """
     if len(data) > MAX_OCTETS:
@@ -66,7 +69,10 @@ def open_p12(
                 count=str(seen.keys),
             )
         )
-    return load_p12(data, password, name)
+    key, certificates = load_p12(data, password, name)
+    if not isinstance(key, PrivateKey | DecryptionKey):
+        raise bad_key_file(name, "its key is of a kind that neither signs nor opens mail here")
+    return key, certificates
 
 
 def _look(data: bytes, name: str) -> _Seen:

@@ -6,32 +6,18 @@ certificate: whoever can write to the table cannot make one person's key sign fo
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
-from pki.addresses import canonical, in_domain
+from pki.addresses import canonical
 from pki.algorithms import Operation, judge_key
 from pki.certificate import ParsedCertificate
 from pki.der import element
 from pki.errors import CertificateRefused, PrivateKeyError, Problem, problem
-from pki.kek import KekRing
-from pki.keys import PrivateKey, make_signer
 from pki.models import Purpose
-from pki.p12 import open_p12
 from pki.tables import person_keys
 from pki.usage import check_usage
 
@@ -67,7 +53,8 @@ class Wrapped:
 class CheckedKey:
     """A person's key after all checks, wrapped: nothing in it is secret any more.
 
-    wraps: one for each address it is to sign for. source_sha256: of the PKCS#12 file.
+    wraps: one for each address it is to sign for; opening: for each whose mail it is to open.
+    source_sha256: of the PKCS#12 file.
     """
 
     wraps: tuple[Wrapped, ...]
@@ -78,51 +65,12 @@ class CheckedKey:
     not_after: datetime
     source_sha256: str
     remarks: tuple[Problem, ...] = ()
+    opening: tuple[Wrapped, ...] = ()
 
-
-def check_p12(
-    data: bytes,
-    password: bytes | None,
-    *,
-    name: str,
-    address: str | None,
-    domains: Sequence[str],
-    keks: KekRing,
-    moment: datetime,
-    path: PathCheck | None = None,
-    org: str = "",
-) -> CheckedKey:
-    """Open a PKCS#12, check key and certificate, wrap the key.
-
-    name: what to call the file in errors. address: whose it is to be; None: all addresses of
-    `domains` in the certificate. domains: ours; a key for any other address is refused.
-    Raises PrivateKeyError (password, no key, two keys, does not fit), CertificateRefused (address,
-    usage, dates, weak, path), AddressError, KekTrouble.
-    """
-    key, certificates = open_p12(data, password, name)
-    signer = make_signer(name, key, certificates)
-    cert = ParsedCertificate(signer.certificate)
-    _check_pair(key, name)
-    addresses = _addresses(cert, address, domains)
-    remarks: list[Problem] = []
-    for one in addresses:
-        check_fit(cert, one, moment)
-        if path is not None:
-            remarks += (new for new in path(cert, certificates, one, moment) if new not in remarks)
-    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return CheckedKey(
-        wraps=tuple(
-            Wrapped(one, *keks.wrap(plain, bound_to(org, one, cert.sha256))) for one in addresses
-        ),
-        certificate=cert.der,
-        certificate_sha256=cert.sha256,
-        chain=b"".join(signer.chain),
-        key_sha256=hashlib.sha256(spki).hexdigest(),
-        not_after=cert.not_after,
-        source_sha256=hashlib.sha256(data).hexdigest(),
-        remarks=tuple(remarks),
-    )
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Whose key it is."""
+        return tuple(dict.fromkeys(one.address for one in (*self.wraps, *self.opening)))
 
 
 def store_key(
@@ -283,58 +231,3 @@ def split_chain(chain: bytes) -> tuple[bytes, ...]:
         ders.append(chain[offset:end])
         offset = end
     return tuple(ders)
-
-
-def _addresses(
-    cert: ParsedCertificate, address: str | None, domains: Sequence[str]
-) -> tuple[str, ...]:
-    """For whom the key is to sign, canonical."""
-    if address is not None:
-        wanted = canonical(address)
-        if domains and not any(in_domain(wanted, domain) for domain in domains):
-            raise CertificateRefused(
-                problem(
-                    "identity.foreign-domain",
-                    "{address} is not in one of our domains ({domains})",
-                    address=wanted,
-                    domains=", ".join(domains),
-                )
-            )
-        return (wanted,)
-    ours = tuple(
-        one for one in cert.addresses.usable if any(in_domain(one, domain) for domain in domains)
-    )
-    if not ours:
-        raise CertificateRefused(
-            problem(
-                "identity.foreign-domain",
-                "the certificate of {subject} is for {found}, for no address of our domains "
-                "({domains})",
-                subject=cert.subject_text,
-                found=", ".join(cert.addresses.usable[:5]) or "-",
-                domains=", ".join(domains),
-            )
-        )
-    return ours
-
-
-def _check_pair(key: PrivateKey, name: str) -> None:
-    """The private half makes signatures that the public half accepts. Raises PrivateKeyError."""
-    probe = os.urandom(32)
-    try:
-        if isinstance(key, rsa.RSAPrivateKey):
-            made = key.sign(probe, padding.PKCS1v15(), hashes.SHA256())
-            key.public_key().verify(made, probe, padding.PKCS1v15(), hashes.SHA256())
-        elif isinstance(key, ed25519.Ed25519PrivateKey):
-            key.public_key().verify(key.sign(probe), probe)
-        else:
-            made = key.sign(probe, ec.ECDSA(hashes.SHA256()))
-            key.public_key().verify(made, probe, ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, ValueError):
-        raise PrivateKeyError(
-            problem(
-                "structure.key-broken",
-                "the key in {file} makes signatures that its own public key refuses",
-                file=name,
-            )
-        ) from None

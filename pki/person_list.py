@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from pki.consents import Consent, consents_of
 from pki.person_keys import SHOWN, PersonKey
-from pki.tables import consents, person_keys
+from pki.tables import consents, decryption_keys, person_keys
 
 _AT_ONCE = 500
 
@@ -104,11 +104,15 @@ def _has_consent(*, live: bool) -> sa.ColumnElement[bool]:
 
 def count_by_kek(conn: sa.Connection, *, org: str = "") -> dict[str, int]:
     """How many keys each key-encryption key wraps, by its name."""
-    table = person_keys.c
-    rows = conn.execute(
-        sa.select(table.kek, sa.func.count()).where(table.org == org).group_by(table.kek)
-    )
-    return {str(row[0]): int(row[1]) for row in rows}
+    counts: dict[str, int] = {}
+    for table in (person_keys.c, decryption_keys.c):
+        for kek, count in conn.execute(
+            sa.select(table.kek, sa.func.count())
+            .where(table.org == org, table.wrapped != b"")
+            .group_by(table.kek)
+        ):
+            counts[str(kek)] = counts.get(str(kek), 0) + int(count)
+    return counts
 
 
 def ending(

@@ -18,12 +18,12 @@ from pki.person_keys import (
     CheckedKey,
     PersonKey,
     chain_of,
-    check_p12,
     list_keys,
     store_key,
     store_new_key,
     stored_sources,
 )
+from pki.person_p12 import Use, check_p12
 from pki.person_removal import Removal, plan_removal, remove_key
 from pki.person_signers import ConsentedSigner, PersonSigners
 
@@ -40,6 +40,7 @@ __all__ = [
     "PersonSigners",
     "Removal",
     "Unfit",
+    "Use",
     "chain_of",
     "check_p12",
     "consents_of",

@@ -59,21 +59,25 @@ class PolicyState:
         self, levels: list[dict[str, _Node]], policies: frozenset[str], *, any_allowed: bool
     ) -> None:
         above = levels[-1]
+        # Which nodes expect a policy: looked up, since two certificates full of policies would
+        # make a search through all of them cost minutes.
+        expecting: dict[str, list[_Node]] = {}
+        for node in above.values():
+            for policy in node.expected:
+                expecting.setdefault(policy, []).append(node)
         level: dict[str, _Node] = {}
         for policy in sorted(policies - {ANY_POLICY}):
             # (d)(1)(i)
-            parents = [node for node in above.values() if policy in node.expected]
+            parents = expecting.get(policy, [])
             # (d)(1)(ii)
             if not parents and ANY_POLICY in above:
                 parents = [above[ANY_POLICY]]
             if parents:
                 level[policy] = _child(policy, parents)
         if ANY_POLICY in policies and any_allowed:  # (d)(2)
-            expected = sorted({policy for node in above.values() for policy in node.expected})
-            for policy in expected:
+            for policy in sorted(expecting):
                 if policy not in level:
-                    parents = [node for node in above.values() if policy in node.expected]
-                    level[policy] = _child(policy, parents)
+                    level[policy] = _child(policy, expecting[policy])
         levels.append(level)
         self._prune()  # (d)(3)
 

@@ -1,4 +1,6 @@
-"""Wrapping stored keys anew under the key-encryption key in force."""
+"""Wrapping stored keys anew under the key-encryption key in force: those that sign, and those that
+open mail.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,16 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 
+from pki.decryption_keys import opening_bound_to
 from pki.errors import PrivateKeyError, problem
 from pki.kek import KekRing
 from pki.person_keys import bound_to
-from pki.tables import person_keys
+from pki.tables import decryption_keys, person_keys
 
-_KEYS = person_keys.c
+# The tables of wrapped keys, and what binds a row of each.
+SIGNING, OPENING = person_keys, decryption_keys
+TABLES = (SIGNING, OPENING)
+_BOUND = {SIGNING.name: bound_to, OPENING.name: opening_bound_to}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +34,42 @@ class Rewrapped:
 
 def left_to_rewrap(conn: sa.Connection, keks: KekRing, *, org: str = "") -> int:
     """How many rows are not under the key in force."""
-    return int(
+    return sum(
         conn.execute(
             sa.select(sa.func.count())
-            .select_from(person_keys)
-            .where(_KEYS.org == org, _KEYS.kek != keks.current.name)
+            .select_from(table)
+            .where(table.c.org == org, table.c.kek != keks.current.name, table.c.wrapped != b"")
         ).scalar_one()
+        for table in TABLES
     )
 
 
 def rewrap(
-    conn: sa.Connection, keks: KekRing, *, after: int, limit: int, org: str = ""
+    conn: sa.Connection, keks: KekRing, *, table: sa.Table, after: int, limit: int, org: str = ""
 ) -> tuple[int, list[Rewrapped], list[PrivateKeyError]]:
-    """Unwrap and wrap anew the next rows behind row id `after`; writes nothing.
+    """Unwrap and wrap anew the next rows behind row id `after`; writes nothing. table: of TABLES.
 
     Returns the last id looked at (0: there is none left), new wraps, and what cannot be opened.
     Raises KekTrouble: then no row is to blame.
     """
+    keys = table.c
     rows = conn.execute(
         sa.select(
-            _KEYS.id, _KEYS.address, _KEYS.certificate_sha256, _KEYS.kek, _KEYS.nonce, _KEYS.wrapped
+            keys.id, keys.address, keys.certificate_sha256, keys.kek, keys.nonce, keys.wrapped
         )
-        .where(_KEYS.org == org, _KEYS.kek != keks.current.name, _KEYS.id > after)
-        .order_by(_KEYS.id)
+        .where(
+            keys.org == org,
+            keys.kek != keks.current.name,
+            keys.id > after,
+            keys.wrapped != b"",  # those in escrow
+        )
+        .order_by(keys.id)
         .limit(limit)
     ).all()
     done: list[Rewrapped] = []
     closed: list[PrivateKeyError] = []
     for row in rows:
-        associated = bound_to(org, row.address, row.certificate_sha256)
+        associated = _BOUND[table.name](org, row.address, row.certificate_sha256)
         try:
             plain = keks.unwrap(row.kek, row.nonce, row.wrapped, associated)
         except InvalidTag:
@@ -76,13 +89,13 @@ def rewrap(
     return (rows[-1].id if rows else 0), done, closed
 
 
-def write_rewrapped(conn: sa.Connection, wraps: list[Rewrapped]) -> int:
+def write_rewrapped(conn: sa.Connection, table: sa.Table, wraps: list[Rewrapped]) -> int:
     """Write new wraps of rows that are still under the former key. Returns how many."""
     written = 0
     for one in wraps:
         written += conn.execute(
-            sa.update(person_keys)
-            .where(_KEYS.id == one.row, _KEYS.kek == one.former)
+            sa.update(table)
+            .where(table.c.id == one.row, table.c.kek == one.former, table.c.wrapped != b"")
             .values(kek=one.kek, nonce=one.nonce, wrapped=one.wrapped)
         ).rowcount
     return written

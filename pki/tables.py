@@ -288,3 +288,55 @@ authority_questions = sa.Table(
     sa.Column("dismissed_why", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("org", "authority", name="authority_questions_one"),
 )
+
+# Keys that open mail to our people, all their generations, for ever; wrapped like person_keys.
+# After a departure nonce and wrapped are empty: the key is in escrowed_keys, and opens nothing.
+decryption_keys = sa.Table(
+    "decryption_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("kek", sa.String(32), nullable=False),
+    sa.Column("nonce", sa.LargeBinary(12), nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("added_at", Moment, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("not_after", Moment, nullable=False),
+    sa.Column("source_sha256", sa.String(64), nullable=False),
+    sa.Column("departed_at", Moment),
+    sa.UniqueConstraint("org", "address", "certificate_sha256", name="decryption_keys_one"),
+    sa.Index("decryption_keys_by_source", "org", "source_sha256"),
+    sa.Index("decryption_keys_by_kek", "org", "kek"),
+)
+
+# By what a RecipientInfo may call a key: issuer and serial number, or key identifier, hashed.
+decryption_names = sa.Table(
+    "decryption_names",
+    metadata,
+    sa.Column("org", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("key_id", sa.BigInteger, primary_key=True),
+)
+
+# Decryption keys of those who left, sealed to the archive's recipients. entry_id: archive id of
+# the log entry of the departure; sealed: AES-256-GCM; wraps: who can open it, JSON.
+escrowed_keys = sa.Table(
+    "escrowed_keys",
+    metadata,
+    _id(),
+    _org(),
+    sa.Column("entry_id", sa.String(32), nullable=False),
+    sa.Column("address", sa.String(330), nullable=False),
+    sa.Column("certificate_sha256", sa.String(64), nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("wraps", sa.Text, nullable=False),
+    sa.Column("departed_at", Moment, nullable=False),
+    sa.Column("departed_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("entry_id", "certificate_sha256", name="escrowed_keys_one"),
+    sa.Index("escrowed_keys_by_address", "org", "address"),
+)

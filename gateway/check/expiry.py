@@ -18,8 +18,15 @@ def day(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S +00:00")
 
 
-def validity(subject: str, der: bytes, moment: datetime, *, meaning: str = STOPS) -> Finding:
-    """One finding. meaning: what follows from its end."""
+def validity(
+    subject: str,
+    der: bytes,
+    moment: datetime,
+    *,
+    meaning: str = STOPS,
+    ahead: timedelta | None = None,
+) -> Finding:
+    """One finding. meaning: what follows from its end. ahead: when its alarm is raised."""
     certificate = parsed(der)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     facts = {
@@ -58,7 +65,7 @@ def validity(subject: str, der: bytes, moment: datetime, *, meaning: str = STOPS
             advice="renew it",
             **facts,
         )
-    if left < min(_ORDER, share):
+    if left < min(_ORDER, share) or (ahead is not None and left < ahead):
         return warning(
             subject,
             "certificate.ends",

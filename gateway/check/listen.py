@@ -44,7 +44,9 @@ def listen(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         yield _free(settings.address, settings.port, facts)
     certificate = next((one for one in wiring.certificates if one.kind == "listener"), None)
     if certificate is not None:
-        yield validity("listen", certificate.der, moment, meaning=_NO_TLS)
+        yield validity(
+            "listen", certificate.der, moment, meaning=_NO_TLS, ahead=wiring.ahead.listener
+        )
         if not _names(parsed(certificate.der), settings.hostname):
             yield warning(
                 "listen",

@@ -29,7 +29,7 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 domain=domain,
             )
             continue
-        yield validity(subject, signer.certificate, moment)
+        yield validity(subject, signer.certificate, moment, ahead=wiring.ahead.seals)
         certificate = parsed(signer.certificate)
         yield from _may_sign(
             subject,

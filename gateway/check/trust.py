@@ -27,7 +27,9 @@ def anchors(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         )
     for anchor in wiring.anchors:
         subject = f"anchor {anchor.name}"
-        yield validity(subject, anchor.certificate, moment, meaning=_NOBODY)
+        yield validity(
+            subject, anchor.certificate, moment, meaning=_NOBODY, ahead=wiring.ahead.anchors
+        )
         yield good(
             subject,
             "SHA-256 {fingerprint}, trusted for {purposes} of {domains}",
@@ -47,7 +49,13 @@ def intermediates(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     above = [*(ParsedCertificate(anchor.certificate) for anchor in wiring.anchors), *found]
     sound = 0
     for each in found:
-        finding = validity("intermediates", each.der, moment, meaning=_NOBODY)
+        finding = validity(
+            "intermediates",
+            each.der,
+            moment,
+            meaning=_NOBODY,
+            ahead=wiring.ahead.intermediates,
+        )
         if finding.level is not Level.OK:
             yield finding
         elif not each.is_ca:

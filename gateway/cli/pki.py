@@ -13,6 +13,7 @@ from gateway.cli.pki_crl import add_crl
 from gateway.cli.pki_directory import add_directory
 from gateway.cli.pki_kek import add_kek
 from gateway.cli.pki_key import add_key
+from gateway.cli.pki_ocsp import add_ocsp
 from gateway.cli.pki_validate import add_validate
 
 HELP = "anchors, certificates, revocation lists, keys: show, import, find, validate"
@@ -24,6 +25,7 @@ def configure(parser: ArgumentParser) -> None:
     add_anchor(subjects.add_parser("anchor", help="whom the configuration trusts, and for what"))
     add_cert(subjects.add_parser("cert", help="certificates of others: find, show, import"))
     add_crl(subjects.add_parser("crl", help="revocation lists: show, fetch, import"))
+    add_ocsp(subjects.add_parser("ocsp", help="OCSP responses: show, ask"))
     add_directory(subjects.add_parser("directory", help="LDAP servers: show, try out"))
     add_key(subjects.add_parser("key", help="the keys of our people, and their consents"))
     add_kek(subjects.add_parser("kek", help="the key-encryption key that wraps these keys"))

@@ -108,7 +108,7 @@ def _rotate(args: Namespace, installation: Installation) -> int:
     from archive.store import Draft
     from gateway.keks import open_keks
     from pki.kek import prove
-    from pki.rewrap import left_to_rewrap, rewrap, write_rewrapped
+    from pki.rewrap import TABLES, left_to_rewrap, rewrap, write_rewrapped
 
     output = output_of(args)
     config = installation.config
@@ -127,21 +127,24 @@ def _rotate(args: Namespace, installation: Installation) -> int:
         prove(kek)
     with installation.database.read() as conn:
         total = left_to_rewrap(conn, keks)
-    done, closed, after = 0, [], 0
+    done, closed = 0, []
     with output.progress("wrapping anew", total) as bar:
-        while True:
-            with installation.database.read() as conn:
-                last, wraps, faults = rewrap(conn, keks, after=after, limit=_AT_ONCE)
-            if not last:
-                break
-            with installation.database.write() as conn:
-                written = write_rewrapped(conn, wraps)
-                if written and not done:
-                    installation.append_with(conn, [begun(total)])
-                done += written
-            closed += faults
-            after = last
-            bar.step(len(wraps) + len(faults))
+        for table in TABLES:
+            after = 0
+            while True:
+                with installation.database.read() as conn:
+                    after, wraps, faults = rewrap(
+                        conn, keks, table=table, after=after, limit=_AT_ONCE
+                    )
+                if not after:
+                    break
+                with installation.database.write() as conn:
+                    written = write_rewrapped(conn, table, wraps)
+                    if written and not done:
+                        installation.append_with(conn, [begun(total)])
+                    done += written
+                closed += faults
+                bar.step(len(wraps) + len(faults))
     for fault in closed:
         output.note("{reason}", reason=output.problem(fault.problem))
     if output.as_json:

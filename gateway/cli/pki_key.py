@@ -1,10 +1,11 @@
-"""`sceau pki key`: signing keys of our people, and the consents without which none is used."""
+"""`sceau pki key`: our own keys, those of our people, and the consents without which none signs."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 
 from gateway.cli.pki_key_consent import add_consent, add_withdraw
+from gateway.cli.pki_key_depart import add_depart, add_escrow
 from gateway.cli.pki_key_import import add_import
 from gateway.cli.pki_key_list import add_list, add_show
 from gateway.cli.pki_key_remove import add_remove
@@ -18,4 +19,6 @@ def add_key(parser: ArgumentParser) -> None:
     add_show(verbs.add_parser("show", help="one person's certificates, keys and consents"))
     add_consent(verbs.add_parser("consent", help="record that a person agrees to be signed for"))
     add_remove(verbs.add_parser("remove", help="take a person's key away, and say what follows"))
+    add_depart(verbs.add_parser("depart", help="somebody leaves: end signing, keys into escrow"))
+    add_escrow(verbs.add_parser("escrow", help="decryption keys of those who left"))
     add_withdraw(verbs.add_parser("withdraw", help="end the consents of an address, at once"))

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from gateway.key_import import Job, Result
     from gateway.wiring import Wiring
     from pki.errors import Problem
+    from pki.persons import Use
 
 # Below this many files starting processes takes longer than opening the files.
 _FEW = 12
+_USES = ("sign", "decrypt", "both")
 _UNREADABLE = ("structure.", "limits.", "decrypt.")
 
 
@@ -52,6 +54,12 @@ def add_import(verb: ArgumentParser) -> None:
         help="what happens without a path to a trust anchor; otherwise warn",
     )
     verb.add_argument(
+        "--use",
+        choices=_USES,
+        default="sign",
+        help="what the key is for: to sign as the person, to open mail to the person, or both",
+    )
+    verb.add_argument(
         "--from", dest="folder", type=Path, metavar="FOLDER", help="import all PKCS#12 files in it"
     )
     verb.add_argument(
@@ -72,6 +80,8 @@ def add_import(verb: ArgumentParser) -> None:
 
 
 def _run(args: Namespace, wiring: Wiring) -> int:
+    if args.use == "decrypt" and args.consent_of is not None:
+        raise UsageError("--consent-of is for keys that sign")
     if (args.file is None) == (args.folder is None):
         raise UsageError("name one FILE, or a folder by --from")
     if args.folder is not None:
@@ -96,8 +106,9 @@ def _run(args: Namespace, wiring: Wiring) -> int:
 def _one(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock, consents
     from gateway.cli.files import read_password
+    from gateway.key_import import store_new
     from gateway.key_path import PathJudge
-    from pki.persons import check_p12, store_new_key
+    from pki.persons import check_p12
 
     output = output_of(args)
     config = wiring.config
@@ -111,11 +122,11 @@ def _one(args: Namespace, wiring: Wiring) -> int:
     path = PathJudge(wiring.trust.current().material, strict=args.path == "require")
     checked = check_p12(
         data, password, name=str(args.file), address=args.address,
-        domains=config.gateway.domains, keks=wiring.keks, moment=now, path=path,
+        domains=config.gateway.domains, keks=wiring.keks, moment=now, path=path, use=_use(args),
     )  # fmt: skip
     # One transaction: a key whose consent could not be recorded is not left behind.
     with wiring.database.write() as conn:
-        address = store_new_key(conn, checked, by=who, moment=now)
+        address = store_new(conn, checked, by=who, moment=now)
         consent = None
         if person is not None:
             consent, draft = consents.give(
@@ -142,6 +153,10 @@ def _one(args: Namespace, wiring: Wiring) -> int:
         address=address,
         sha256=checked.certificate_sha256,
     )
+    if args.use != "sign":
+        output.say("It opens mail that is encrypted to it.")
+    if args.use == "decrypt":
+        return DONE
     if consent is None:
         output.say(
             "It signs nothing without consent: sceau pki key consent {address} --person NAME",
@@ -184,6 +199,7 @@ def _many(args: Namespace, wiring: Wiring) -> int:
         domains=wiring.config.gateway.domains,
         moment=clock.now(),
         strict_path=args.path == "require",
+        use=_use(args),
     )
     wanted = args.processes or os.cpu_count() or 1
     report = None if args.report is None else _create(args.report)
@@ -229,6 +245,12 @@ def _many(args: Namespace, wiring: Wiring) -> int:
         else:
             output.line(text)
     return worst(codes)
+
+
+def _use(args: Namespace) -> Use:
+    from pki.persons import Use
+
+    return {"sign": Use.SIGN, "decrypt": Use.DECRYPT, "both": Use.SIGN | Use.DECRYPT}[args.use]
 
 
 def _create(path: Path) -> TextIO:

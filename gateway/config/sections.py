@@ -7,12 +7,14 @@ bytes, domains and host names lower case.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from gateway.ahead import Ahead
 from gateway.config import kinds
 from gateway.config.blob_sections import BlobsSection
 from gateway.config.reader import (
@@ -559,6 +561,41 @@ class Log:
 
 
 @section
+class Alarms:
+    """[alarms]: how long before an end people are told of it, by kind; "never" tells nobody."""
+
+    seals: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    persons: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    recipients: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    anchors: timedelta | None = setting(
+        kinds.duration_or_never, example='"90d"', default=timedelta(days=7)
+    )
+    intermediates: timedelta | None = setting(
+        kinds.duration_or_never, example='"30d"', default=timedelta(days=7)
+    )
+    listener: timedelta | None = setting(
+        kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
+    )
+    crls: timedelta | None = setting(
+        kinds.duration_or_never, example='"6h"', default=timedelta(hours=6)
+    )
+    ocsp: timedelta | None = setting(
+        kinds.duration_or_never, example='"1h"', default=timedelta(hours=1)
+    )
+
+    @property
+    def ahead(self) -> Ahead:
+        """The same for whoever looks."""
+        return Ahead(**{each.name: getattr(self, each.name) for each in fields(Ahead)})
+
+
+@section
 class Metrics:
     """[metrics]: where Prometheus may ask. port: None answers nobody."""
 
@@ -588,4 +625,5 @@ class Config:
     queue: Queue = table(Queue)
     workers: Workers = table(Workers)
     log: Log = table(Log)
+    alarms: Alarms = table(Alarms)
     metrics: Metrics = table(Metrics)

@@ -21,6 +21,7 @@ from archive.errors import ArchiveError
 from archive.lag import Lag, Onlooker
 from gateway import running
 from gateway.belief import Doubt
+from gateway.expiry_watch import Ends, ExpiryWatch
 from gateway.known import KnownCertificate
 from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
@@ -46,12 +47,14 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls: nextUpdate of the newest CRL of each issuer. index: None if unreadable.
+    """One look. crls, crls_begun: nextUpdate and thisUpdate of the newest CRL of each issuer, of
+    several scopes the first to end. index: None if unreadable.
 
     refusing: folders in which nothing can be written, and why, where that was tried
         (`gateway.diskprobe`). absent: neighbours that do not answer.
     people: who may sign. refused_seals: by domain, why a seal signs nothing now.
-    skipped: mails that the index has left out within the last day.
+    skipped: mails that the index has left out within the last day. ends: of recipients'
+        certificates and OCSP responses, and what grace CRLs have.
     """
 
     moment: datetime
@@ -67,6 +70,8 @@ class Standing:
     refused_seals: Mapping[str, Problem] = field(default_factory=dict)
     skipped: int = 0
     doubt: Doubt | None = None  # of this machine's clock
+    ends: Ends = field(default_factory=Ends)
+    crls_begun: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Gauges:
     run_folder: Path
     now: Callable[[], datetime]
     signing: SigningWatch | None = None
+    expiry: ExpiryWatch | None = None
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -104,10 +110,12 @@ class Gauges:
         with self.read() as conn:
             queue = backlog(conn)
             crls: dict[str, datetime] = {}
+            begun: dict[str, datetime] = {}
             for crl in list_crls(conn):
-                if crl.newest:
-                    # One issuer may have several series (scopes): the first to end is what counts.
-                    crls[crl.issuer] = min(crl.next_update, crls.get(crl.issuer, crl.next_update))
+                # One issuer may have several series (scopes): the first to end is what counts.
+                if crl.newest and crl.next_update <= crls.get(crl.issuer, crl.next_update):
+                    crls[crl.issuer] = crl.next_update
+                    begun[crl.issuer] = crl.this_update
             with suppress(ArchiveError):
                 behind = self._onlooker.lag(conn, moment=moment)
         return Standing(
@@ -115,12 +123,14 @@ class Gauges:
             backlog=queue,
             index=behind,
             crls=crls,
+            crls_begun=begun,
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
             absent=tuple(absent(self.run_folder)),
             people=People() if self.signing is None else self.signing.people,
             refused_seals={} if self.signing is None else self.signing.refused_seals,
+            ends=Ends() if self.expiry is None else self.expiry.ends,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
         )
 

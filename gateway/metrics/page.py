@@ -159,6 +159,7 @@ def _trust(standing: Standing) -> Iterator[Metric]:
     for key, at in ends.items():
         expiry.add_metric(key, at)
     yield expiry
+    yield from _ends(standing)
     people = GaugeMetricFamily(
         "sceau_persons",
         "People who agreed to be signed for, by whether their certificates may sign now "
@@ -179,6 +180,49 @@ def _trust(standing: Standing) -> Iterator[Metric]:
     for domain in standing.refused_seals:
         seals.add_metric([domain], 1)
     yield seals
+
+
+def _ends(standing: Standing) -> Iterator[Metric]:
+    grace = GaugeMetricFamily(
+        "sceau_crl_grace_seconds",
+        "How long after nextUpdate a CRL of an issuer may be used (its anchor's grace)",
+        labels=["issuer"],
+    )
+    for issuer, allowed in sorted(standing.ends.grace.items()):
+        grace.add_metric([issuer], allowed.total_seconds())
+    yield grace
+    recipients = GaugeMetricFamily(
+        "sceau_recipients",
+        "Recipients of the local store, by what is left of the last of their certificates",
+        labels=["state"],
+    )
+    of = standing.ends.recipients
+    recipients.add_metric(["valid"], of.known - of.ending - of.ended)
+    recipients.add_metric(["ending"], of.ending)
+    recipients.add_metric(["ended"], of.ended)
+    yield recipients
+    asked = GaugeMetricFamily(
+        "sceau_ocsp_certificates",
+        "Certificates that are asked about by OCSP: all, those whose last question failed, those "
+        "without a response, those whose response is over",
+        labels=["state"],
+    )
+    ocsp = standing.ends.ocsp
+    for state, number in (
+        ("wanted", ocsp.wanted),
+        ("failing", ocsp.failing),
+        ("missing", ocsp.missing),
+        ("stale", ocsp.stale),
+    ):
+        asked.add_metric([state], number)
+    yield asked
+    first = GaugeMetricFamily(
+        "sceau_ocsp_next_update_seconds",
+        "nextUpdate of the OCSP response in use that ends first (Unix time)",
+    )
+    if ocsp.ends is not None:
+        first.add_metric([], ocsp.ends.timestamp())
+    yield first
 
 
 def _machine(standing: Standing) -> Iterator[Metric]:

@@ -14,10 +14,13 @@ import structlog
 from structlog.testing import capture_logs
 
 from archive.lag import Lag
+from gateway.ahead import Ahead
+from gateway.alarm import Alarm
 from gateway.alarm_mail import alarm_mail
-from gateway.alarms import CODES, NEIGHBOUR, Alarm, Alarms, judge
+from gateway.alarms import CODES, NEIGHBOUR, Alarms, judge
 from gateway.belief import BEHIND, MOVED, Doubt
 from gateway.clock import rfc3339
+from gateway.expiry_watch import Ends
 from gateway.known import KnownCertificate
 from gateway.metrics.gauges import Disk, Standing
 from gateway.metrics.page import page
@@ -27,6 +30,8 @@ from gateway.queue.backlog import Backlog
 from gateway.running import Status
 from gateway.signing_watch import People
 from pki.errors import Problem
+from pki.expiring import RecipientsEnding
+from pki.ocsp_store import OcspStanding
 from tests.pki_maker import root
 from tests.unit.test_metrics import NOW
 
@@ -48,11 +53,36 @@ def _away(seconds: int) -> Absence:
     return Absence("database", "db/x", rfc3339(NOW - timedelta(seconds=seconds)), "refused")
 
 
+def _crl(*, begun: int, ends: int, grace: int = 0) -> dict[str, Any]:
+    """A CRL by the hours since its thisUpdate and until its nextUpdate."""
+    return {
+        "crls": {"CN=ca": NOW + timedelta(hours=ends)},
+        "crls_begun": {"CN=ca": NOW - timedelta(hours=begun)},
+        "ends": Ends(grace={"CN=ca": timedelta(hours=grace)}),
+    }
+
+
+def _ocsp(**of: Any) -> dict[str, Any]:
+    return {"ends": Ends(ocsp=OcspStanding(**of))}
+
+
 REVOKED = Problem("revocation.revoked", "revoked")
 CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, {}),
     ("crl-stale", {"crls": {"CN=ca": NOW - timedelta(seconds=1)}}),
-    (None, {"crls": {"CN=ca": NOW + timedelta(seconds=1)}}),
+    (None, {"crls": {"CN=ca": NOW + timedelta(days=1)}}),
+    ("crl-ending", {"crls": {"CN=ca": NOW + timedelta(hours=5)}}),
+    ("crl-ending", _crl(begun=50, ends=5)),
+    (None, _crl(begun=10, ends=5)),  # a tenth of its life is shorter than 6 hours
+    ("revocation-grace", _crl(begun=50, ends=-1, grace=2)),
+    ("crl-stale", _crl(begun=50, ends=-3, grace=2)),
+    ("ocsp-late", _ocsp(failing=1, missing=1)),
+    ("ocsp-late", _ocsp(failing=1, stale=1)),
+    ("ocsp-late", _ocsp(failing=1, ends=NOW + timedelta(minutes=59))),
+    (None, _ocsp(failing=1, ends=NOW + timedelta(minutes=61))),
+    (None, _ocsp(wanted=1, missing=1)),  # not asked yet
+    ("recipients-expiring", {"ends": Ends(RecipientsEnding(9, 1, 0, {"a@b.example": NOW}))}),
+    (None, {"ends": Ends(RecipientsEnding(9, 0, 3))}),
     ("certificate-expiring", {"certificates": (_ending(6),)}),
     (None, {"certificates": (_ending(8),)}),
     ("disk-nearly-full", {"disks": (Disk(Path("/d"), 4 * 10**9, 100 * 10**9),)}),
@@ -264,3 +294,24 @@ def test_the_mail_is_plain_ascii_on_the_wire_and_names_the_trouble(
 
 def teardown_module() -> None:
     structlog.reset_defaults()
+
+
+def test_how_long_ahead_is_configured_by_kind() -> None:
+    calm = replace(
+        CALM, certificates=(_ending(20),), ends=Ends(RecipientsEnding(9, 1, 0, {"a@b": NOW}))
+    )
+
+    def codes(**ahead: timedelta | None) -> list[str]:
+        return [one.code for one in judge(calm, max_size=SIZE, ahead=Ahead(**ahead))]
+
+    assert codes() == ["recipients-expiring"]
+    assert codes(seals=timedelta(days=30)) == ["certificate-expiring", "recipients-expiring"]
+    assert codes(anchors=timedelta(days=30), recipients=None) == []
+    ending = replace(CALM, **_crl(begun=500, ends=5))
+    assert [*judge(ending, max_size=SIZE, ahead=Ahead(crls=None))] == []
+
+
+def test_the_text_of_grace_says_until_when() -> None:
+    (alarm,) = judge(replace(CALM, **_crl(begun=50, ends=-1, grace=2)), max_size=SIZE)
+    assert rfc3339(NOW - timedelta(hours=1)) in alarm.text
+    assert rfc3339(NOW + timedelta(hours=1)) in alarm.text

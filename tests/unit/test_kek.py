@@ -85,11 +85,11 @@ def test_rotation_can_be_stopped_and_everybody_signs_all_the_time(
     write = rewrap.write_rewrapped
     calls: list[int] = []
 
-    def breaks(conn: sa.Connection, wraps: list[rewrap.Rewrapped]) -> int:
+    def breaks(conn: sa.Connection, table: sa.Table, wraps: list[rewrap.Rewrapped]) -> int:
         calls.append(len(wraps))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return write(conn, wraps)
+        return write(conn, table, wraps)
 
     monkeypatch.setattr(rewrap, "write_rewrapped", breaks)
     assert house.run("kek", "rotate").code == 130

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from archive.lag import Lag
 from gateway import maillog
 from gateway.alarms import CODES
+from gateway.expiry_watch import Ends
 from gateway.known import KnownCertificate
 from gateway.metrics.gauges import Disk, Standing
 from gateway.metrics.names import COUNTERS, HISTOGRAMS
@@ -31,6 +32,8 @@ from gateway.queue.backlog import Backlog
 from gateway.running import Process, Status
 from gateway.signing_watch import People
 from pki.errors import Problem
+from pki.expiring import RecipientsEnding
+from pki.ocsp_store import OcspStanding
 from tests.corpora import ROOT
 from tests.pki_maker import root
 
@@ -57,6 +60,11 @@ def standing() -> Standing:
         disks=(Disk(Path("/data"), 10_000_000_000, 20_000_000_000),),
         status=Status(processes=[Process("worker", "worker-1", 7, ready=True, retiring=False)]),
         people=People(fit=5, ending=2, unfit=1, cannot_tell=3),
+        ends=Ends(
+            RecipientsEnding(9, 2, 3),
+            OcspStanding(wanted=4, failing=1, ends=NOW + timedelta(hours=1)),
+            {"CN=ca": timedelta(hours=2)},
+        ),
         refused_seals={"interior.example": Problem("revocation.revoked", "revoked")},
     )
 
@@ -101,6 +109,11 @@ def test_prometheus_reads_what_was_counted_and_what_is() -> None:
         for state in ("fit", "ending", "refused", "cannot-tell")
     }
     assert persons == {"fit": 3, "ending": 2, "refused": 1, "cannot-tell": 3}
+    assert found["sceau_recipients", (("state", "valid"),)] == 4
+    assert found["sceau_recipients", (("state", "ending"),)] == 2
+    assert found["sceau_ocsp_certificates", (("state", "failing"),)] == 1
+    assert found["sceau_ocsp_next_update_seconds", ()] == (NOW + timedelta(hours=1)).timestamp()
+    assert found["sceau_crl_grace_seconds", (("issuer", "CN=ca"),)] == 7200
     assert found["sceau_seal_refused", (("domain", "interior.example"),)] == 1
     assert found["sceau_alarm", (("code", "crl-stale"),)] == 1
     assert found["sceau_alarm", (("code", "poison-held"),)] == 0
