@@ -43,18 +43,24 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be reached, and how it is told."""
+    """What is to be reached, and how it is told. limit: None where nothing is aimed at."""
 
     name: str
     value: float
-    limit: float
+    limit: float | None
     unit: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is as good as it should be."""
+        return self.limit is None or self.value <= self.limit
 
     @property
     def line(self) -> str:
         """A row of the table."""
-        reached = "yes" if self.value <= self.limit else "no"
-        return f"| {self.name} | {self.value:.3g} {self.unit} | {self.limit:g} | {reached} |"
+        aim = "" if self.limit is None else f"{self.limit:g}"
+        reached = "" if self.limit is None else "yes" if self.reached else "no"
+        return f"| {self.name} | {self.value:.3g} {self.unit} | {aim} | {reached} |"
 
 
 @dataclass(slots=True)
@@ -184,7 +190,9 @@ def worker(place: Place) -> dict[str, float]:
 
 
 def paths(place: Place) -> dict[str, float]:
-    """Three certificates, CRLs known: a path from nothing, a known recipient, a verdict kept."""
+    """Three certificates, CRLs known: a path from nothing; a recipient met for the first time; one
+    whose certificate was judged before, looked up anew; a finding that is kept.
+    """
     database = place.database()
     trust = place.trust(database)
     trust.current()
@@ -195,20 +203,21 @@ def paths(place: Place) -> dict[str, float]:
         material = Material(place.anchors(), place.intermediates(), crls)
         find_path(ParsedCertificate(der), material, moment=place.moment)
 
-    finder = CertificateFinder(read=database.read, trust=trust, directories=[])
     addresses = [ParsedCertificate(der).addresses.usable[0] for der in people]
+    result = {"cold": _median_ms(cold, people)}
+    for kept_for in (timedelta(0), timedelta(minutes=10)):
+        finder = CertificateFinder(
+            read=database.read, trust=trust, directories=[], found_ttl=kept_for
+        )
 
-    def known(address: str) -> None:
-        if not isinstance(finder.find(address, moment=place.moment), Certified):
-            raise AssertionError(f"{address} was not found")
+        def find(address: str, finder: CertificateFinder = finder) -> None:
+            if not isinstance(finder.find(address, moment=place.moment), Certified):
+                raise AssertionError(f"{address} was not found")
 
-    known(addresses[0])
-    result = {
-        "cold": _median_ms(cold, people),
-        "known": _median_ms(known, addresses[1:]),
-        "cached": _median_ms(known, [addresses[1]] * 5_000),
-    }
-    finder.close()
+        find(addresses[0])
+        result["new"] = _median_ms(find, addresses[1:])
+        result["cached" if kept_for else "known"] = _median_ms(find, addresses * 20)
+        finder.close()
     database.close()
     return result
 
@@ -300,8 +309,9 @@ def measure(place: Place, rounds: int) -> tuple[list[Target], dict[str, object]]
         Target("a look-up in it", known["look_up"], 0.1, "ms"),
         Target("a worker's own memory for it", known["private"], 20, "MB"),
         Target("a path of three certificates from nothing", judged["cold"], 5, "ms"),
+        Target("a recipient met for the first time", judged["new"], None, "ms"),
         Target("a known recipient, found and checked", judged["known"], 0.3, "ms"),
-        Target("a verdict that is kept", judged["cached"], 0.05, "ms"),
+        Target("a finding that is kept", judged["cached"], 0.05, "ms"),
     ]
     beside = {
         "openssl": {"seconds": seconds, "peak": max(each.peak for each in theirs)},
@@ -340,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("| what | measured | to reach | reached |\n|---|---|---|---|")
         print("\n".join(target.line for target in targets))
         print(json.dumps(beside), file=sys.stderr)
-    return 0 if all(target.value <= target.limit for target in targets) else 1
+    return 0 if all(target.reached for target in targets) else 1
 
 
 if __name__ == "__main__":
