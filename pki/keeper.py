@@ -172,10 +172,12 @@ def keep_indexed(
     *,
     trust: StoredTrust,
     folder: CrlFolder,
+    given_up: set[str],
     org: str = "",
 ) -> list[str]:
     """Make the indexes that this machine lacks, ahead of need; SHA-256 of the CRLs.
 
+    given_up: CRLs that had none, which are not read again and again; kept by the caller.
     Also for CRLs that an older version stored, and for one whose index in the database is not what
     its octets give: who can write there must not be able to hide a revocation behind a digest.
     """
@@ -183,7 +185,7 @@ def keep_indexed(
         newest = [one for one in store.newest_crls(conn, org=org) if one.size >= folder.above]
     made = []
     for one in newest:
-        if folder.has(one.sha256, one.index_sha256):
+        if one.sha256 in given_up or folder.has(one.sha256, one.index_sha256):
             continue
         with read() as conn:
             der = store.crl_bytes(conn, one.sha256, org=org)
@@ -191,8 +193,9 @@ def keep_indexed(
             continue
         try:
             digest = index_stored(der, material=trust.current().material, folder=folder)
-        except CrlRefused:
-            continue  # its CA is not known any more: nobody asks for it
+        except CrlRefused:  # its CA is not known any more, and nobody asks for it
+            given_up.add(one.sha256)
+            continue
         if digest != one.index_sha256:
             with write() as conn:
                 store.note_index(conn, one.sha256, digest, org=org)
