@@ -49,9 +49,11 @@ QUEUE = "queue-too-old"
 NEIGHBOUR = "neighbour-away"
 SIGNER = "signer-refused"
 CLOCK = "clock-not-believed"
+DECISION = "decision-not-believed"
+AUTHORITY = "authority-unknown"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
-    SIGNER, CLOCK, CRL_ENDING, GRACE, OCSP_LATE, RECIPIENTS,
+    SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, GRACE, OCSP_LATE, RECIPIENTS,
 )  # fmt: skip
 
 # Whoever restarts a server need not be told.
@@ -151,6 +153,22 @@ def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterat
             "",
             message("the oldest mail has been in the queue for {hours} h"),
             {"hours": str(int((moment - oldest).total_seconds() // 3600))},
+        )
+    for reason in standing.unbelieved:
+        yield Alarm(
+            DECISION,
+            reason.text,
+            message("a decision about trust does not count: {reason}"),
+            {"reason": reason.text},
+        )
+    if standing.questions:
+        yield Alarm(
+            AUTHORITY,
+            str(standing.questions),
+            message(
+                "authorities were met that nobody knows: {number} (sceau pki anchor questions)"
+            ),
+            {"number": str(standing.questions)},
         )
     if (doubt := standing.doubt) is not None:
         yield Alarm(CLOCK, doubt.code, _CLOCK[doubt.code], doubt.facts)

@@ -510,13 +510,11 @@ class Outbound:
         if member.signer is None:
             digest = hashlib.sha256(entity).hexdigest()
         else:
-            made: Signed = sign(
-                entity, member.signer.signer, digest="sha256", receipt_request=request
-            )
+            made: Signed = sign(entity, member.signer.signer, receipt_request=request)
             failpoint("seal.signed")
             if made.digest == "sha256":
                 digest = made.content_digest  # it was computed for the signature already
-            else:  # by what the signer's key demands (RFC 8419 §3.1)
+            else:  # the digest follows the key
                 digest = hashlib.sha256(entity).hexdigest()
             entity = made.entity
         receipt = "" if request is None else request.identifier.decode()

@@ -44,6 +44,8 @@ from gateway.dsn import Languages
 from gateway.errors import CannotTell, SceauError
 from gateway.expiry_watch import ExpiryWatch
 from gateway.floors import refuse_old_libraries
+from gateway.foureyes.desk import house_of
+from gateway.foureyes.trust import Decided
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.installation import Installation
@@ -88,10 +90,11 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
 from pki.crl_folder import CrlFolder
-from pki.errors import PkiError, TokenTrouble
+from pki.errors import PkiError, Problem, TokenTrouble
 from pki.evidence import Evidence
 from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
@@ -296,6 +299,7 @@ class Wiring(Installation):
             anchors=self.anchors,
             intermediates=intermediates,
             folder=self.crl_folder,
+            decided=self.decided,
             ocsp=self.stored_responses,
         )
 
@@ -303,6 +307,11 @@ class Wiring(Installation):
     def crl_folder(self) -> CrlFolder:
         """Where this machine keeps the indexes of large CRLs."""
         return CrlFolder(self.data_folder / "crls")
+
+    @cached_property
+    def decided(self) -> Decided:
+        """The anchors that two persons approved."""
+        return Decided(house_of(self.config))
 
     @cached_property
     def stored_responses(self) -> StoredResponses:
@@ -339,6 +348,7 @@ class Wiring(Installation):
             directories=self.directories,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
+            unknown=Unknown(self.database.write_beside, clock.now),
             ocsp=self.ocsp,
         )
 
@@ -815,7 +825,12 @@ class Wiring(Installation):
             signing=self.signing_watch,
             crl_sources=tuple(source.location for source in self.crl_sources),
             expiry=self.expiry_watch,
+            unbelieved=self._unbelieved,
         )
+
+    def _unbelieved(self) -> tuple[Problem, ...]:
+        self.trust.current()
+        return self.decided.faults
 
     @cached_property
     def signing_watch(self) -> SigningWatch:

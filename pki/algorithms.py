@@ -42,6 +42,7 @@ __all__ = [
     "judge",
     "judge_key",
     "judge_signature",
+    "too_large",
 ]
 
 # Keys of one size each, with the size that the table has for them.
@@ -168,9 +169,37 @@ def judge_key(
             key=verdict.text,
             source=verdict.source,
         )
-    if bits > 8192:  # each check would cost as much as hundreds of ordinary ones
-        return problem("limits.key", "the key ({key}) is larger than 8192 bits", key=verdict.text)
-    return weakness(key)
+    return too_large(key) or weakness(key)
+
+
+# Whoever sends a key chooses what it costs to use it. FIPS 186-5 §A.1.1 ends exponents at 256
+# bits, FIPS 186-4 §4.2 DSA at 3072; OpenSSL alone would let RSA of 16384 bits, and exponents as
+# long as a modulus of 3072, take a hundred times the time of ordinary ones.
+MAX_BITS = {"rsa": 8192, "dsa": 3072}
+MAX_EXPONENT = 256
+
+
+def too_large(key: object) -> Problem | None:
+    """Why a public key costs too much to be used even once, or None."""
+    algorithm, bits = describe_key(key)
+    limit = MAX_BITS.get(algorithm, bits)
+    if bits > limit:
+        return problem(
+            "limits.key",
+            "the key ({key}) is larger than {limit} bits",
+            key=_named(algorithm, bits),
+            limit=str(limit),
+        )
+    if isinstance(key, rsa.RSAPublicKey):
+        length = key.public_numbers().e.bit_length()
+        if length > MAX_EXPONENT:
+            return problem(
+                "limits.key",
+                "the RSA key has a public exponent of {bits} bits, and {limit} are the most",
+                bits=str(length),
+                limit=str(MAX_EXPONENT),
+            )
+    return None
 
 
 def judge_signature(

@@ -78,18 +78,19 @@ def read(
     *,
     max_depth: int = MAX_DEPTH,
     max_elements: int = MAX_ELEMENTS,
-    whole: tuple[int, ...] | None = None,
+    whole: frozenset[tuple[int, ...]] = frozenset(),
 ) -> Element:
     """Exactly one element, within the limits of depth and number.
 
-    whole: tags from the outermost inwards. An element right below such a row is only measured,
-    where its length is definite: its octets are there, and no children.
+    whole: rows of tags from the outermost inwards, all equally long. An element right below such a
+    row is only measured, where its length is definite: its octets are there, and no children.
 
     Raises StructureRefused, a ValueError, which says what is wrong at which octet.
     """
     tops: list[Element] = []
     siblings, limit = tops, len(data)  # where the next element belongs, and must end
     around: list[tuple[Element, list[Element], int]] = []  # the open elements, and that of each
+    below = max(map(len, whole), default=-1)
     at = count = 0
     while True:
         if at + 2 > limit:
@@ -116,10 +117,7 @@ def read(
                 "limits.elements", "more than {limit} ASN.1 elements", limit=max_elements
             )
         if tag & CONSTRUCTED and not (
-            whole
-            and definite
-            and len(around) == len(whole)
-            and all(one.tag == wanted for (one, _, _), wanted in zip(around, whole, strict=True))
+            len(around) == below and definite and tuple(one.tag for one, _, _ in around) in whole
         ):
             if len(around) == max_depth:
                 raise _at(

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.addresses import CertificateAddresses, read_addresses
-from pki.algorithms import SignedStructure
+from pki.algorithms import SignedStructure, too_large
 from pki.der import algorithms_agree, signed_part
 from pki.errors import CertificateRefused, problem
 from pki.inherited import complete, public_value, with_placeholder
@@ -54,6 +54,7 @@ _UNDERSTOOD = frozenset(
 )
 
 MAX_OCTETS = 100_000
+_ISSUERS = 64  # keys of which it is remembered whether they made a signature
 
 # What `cryptography` raises for bytes that are not what they should be. Not all of it is a
 # ValueError: InvalidVersion of one certificate in a directory once ended the worker.
@@ -89,6 +90,7 @@ class ParsedCertificate:
         if len(der) > MAX_OCTETS:
             raise _malformed("it is larger than {limit} octets", limit=str(MAX_OCTETS))
         self.der = der
+        self._signed_by: dict[bytes, bool] = {}
         self.sha256 = hashlib.sha256(der).hexdigest()
         try:
             self.dsa_value = None
@@ -207,15 +209,28 @@ class ParsedCertificate:
         return whole
 
     def signed_by(self, issuer: ParsedCertificate) -> bool:
-        """Whether the key of `issuer` made the signature on this certificate."""
-        return self.same_algorithm_twice and signature_holds(self.der, self.x509, issuer.public_key)
+        """Whether the key of `issuer` made the signature on this certificate.
+
+        Remembered: cross-certificates made to be tried in all orders cost each pair once (L11).
+        """
+        if not self.same_algorithm_twice:
+            return False
+        known = self._signed_by.get(issuer.spki)
+        if known is None:
+            known = signature_holds(self.der, self.x509, issuer.public_key)
+            if len(self._signed_by) < _ISSUERS:
+                self._signed_by[issuer.spki] = known
+        return known
 
 
 def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """Whether `key` made the signature on `signed`, whose bytes are `der`.
 
-    False for keys and algorithms that are unknown or do not fit each other.
+    False for keys and algorithms that are unknown or do not fit each other, and for keys that cost
+    too much to try.
     """
+    if too_large(key) is not None:
+        return False
     tbs = signed_part(der)
     try:
         if isinstance(key, _WHOLE):

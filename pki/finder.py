@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -40,6 +40,7 @@ from pki.models import (
 )
 from pki.ocsp_asker import OcspAsker
 from pki.path import Material
+from pki.questions import Met, Place, meet
 from pki.smimevalue import capabilities_hold
 from pki.trust import Connect, StoredTrust, Trust, Version
 from pki.usage import anchor_problem, purpose_problem
@@ -48,6 +49,7 @@ from pki.verdict import Judged, judge
 _MAX_CACHED = 100_000
 # Addresses that are looked up together, in one search each directory.
 _TOGETHER = 16
+_MOST_MET = 32  # unknown authorities told of at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class CertificateFinder:
 
     A cached finding keeps the moment at which it was checked. It is used again until its time
     to live is over, its path or a CRL of its path ends, or a CRL or stored certificate is new.
+    unknown: is told, in another thread, of certificates whose authority nobody knows.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class CertificateFinder:
         found_ttl: timedelta = timedelta(minutes=10),
         missing_ttl: timedelta = timedelta(minutes=1),
         threads: int = 8,
+        unknown: Callable[[Sequence[Met]], None] | None = None,
         org: str = "",
         ocsp: OcspAsker | None = None,
     ) -> None:
@@ -111,6 +115,8 @@ class CertificateFinder:
         self._found_ttl = found_ttl
         self._missing_ttl = missing_ttl
         self._org = org
+        self._unknown = unknown
+        self._met: list[Met] = []
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="find")
         self._lock = threading.Lock()
         self._cache: dict[str, _Kept] = {}
@@ -156,6 +162,7 @@ class CertificateFinder:
             found[address] = finding
             if until > moment:
                 self._keep(address, _Kept(finding, trust.version, moment, until))
+        self._tell_of_unknown()
         return found
 
     def forget(self) -> None:
@@ -252,6 +259,8 @@ class CertificateFinder:
                 seen.refused += judged.refused
             except CertificateRefused as error:
                 seen.refused.append(_refusal(candidate, cert, error.problem))
+                if cert is not None and error.problem.code == "path.no-anchor":
+                    self._note_unknown(cert, candidate, address)
             except CannotJudge as error:
                 seen.trouble.append(error.problem)
                 seen.refused.append(_refusal(candidate, cert, error.problem))
@@ -259,6 +268,19 @@ class CertificateFinder:
                 reason = _fault(error)
                 seen.trouble.append(reason)
                 seen.refused.append(_refusal(candidate, cert, reason))
+
+    def _note_unknown(self, cert: ParsedCertificate, candidate: Candidate, address: str) -> None:
+        if self._unknown is None or len(self._met) >= _MOST_MET:
+            return
+        place = Place.STORE if candidate.source.startswith("store (") else Place.DIRECTORY
+        source = candidate.source
+        self._met.append(meet(cert, candidate.chain, place=place, source=source, address=address))
+
+    def _tell_of_unknown(self) -> None:
+        """In another thread: the caller may have a transaction open, and waits for nobody."""
+        if self._unknown is not None and self._met:
+            met, self._met = self._met, []
+            self._pool.submit(self._unknown, met)
 
     def _judge(
         self,

@@ -86,6 +86,16 @@ class Material:
                 more.intermediates.setdefault(cert.subject, []).append(cert)
         return more
 
+    def with_anchors(self, anchors: Sequence[Anchor]) -> Material:
+        """With these anchors in place of its own: what would be, if they were trusted.
+
+        Raises CertificateRefused if one cannot be read.
+        """
+        other = Material.__new__(Material)
+        other.anchors = tuple((each, ParsedCertificate(each.certificate)) for each in anchors)
+        other.intermediates, other.crls, other.ocsp = self.intermediates, self.crls, self.ocsp
+        return other
+
     def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
         """Certificates that name this issuer: an OCSP responder's may be among them."""
         return [

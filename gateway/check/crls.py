@@ -63,8 +63,8 @@ def crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
 
 def _issuers(wiring: Wiring) -> list[str]:
     """Who must have a CRL: anchors, and the authorities between them and people."""
-    ders = [anchor.certificate for anchor in wiring.anchors]
-    for path in wiring.config.pki.intermediates if wiring.anchors else ():
+    ders = [anchor.certificate for anchor, _ in wiring.trust.current().material.anchors]
+    for path in wiring.config.pki.intermediates if ders else ():
         ders += load_certificates(path)
     found = [ParsedCertificate(der) for der in ders]
     return list(dict.fromkeys(cert.subject_text for cert in found if cert.is_ca))

@@ -16,16 +16,18 @@ _NOBODY = message("from then on no certificate below it is trusted, and mail wai
 
 
 def anchors(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
-    """Each is valid; its fingerprint was compared when it was loaded."""
-    if not wiring.anchors:
+    """Each is valid; its fingerprint was compared when it was loaded, or two persons signed."""
+    found = [anchor for anchor, _ in wiring.trust.refresh().material.anchors]
+    if not found:
         yield warning(
             "anchors",
             "trust.no-anchor",
             "no trust anchor: no recipient's certificate can be trusted",
             meaning="mail that must be encrypted waits",
-            advice="name the partners' root certificates under [[pki.anchors]]",
+            advice="name the partners' root certificates under [[pki.anchors]], or propose them: "
+            "sceau pki anchor propose",
         )
-    for anchor in wiring.anchors:
+    for anchor in found:
         subject = f"anchor {anchor.name}"
         yield validity(
             subject, anchor.certificate, moment, meaning=_NOBODY, ahead=wiring.ahead.anchors
@@ -46,7 +48,8 @@ def intermediates(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         for path in wiring.config.pki.intermediates
         for der in load_certificates(path)
     ]
-    above = [*(ParsedCertificate(anchor.certificate) for anchor in wiring.anchors), *found]
+    anchors = [cert for _, cert in wiring.trust.current().material.anchors]
+    above = [*anchors, *found]
     sound = 0
     for each in found:
         finding = validity(
@@ -67,7 +70,7 @@ def intermediates(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 advice="take it out of pki.intermediates",
                 name=each.subject_text,
             )
-        elif wiring.anchors and not any(
+        elif anchors and not any(
             each.issuer == one.subject and each.signed_by(one) for one in above
         ):
             yield warning(

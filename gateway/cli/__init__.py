@@ -52,6 +52,7 @@ NOUNS: dict[str, tuple[str, str]] = {
         "gateway.cli.pki",
         "anchors, certificates, revocation lists, keys: show, import, find, validate",
     ),
+    "person": ("gateway.cli.person", "those who decide about trust: enrol, approve, suspend"),
     "user": ("gateway.cli.user", "logins of the users file: add, list, change, remove, try out"),
     "archive": ("gateway.cli.archive", "search, read, follow and verify the archive"),
 }

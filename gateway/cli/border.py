@@ -21,6 +21,8 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE: `sceau … | head` is no error, and nobody r
 # Errors of pki and archive by what they mean for the caller; the rest is input that cannot be
 # used. By name: importing pki and archive here would cost every command their start-up time.
 _CODES = {
+    "ActRefused": NO,
+    "BookBroken": CANNOT_TELL,
     "CertificateRefused": NO,
     "CrlRefused": NO,
     "Damaged": NO,

@@ -22,7 +22,7 @@ HELP = "anchors, certificates, revocation lists, keys: show, import, find, valid
 def configure(parser: ArgumentParser) -> None:
     """Subjects, their verbs and options."""
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
-    add_anchor(subjects.add_parser("anchor", help="whom the configuration trusts, and for what"))
+    add_anchor(subjects.add_parser("anchor", help="whom the gateway trusts, and who decided so"))
     add_cert(subjects.add_parser("cert", help="certificates of others: find, show, import"))
     add_crl(subjects.add_parser("crl", help="revocation lists: show, fetch, import"))
     add_ocsp(subjects.add_parser("ocsp", help="OCSP responses: show, ask"))

@@ -8,6 +8,7 @@ from pathlib import Path
 HELP = "sign, encrypt, decrypt, verify and look into files, without any configuration"
 
 _SCHEMES = ("auto", "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519")
+_DIGESTS = ("auto", "sha256", "sha384", "sha512")
 _CIPHERS = ("auto", "aes-256-cbc", "aes-128-cbc", "aes-256-gcm", "aes-128-gcm")
 _KEY_MANAGEMENT = ("auto", "rsa-pkcs1", "rsa-oaep", "ecdh")
 
@@ -40,6 +41,9 @@ def configure(parser: ArgumentParser) -> None:
     )
     sign.add_argument(
         "--signature", choices=_SCHEMES, default="auto", help="kind of signature (otherwise by key)"
+    )
+    sign.add_argument(
+        "--digest", choices=_DIGESTS, default="auto", help="digest (otherwise by key)"
     )
     sign.add_argument(
         "--opaque", action="store_true", help="put the mail inside the signature, not beside it"

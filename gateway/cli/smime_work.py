@@ -40,6 +40,7 @@ def sign_files(args: Namespace) -> int:
     password = read_password(args.password_file)
     signer = _signer(args.key, expand(args.cert), password)
     scheme = _scheme(args.signature, signer)
+    digest = _digest(args.digest, signer)
     label = _label(args.security_label)
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
@@ -51,11 +52,13 @@ def sign_files(args: Namespace) -> int:
             if args.compress:
                 entity = compress(entity)
             if args.opaque:
-                signed = sign_opaque(entity, signer, scheme=scheme, security_label=label)
+                signed = sign_opaque(
+                    entity, signer, digest=digest, scheme=scheme, security_label=label
+                )
             else:
                 entity, transformations = to_7bit(entity)
                 changes = [asdict(one) for one in transformations]
-                signed = sign(entity, signer, scheme=scheme, security_label=label)
+                signed = sign(entity, signer, digest=digest, scheme=scheme, security_label=label)
         except CannotConvert as error:
             problem = Problem("structure.cannot-convert", error.template, error.facts)
             raise FileProblem("refused", problem) from None
@@ -186,6 +189,14 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
             facts={"scheme": name},
         )
     return scheme
+
+
+def _digest(name: str, signer: Signer) -> str | None:
+    if name == "auto":
+        return None
+    if signer.kind == "ed25519" and name != "sha512":
+        raise SceauError("Ed25519 signatures go with SHA-512 (RFC 8419)", hint="leave out --digest")
+    return name
 
 
 def _label(text: str | None) -> SecurityLabel | None:

@@ -149,6 +149,12 @@ def _archive(config: Config) -> Iterator[Finding]:
 
 def _anchors(config: Config) -> Iterator[Finding]:
     yield from _twice("pki.anchors", "name", [each.name for each in config.pki.anchors])
+    if config.pki.four_eyes and config.pki.anchors:
+        yield _wrong(
+            ("pki", "anchors", 0),
+            "pki.four_eyes is true: who may write this file must not decide alone whom to trust; "
+            "take the anchor out, and propose it: sceau pki anchor propose",
+        )
 
 
 def _keks(config: Config) -> Iterator[Finding]:

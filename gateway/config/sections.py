@@ -335,6 +335,9 @@ class Pki:
 
     former_key_encryption_key: opens what was wrapped before the change of key, wraps nothing.
     person_keys_kept, person_keys_ttl: how many unwrapped keys a process keeps, and how long.
+    four_eyes: trust anchors are only those that two persons approved, none of this file.
+    founders: SHA-256 of the requests by which the first persons were enrolled; empty = the first
+    such request in the log is believed.
     """
 
     key_encryption_key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/kek"')
@@ -343,6 +346,12 @@ class Pki:
     )
     person_keys_kept: int = setting(kinds.count(least=0), example="1000", default=1000)
     person_keys_ttl: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
+    four_eyes: bool = setting(kinds.boolean, example="true", default=False)
+    founders: tuple[str, ...] = setting(
+        kinds.list_of(kinds.fingerprint),
+        example='["5f:1a:… (32 pairs of hex digits)"]',
+        default=(),
+    )
     intermediates: tuple[Path, ...] = setting(
         kinds.list_of(kinds.file_or_folder), example='["intermediates"]', default=()
     )

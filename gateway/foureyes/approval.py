@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
 
 from gateway.foureyes.errors import ActRefused
 from gateway.i18n import message
@@ -19,6 +21,7 @@ from gateway.smime.algorithms import DATA, SIGNED_DATA
 from gateway.smime.identity import Author
 from gateway.smime.sign import sign_detached
 from gateway.smime.signed import read_signed
+from gateway.smime.signer_certificate import meant
 from gateway.smime.verify import Rules, verify_signed
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
@@ -74,16 +77,14 @@ def signer_of(
     if data.signers[0].signed is None:
         # Without signed attributes the octets might have been signed as something else.
         raise _refused("it has no signed attributes")
-    certificates = list(known)
+    certificates = tuple(meant(data.signers[0], known))
     if not certificates:
-        raise _refused("no person is enrolled")
-    rules = Rules(Material([_pinned(cert) for cert in certificates]), moment, Revocation.OFF)
+        raise _refused("no enrolled person has the certificate that it names")
+    rules = Rules(_material(tuple(cert.der for cert in certificates)), moment, Revocation.OFF)
     # Certificates that came along are dropped: an identifier is no secret, and one with the
     # issuer and serial of an enrolled person would be tried first.
     (report,) = verify_signed(replace(data, certificates=(), crls=()), octets, _NOBODY, rules)
     wrong = [one for one in report.problems if not one.code.startswith("identity.")]
-    if report.certificate_sha256 is None:
-        raise _refused("no enrolled person has the certificate that it names")
     if any(one.code == "signature.digest" for one in wrong):
         raise _refused(_OTHER)
     if wrong:
@@ -99,9 +100,12 @@ def _unarmoured(approval: bytes) -> bytes:
     )
 
 
-def _pinned(cert: ParsedCertificate) -> Anchor:
+# The same few people sign again and again.
+@lru_cache(maxsize=256)
+def _material(ders: tuple[bytes, ...]) -> Material:
     """Enrolment is what a person's certificate is trusted by; a CA could make another one."""
-    return Anchor(cert.subject_text, cert.der, cert.sha256, frozenset({Purpose.SIGN}))
+    signs = frozenset({Purpose.SIGN})
+    return Material([Anchor("person", der, sha256(der).hexdigest(), signs) for der in ders])
 
 
 def _refused(why: str) -> ActRefused:

@@ -11,7 +11,7 @@ from archive.entry import format_time, parse_time
 from archive.errors import EntryMalformed
 from gateway.foureyes.request import Value, malformed
 from pki.addresses import canonical_domain
-from pki.anchors import HARD_FAIL, Anchor
+from pki.anchors import HARD_FAIL, Anchor, RevocationSources
 from pki.errors import AddressError
 from pki.models import Purpose
 
@@ -39,6 +39,7 @@ class Terms:
     start: datetime | None = None
     until: datetime | None = None
     comment: str = ""
+    sources: RevocationSources = RevocationSources.CRL
     supersedes: str = ""
 
     def changes(self) -> dict[str, Value]:
@@ -50,7 +51,10 @@ class Terms:
             "name": self.name,
             "policies": [*sorted(self.policies)],
             "purposes": [*sorted(one.value for one in self.purposes)],
-            "revocation": {"grace": int(self.grace.total_seconds())},
+            "revocation": {
+                "grace": int(self.grace.total_seconds()),
+                "sources": self.sources.value,
+            },
             "supersedes": self.supersedes,
             "until": _written(self.until),
         }
@@ -65,6 +69,7 @@ class Terms:
             domains=self.domains,
             grace=self.grace,
             comment=self.comment,
+            sources=self.sources,
             policies=self.policies,
             trusted_from=self.start,
             trusted_until=self.until,
@@ -76,11 +81,15 @@ def read_terms(changes: Mapping[str, Value]) -> Terms:
     if changes.keys() != _KEYS:
         raise malformed("changes")
     revocation = changes["revocation"]
-    if not isinstance(revocation, dict) or revocation.keys() != {"grace"}:
+    if not isinstance(revocation, dict) or revocation.keys() != {"grace", "sources"}:
         raise malformed("revocation")
     grace = revocation["grace"]
     if not isinstance(grace, int) or not 0 <= grace <= _MAX_GRACE.total_seconds():
         raise malformed("revocation")
+    try:
+        sources = RevocationSources(revocation["sources"])
+    except ValueError:
+        raise malformed("revocation") from None
     try:
         purposes = frozenset(Purpose(one) for one in _texts(changes["purposes"], "purposes"))
     except ValueError:
@@ -94,6 +103,7 @@ def read_terms(changes: Mapping[str, Value]) -> Terms:
         start=_time(changes["from"], "from"),
         until=_time(changes["until"], "until"),
         comment=_text(changes["comment"], "comment"),
+        sources=sources,
         supersedes=_text(changes["supersedes"], "supersedes"),
     )
     if not purposes:

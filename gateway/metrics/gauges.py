@@ -28,6 +28,7 @@ from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
+from pki.questions import count_open
 from pki.store import LastFetch, last_fetches, list_crls
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
@@ -73,6 +74,8 @@ class Standing:
     ends: Ends = field(default_factory=Ends)
     crls_begun: Mapping[str, datetime] = field(default_factory=dict)
     fetches: Mapping[str, LastFetch] = field(default_factory=dict)
+    unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
+    questions: int = 0  # authorities that nobody knows
 
 
 @dataclass
@@ -88,6 +91,7 @@ class Gauges:
     signing: SigningWatch | None = None
     expiry: ExpiryWatch | None = None
     crl_sources: Collection[str] = ()
+    unbelieved: Callable[[], tuple[Problem, ...]] = tuple
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -111,6 +115,7 @@ class Gauges:
         behind: Lag | None = None
         with self.read() as conn:
             queue = backlog(conn)
+            asked = count_open(conn)
             crls: dict[str, datetime] = {}
             begun: dict[str, datetime] = {}
             for crl in list_crls(conn, newest_only=True):
@@ -136,6 +141,8 @@ class Gauges:
             refused_seals={} if self.signing is None else self.signing.refused_seals,
             ends=Ends() if self.expiry is None else self.expiry.ends,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
+            unbelieved=self.unbelieved(),
+            questions=asked,
         )
 
 

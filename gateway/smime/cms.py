@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.smime import algorithms, der
 from pki import ber
 from pki.ber import Element
 from pki.errors import StructureRefused
@@ -62,20 +63,24 @@ def read(data: bytes) -> Element:
     return ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
 
 
-# The certificates of a SignedData, or of an originator: ContentInfo, [0], SignedData, [0].
-_CERTIFICATES = (ber.SEQUENCE, CONSTRUCTED, ber.SEQUENCE, CONSTRUCTED)
+# In a ContentInfo, and in its [0] a SignedData: its certificates [0] and CRLs [1].
+_INSIDE = (ber.SEQUENCE, CONSTRUCTED, ber.SEQUENCE)
+_WHOLE = frozenset({(*_INSIDE, CONSTRUCTED), (*_INSIDE, CONSTRUCTED | 1)})
+_SIGNED_DATA = der.oid(algorithms.SIGNED_DATA)
 
 
 def content_info(data: bytes) -> ContentInfo:
     """The outermost structure of a CMS file or S/MIME part. Raises StructureRefused.
 
-    Certificates in it are not taken apart: most are known already, and they are half of a mail's
-    elements. Who wants to know one reads it then.
+    Certificates and CRLs in it are not taken apart: most certificates are known already, and they
+    are half of a mail's elements; CRLs have hundreds of thousands. Who wants one reads it then.
     """
+    # Who says so where it is none gets a structure that is not as it must be.
+    whole = _WHOLE if _SIGNED_DATA in data[:32] else frozenset()
     try:
-        info = ber.read(
-            data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS, whole=_CERTIFICATES
-        ).expect(ber.SEQUENCE)
+        info = ber.read(data, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS, whole=whole).expect(
+            ber.SEQUENCE
+        )
         explicit = info[1].expect(CONSTRUCTED)
         if len(info.children) != 2 or len(explicit.children) != 1:
             raise ValueError("a ContentInfo has more parts than it may have")

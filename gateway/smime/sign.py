@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
 from gateway.mime.lines import all_crlf
 from gateway.smime import algorithms, der
 from gateway.smime.algorithms import Cipher
@@ -50,7 +53,7 @@ def sign(
     entity: bytes,
     signer: Signer,
     *,
-    digest: str = "sha256",
+    digest: str | None = None,
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
     capabilities: tuple[Cipher, ...] = CAPABILITIES,
@@ -60,12 +63,13 @@ def sign(
     """multipart/signed over `entity`, octet for octet (RFC 8551 §3.5.3).
 
     entity: lines end in CRLF. Where it will travel in clear, `mime.canonical.to_7bit` comes first.
-    digest: "sha256", "sha384", "sha512"; Ed25519 goes with SHA-512 whatever is asked for.
+    digest: "sha256", "sha384", "sha512"; None follows the key (`digest_for`).
     scheme: None is RSA PKCS#1 v1.5, ECDSA or Ed25519, by the key.
     signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
     receipt_request: asks the readers for signed receipts (RFC 2634 §2.7).
     security_label: how sensitive it is, by which policy (RFC 2634 §3).
-    Raises ValueError for bare CR or LF in the entity, an unknown digest, a scheme the key lacks.
+    Raises ValueError for bare CR or LF in the entity, an unknown digest, another one than SHA-512
+    with Ed25519 (RFC 8419 §3.1), a scheme the key lacks.
     """
     digest, scheme, content_digest = _begun(entity, signer, digest, scheme)
     cms = _signed_data(
@@ -88,7 +92,7 @@ def sign_opaque(
     entity: bytes,
     signer: Signer,
     *,
-    digest: str = "sha256",
+    digest: str | None = None,
     scheme: SignatureScheme | None = None,
     signing_time: datetime | None = None,
     capabilities: tuple[Cipher, ...] = CAPABILITIES,
@@ -127,13 +131,33 @@ def sign_detached(
 
 
 def _begun(
-    entity: bytes, signer: Signer, digest: str, scheme: SignatureScheme | None
+    entity: bytes, signer: Signer, digest: str | None, scheme: SignatureScheme | None
 ) -> tuple[str, SignatureScheme, bytes]:
     """What every signature begins with: digest and scheme that are used, and the digest's value."""
     _check_line_ends(entity)
     scheme = scheme or _DEFAULT_SCHEME[signer.kind]
-    digest = _ONLY_DIGEST.get(scheme, digest)
+    if digest is None:
+        digest = digest_for(signer.certificate)
+    elif digest != _ONLY_DIGEST.get(scheme, digest):
+        raise ValueError(f"{scheme.value} does not go with {digest}")
     return digest, scheme, _digest(entity, digest)
+
+
+# A certificate is read once, as long as its owner keeps signing.
+@lru_cache(maxsize=1024)
+def digest_for(certificate: bytes) -> str:
+    """The digest that goes with the key in a certificate (DER).
+
+    SHA-256 for RSA; on curves one as strong as the curve, which RFC 5753 §7.1.1 recommends and
+    gpgsm demands; SHA-512 for Ed25519 (RFC 8419 §3.1). Raises ValueError for octets that are no
+    certificate.
+    """
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "sha512"
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size <= 256:
+        return "sha256"
+    return "sha384" if key.key_size <= 384 else "sha512"
 
 
 def _check_line_ends(entity: bytes) -> None:

@@ -23,7 +23,7 @@ from pki.ber import Element
 from pki.errors import StructureRefused
 
 # What a mail needs, many times over: each signer and certificate costs the reader time (L11).
-MAX_SIGNERS, MAX_CERTIFICATES = 32, 500
+MAX_SIGNERS, MAX_CERTIFICATES, MAX_CRLS = 32, 500, 100
 
 _CERTIFICATES, _CRLS = 0xA0, 0xA1  # [0] and [1] IMPLICIT
 _SIGNED, _UNSIGNED = 0xA0, 0xA1
@@ -130,6 +130,8 @@ def _signed_data(signed: Element) -> SignedData:
             "limits.certificates", "more than {limit} certificates", limit=MAX_CERTIFICATES
         )
     known_crls, other_crls = _split(crls)
+    if len(known_crls) > MAX_CRLS:
+        raise StructureRefused("limits.crls", "more than {limit} CRLs", limit=MAX_CRLS)
     return SignedData(
         version=integer(signed[0]),
         digests=tuple(algorithm(one) for one in signed[1].expect(ber.SET)),

@@ -32,7 +32,7 @@ from gateway.smime.signer_certificate import binding_problem, identifier_text, m
 from gateway.smime.signer_paths import SignerPaths
 from gateway.smime.verdicts import Findings, Match, Role, SignerReport, Status
 from pki import ber
-from pki.algorithms import Operation, describe_key, judge, judge_signature
+from pki.algorithms import Operation, describe_key, judge, judge_signature, too_large
 from pki.certificate import ParsedCertificate
 from pki.errors import CannotJudge, CertificateRefused, Problem, StructureRefused, problem
 from pki.models import Purpose
@@ -41,7 +41,9 @@ from pki.usage import purpose_problem
 
 # Certificates that are tried where an identifier fits several: each costs a signature.
 _MEANT = 8
-_KEY_BITS = 16_384  # a check with a larger RSA key costs as much as hundreds of ordinary ones
+# Signatures that are checked in one SignedData: one for a signer, two where he wrote BER, and some.
+# One over the content itself, and not over a digest of it, counts for as many as an eighth.
+_CHECKS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class _Check:
     rules: Rules
     chain: Sequence[ParsedCertificate]
     _digests: dict[str, bytes] = field(default_factory=dict)
+    _checks: int = _CHECKS  # that are left
 
     def signer(self, info: SignerInfo) -> SignerReport:
         """Steps 1 to 8."""
@@ -240,7 +243,7 @@ class _Check:
         """Steps 3 and 4: the certificate whose key made the signature, else the first candidate."""
         wrong: Problem | None = None
         for cert in candidates[:_MEANT]:
-            if cert.public_key is None or describe_key(cert.public_key)[1] > _KEY_BITS:
+            if cert.public_key is None or too_large(cert.public_key) is not None:
                 continue  # step 6 says so
             unfit = key_problem(scheme, cert.der, cert.public_key)
             if unfit is None and self._holds(info, digest, scheme, cert.public_key):
@@ -248,6 +251,12 @@ class _Check:
             wrong = wrong or unfit
         if not candidates:
             return None
+        if self._checks <= 0:
+            wrong = problem(
+                "limits.signatures",
+                "its signers want more than {limit} signatures to be checked",
+                limit=str(_CHECKS),
+            )
         findings.add(
             wrong
             or problem(
@@ -258,17 +267,19 @@ class _Check:
 
     def _holds(self, info: SignerInfo, digest: Digest, scheme: Scheme, key: object) -> bool:
         if info.signed is None:  # RFC 5652 §5.4: the content itself
-            return holds(
+            self._checks -= _CHECKS // 8 if scheme.whole else 1
+            return self._checks >= 0 and holds(
                 scheme, key, info.signature,
                 message=self.content, digest=digest, hashed=self._digest(digest),
             )  # fmt: skip
-        return any(
-            holds(
+        for octets in info.signed.encodings():
+            self._checks -= 1
+            if self._checks >= 0 and holds(
                 scheme, key, info.signature,
                 message=octets, digest=digest, hashed=digest.of(octets),
-            )
-            for octets in info.signed.encodings()
-        )  # fmt: skip
+            ):  # fmt: skip
+                return True
+        return False
 
     def _purpose(self, cert: ParsedCertificate) -> Problem | None:
         """Step 6."""

@@ -264,11 +264,18 @@ _NO_KEY = "Every RecipientInfo is read; the key is not published."
 _RUSTCRYPTO = (
     Case(
         "verify",
-        (f"{_RUST}cms_ber.bin", f"{_RUST}cms_der.bin", f"{_RUST}sd.cms", f"{_RUST}scep_der.bin"),
+        (f"{_RUST}cms_ber.bin", f"{_RUST}cms_der.bin", f"{_RUST}sd.cms"),
         _2023,
         "invalid path.anchor-missing identity.from-missing",
         "Signature good, in BER of indefinite length as in DER; no anchor is published and bare "
         "CMS has no From.",
+    ),
+    Case(
+        "verify",
+        (f"{_RUST}scep_der.bin",),
+        _2023,
+        "invalid path.anchor-missing identity.from-missing identity.inner-from",
+        "Signature good; the content is ciphertext of SCEP, whose bare CR and LF may hide a From.",
     ),
     Case(
         "verify",

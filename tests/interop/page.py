@@ -40,8 +40,8 @@ detached and opaque, the content comes out with the same bytes and changed conte
 message to somebody when it opens to the same bytes. Bouncy Castle checks signatures, not paths.
 "no" is what the peer is known to lack (`tests/interop/limits.py`), with its own words below the
 table; anything else that fails is "wrong" and fails the run. "–": that side does not write it, or
-cannot be asked to. We sign with SHA-256 whatever the key (Ed25519: SHA-512), so rows with other
-digests are theirs alone.
+cannot be asked to. Our digest follows the key: SHA-256 for RSA, on curves one as strong as the
+curve, SHA-512 for Ed25519; every other one was asked for by `--digest`.
 """
 
 

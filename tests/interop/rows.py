@@ -11,7 +11,7 @@ from tests.unit.smime_world import Identity, World
 class Signature:
     """One kind of signature. ours: for `--signature`, None if we do not write it.
 
-    digest: asked of the peer; ours follows no option, and a run fails if it is another.
+    digest: asked of the peer, and of us where the key's own is another one.
     """
 
     name: str
@@ -49,20 +49,20 @@ def _owner(world: World, who: str) -> Identity:
 
 SIGNATURES = (
     Signature("RSA v1.5, SHA-256", "alice", "rsa-pkcs1", "sha256", "rsa-pkcs1"),
-    Signature("RSA v1.5, SHA-384", "alice", "rsa-pkcs1", "sha384", None),
-    Signature("RSA v1.5, SHA-512", "alice", "rsa-pkcs1", "sha512", None),
+    Signature("RSA v1.5, SHA-384", "alice", "rsa-pkcs1", "sha384", "rsa-pkcs1"),
+    Signature("RSA v1.5, SHA-512", "alice", "rsa-pkcs1", "sha512", "rsa-pkcs1"),
     Signature("RSA-PSS, SHA-256", "alice", "rsa-pss", "sha256", "rsa-pss"),
-    Signature("RSA-PSS, SHA-512", "alice", "rsa-pss", "sha512", None),
+    Signature("RSA-PSS, SHA-512", "alice", "rsa-pss", "sha512", "rsa-pss"),
     Signature("ECDSA P-256, SHA-256", "secp256r1", "ecdsa", "sha256", "ecdsa"),
     Signature("ECDSA P-384, SHA-256", "secp384r1", "ecdsa", "sha256", "ecdsa"),
-    Signature("ECDSA P-384, SHA-384", "secp384r1", "ecdsa", "sha384", None),
+    Signature("ECDSA P-384, SHA-384", "secp384r1", "ecdsa", "sha384", "ecdsa"),
     Signature("ECDSA P-521, SHA-256", "secp521r1", "ecdsa", "sha256", "ecdsa"),
-    Signature("ECDSA P-521, SHA-512", "secp521r1", "ecdsa", "sha512", None),
+    Signature("ECDSA P-521, SHA-512", "secp521r1", "ecdsa", "sha512", "ecdsa"),
     Signature("ECDSA brainpoolP256r1, SHA-256", "brainpoolP256r1", "ecdsa", "sha256", "ecdsa"),
     Signature("ECDSA brainpoolP384r1, SHA-256", "brainpoolP384r1", "ecdsa", "sha256", "ecdsa"),
-    Signature("ECDSA brainpoolP384r1, SHA-384", "brainpoolP384r1", "ecdsa", "sha384", None),
+    Signature("ECDSA brainpoolP384r1, SHA-384", "brainpoolP384r1", "ecdsa", "sha384", "ecdsa"),
     Signature("ECDSA brainpoolP512r1, SHA-256", "brainpoolP512r1", "ecdsa", "sha256", "ecdsa"),
-    Signature("ECDSA brainpoolP512r1, SHA-512", "brainpoolP512r1", "ecdsa", "sha512", None),
+    Signature("ECDSA brainpoolP512r1, SHA-512", "brainpoolP512r1", "ecdsa", "sha512", "ecdsa"),
     Signature("Ed25519", "yves", "ed25519", "sha512", "ed25519"),
 )
 

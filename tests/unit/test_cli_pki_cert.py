@@ -385,7 +385,7 @@ def test_anchors_are_listed_with_the_limits_of_the_trust(house: House) -> None:
     assert record["grace_seconds"] == 0
 
     _, line = house.run("anchor", "list").out.splitlines()
-    assert line.split()[:2] == ["house", "encrypt,"]
+    assert line.startswith("house  in the configuration  -   encrypt, sign  ")
     assert "hard fail" in line
 
     shown = house.run("anchor", "show", "house").out

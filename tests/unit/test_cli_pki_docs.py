@@ -8,12 +8,13 @@ import shlex
 
 import pytest
 
-from gateway.cli import pki
+from gateway.cli import person, pki
 from gateway.cli.usage import SceauParser
 from tests.corpora import ROOT
 
 TEXT = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("pki.md", "persons.md"))
-EXAMPLES = re.findall(r"^(?:\$|   ) sceau pki (.+)$", TEXT, re.M)
+PERSON = re.findall(r"^ *\$ sceau person (.+)$", TEXT.replace(" \\\n    ", " "), re.M)
+EXAMPLES = re.findall(r"^ *(?:\$|   ) sceau pki (.+)$", TEXT, re.M)
 
 
 def parser() -> SceauParser:
@@ -35,6 +36,13 @@ def verbs(of: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> set[tuple
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_an_example_is_a_command_line(line: str) -> None:
     assert callable(parser().parse_args(shlex.split(line)).run)
+
+
+@pytest.mark.parametrize("line", PERSON)
+def test_an_example_of_person_is_a_command_line(line: str) -> None:
+    made = SceauParser(prog="sceau person")
+    person.configure(made)
+    assert callable(made.parse_args(shlex.split(line)).run)
 
 
 def test_every_verb_has_an_example() -> None:

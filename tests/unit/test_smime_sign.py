@@ -72,10 +72,33 @@ def test_openssl_verifies_every_combination(
     assert (signed.digest, signed.scheme) == (digest, scheme)
 
 
-@pytest.mark.parametrize("digest", ["sha256", "sha512"])
-def test_ed25519_signs_with_sha512_whatever_is_asked_for(digest: str) -> None:
+@pytest.mark.parametrize(
+    ("curve", "digest"),
+    [
+        ("secp256r1", "sha256"),
+        ("secp384r1", "sha384"),
+        ("secp521r1", "sha512"),
+        ("brainpoolP256r1", "sha256"),
+        ("brainpoolP384r1", "sha384"),
+        ("brainpoolP512r1", "sha512"),
+    ],
+)
+def test_the_digest_is_as_strong_as_the_curve(tmp_path: Path, curve: str, digest: str) -> None:
+    """gpgsm refuses shorter ones; who asks for one gets it all the same."""
+    signer = world().curves[curve].signer
+
+    signed = sign(ENTITY, signer)
+    assert signed.digest == digest
+    assert openssl_verify(tmp_path, _mail(signed.entity)) == ENTITY
+    assert sign_opaque(ENTITY, signer).digest == digest
+    assert sign(ENTITY, signer, digest="sha256").digest == "sha256"
+
+
+def test_ed25519_signs_with_sha512_and_nothing_else() -> None:
     """RFC 8419 §3.1. OpenSSL before 3.2 does not verify this: worked out from the standard."""
-    signed = sign(ENTITY, world().yves.signer, digest=digest)
+    with pytest.raises(ValueError, match="sha256"):
+        sign(ENTITY, world().yves.signer, digest="sha256")
+    signed = sign(ENTITY, world().yves.signer)
     info = _signer_info(signed)
     public = world().yves.certificate.public_key()
     assert isinstance(public, ed25519.Ed25519PublicKey)

@@ -1,0 +1,294 @@
+"""`sceau pki anchor propose`, `approve`, `refuse`, `suspend`, `resume`, `history`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.deciding import (
+    ACTS,
+    Named,
+    add_approval,
+    add_reason,
+    add_signing,
+    ask,
+    new_request,
+    pick,
+    reason_of,
+    request_json,
+    signers,
+)
+from gateway.cli.exits import DONE
+from gateway.cli.opening import on_installation, on_wiring
+from gateway.cli.options import add_config, add_json, moment
+from gateway.cli.output import output_of, time_json, time_text
+from gateway.cli.pki_anchor_effect import effect_json, effect_of_request, print_effect
+from gateway.cli.usage import UsageError
+from gateway.errors import NotFound
+from gateway.i18n import message
+
+if TYPE_CHECKING:
+    from gateway.foureyes.ledger import Ledger
+    from gateway.foureyes.records import TrustedAnchor
+    from gateway.foureyes.terms import Terms
+    from gateway.installation import Installation
+    from gateway.wiring import Wiring
+
+_NO_ANCHOR = message(
+    "no record of a trust anchor is called {name}; one of the configuration is changed there"
+)
+
+
+def add_deciding(verbs: Any) -> None:
+    """The verbs that decide, and the one that shows what was decided."""
+    propose = verbs.add_parser("propose", help="ask for an anchor to be trusted")
+    propose.add_argument("certificate", type=Path, metavar="CERT", help="PEM or DER")
+    propose.add_argument(
+        "--fingerprint",
+        required=True,
+        metavar="SHA256",
+        help="typed from a source that is not this machine",
+    )
+    add_terms(propose, named=True)
+    add_signing(propose)
+    propose.set_defaults(run=on_wiring(_propose))
+
+    approve = verbs.add_parser(
+        "approve", help="approve what another person asked for; without --as, show its effect"
+    )
+    approve.add_argument("request", metavar="ID|NAME", help="as list shows it")
+    add_signing(approve)
+    approve.set_defaults(run=on_wiring(_approve))
+
+    refuse = verbs.add_parser("refuse", help="end a proposal")
+    refuse.add_argument("request", metavar="ID|NAME", help="as list shows it")
+    add_reason(refuse)
+    add_signing(refuse)
+    refuse.set_defaults(run=on_wiring(_refuse))
+
+    for name, text in (
+        ("suspend", message("trust an anchor no more, at once")),
+        ("resume", message("ask for a suspended anchor to be trusted again")),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("anchor", metavar="ID|NAME", help="as list shows it")
+        add_reason(verb)
+        add_signing(verb)
+        verb.set_defaults(run=on_wiring(_turn))
+
+    history = verbs.add_parser("history", help="every decision about anchors and persons")
+    history.add_argument("name", nargs="?", metavar="ID|NAME", help="of one anchor")
+    add_config(history)
+    add_json(history)
+    history.set_defaults(run=on_installation(_history))
+
+
+def add_terms(verb: ArgumentParser, *, named: bool) -> None:
+    """What an anchor is to be trusted for. named: one anchor, which gets a name."""
+    if named:
+        verb.add_argument("--name", required=True, metavar="NAME", help="letters, digits, . and -")
+        verb.add_argument(
+            "--supersedes", default="", metavar="ID", help="the record whose place it takes"
+        )
+    verb.add_argument(
+        "--purpose",
+        action="append",
+        choices=("encrypt", "sign"),
+        help="what it may vouch for; needed, repeated for both",
+    )
+    verb.add_argument(
+        "--domain",
+        action="append",
+        metavar="DOMAIN",
+        help="address domain it may vouch for, *.DOMAIN for those below; * for all; needed",
+    )
+    verb.add_argument(
+        "--policy", action="append", metavar="OID", help="certificate policy that is demanded"
+    )
+    verb.add_argument(
+        "--revocation",
+        default="hard-fail",
+        metavar="RULE",
+        help='"hard-fail", or "grace 24h" to use a CRL so much longer than it says',
+    )
+    verb.add_argument(
+        "--sources",
+        choices=("crl", "ocsp", "crl-then-ocsp", "ocsp-then-crl"),
+        default="crl",
+        help="where revocation is learned from",
+    )
+    verb.add_argument("--from", dest="from_", type=moment, metavar="RFC3339", help="trusted from")
+    verb.add_argument("--until", type=moment, metavar="RFC3339", help="trusted until")
+    verb.add_argument("--comment", default="", metavar="TEXT", help="where the fingerprint is from")
+
+
+def terms_of(args: Namespace, name: str, supersedes: str = "") -> Terms:
+    """What the options of `add_terms` say. Raises UsageError."""
+    from gateway.config import kinds
+    from gateway.config.faults import Wrong
+    from gateway.foureyes.terms import Terms
+    from pki.anchors import RevocationSources
+    from pki.models import Purpose
+
+    for option, given in (("--purpose", args.purpose), ("--domain", args.domain)):
+        if not given:
+            raise UsageError("{names} is missing", facts={"names": option})
+    try:
+        domains = kinds.domains_or_all.read(list(args.domain), Path())
+        grace = kinds.revocation.read(args.revocation, Path())
+    except Wrong as error:
+        template, facts = error.reasons[0]
+        raise UsageError(template, facts=facts) from None
+    return Terms(
+        name=name,
+        purposes=frozenset(map(Purpose, args.purpose)),
+        domains=domains,
+        policies=frozenset(args.policy or ()),
+        grace=grace,
+        start=args.from_,
+        until=args.until,
+        comment=" ".join(args.comment.split()),
+        sources=RevocationSources(args.sources),
+        supersedes=supersedes,
+    )
+
+
+def _propose(args: Namespace, wiring: Wiring) -> int:
+    from gateway.foureyes.desk import book_of
+    from gateway.foureyes.request import Act
+    from gateway.foureyes.terms import read_terms
+    from pki.anchors import load_anchor
+
+    ledger = book_of(wiring).ledger
+    supersedes = _record(ledger, args.supersedes).id if args.supersedes else ""
+    loaded = load_anchor(args.certificate, name=args.name, fingerprint=args.fingerprint)
+    changes = terms_of(args, args.name, supersedes).changes()
+    read_terms(changes)  # what cannot be read again shall not be signed first
+    request = new_request(wiring, Act.TRUST, changes, certificates=(loaded.certificate,))
+    code = ask(args, wiring, request)
+    output = output_of(args)
+    if not output.as_json:
+        print_effect(effect_of_request(wiring, ledger, request), output)
+    return code
+
+
+def _approve(args: Namespace, wiring: Wiring) -> int:
+    from gateway.cli.person import find_request, show_request, what
+    from gateway.foureyes.desk import book_of
+
+    output = output_of(args)
+    ledger = book_of(wiring).ledger
+    waiting = {
+        asked.request.sha256: asked
+        for asked in ledger.requests.values()
+        if what(ledger, asked) == args.request and asked.fate.value == "proposed"
+    }
+    asked = (
+        next(iter(waiting.values())) if len(waiting) == 1 else find_request(ledger, args.request)
+    )
+    if not asked.request.act.value.startswith("anchor."):
+        raise UsageError("this request is about a person: sceau person approve")
+    effect = effect_of_request(wiring, ledger, asked.request)
+    if args.as_ is None and args.write is None:
+        if output.as_json:
+            output.record({**request_json(ledger, asked), "effect": effect_json(effect)})
+            return DONE
+        show_request(args, ledger, asked)
+        output.line("")
+        print_effect(effect, output)
+        return DONE
+    if not output.as_json:
+        print_effect(effect, output)
+    return add_approval(args, wiring, asked)
+
+
+def _refuse(args: Namespace, wiring: Wiring) -> int:
+    from gateway.cli.person import run_refuse, what
+    from gateway.foureyes.desk import book_of
+
+    ledger = book_of(wiring).ledger
+    for asked in ledger.requests.values():
+        if what(ledger, asked) == args.request and asked.fate.value == "proposed":
+            args.request = asked.id
+    return run_refuse(args, wiring)
+
+
+def _turn(args: Namespace, wiring: Wiring) -> int:
+    from gateway.foureyes.desk import book_of
+    from gateway.foureyes.request import Act
+
+    ledger = book_of(wiring).ledger
+    record = _record(ledger, args.anchor)
+    act = Act.SUSPEND if args.verb == "suspend" else Act.RESUME
+    changes = {"basis": record.basis, "reason": reason_of(args)}
+    request = new_request(wiring, act, {**changes}, subjects=(record.id,))
+    output = output_of(args)
+    if not output.as_json:
+        print_effect(effect_of_request(wiring, ledger, request), output)
+    return ask(args, wiring, request)
+
+
+def _history(args: Namespace, installation: Installation) -> int:
+    from gateway.cli.person import what
+    from gateway.foureyes.desk import book_of
+    from gateway.foureyes.errors import ActRefused
+    from gateway.foureyes.request import read_request
+
+    output = output_of(args)
+    book = book_of(installation)
+    ledger = book.ledger
+    wanted = _record(ledger, args.name).terms.name if args.name else ""
+    shown = 0
+    for entry in book.entries:
+        sha256 = entry.event.about
+        if entry.event.request:
+            try:
+                sha256 = read_request(entry.event.request).sha256
+            except ActRefused:
+                sha256 = ""
+        asked = ledger.requests.get(sha256)
+        about = what(ledger, asked) if asked is not None else "?"
+        if wanted and about != wanted:
+            continue
+        shown += 1
+        signed = (
+            []
+            if asked is None or entry.refused is not None
+            else [
+                name
+                for name, one in zip(signers(ledger, asked), asked.approvals, strict=True)
+                if one.time == entry.event.time
+            ]
+        )
+        if output.as_json:
+            output.record(
+                {
+                    "number": entry.line,
+                    "time": time_json(entry.event.time),
+                    "request": sha256,
+                    "act": asked.request.act.value if asked is not None else None,
+                    "about": about,
+                    "signed_by": signed,
+                    "by": entry.by,
+                    "refused": None if entry.refused is None else entry.refused.text,
+                }
+            )
+            continue
+        act = "?" if asked is None else output.text(ACTS[asked.request.act.value])
+        line = f"{time_text(entry.event.time)}  {sha256[:16]}  {act}: {about}"
+        output.line(f"{line}  {', '.join(signed)}".rstrip())
+        if entry.refused is not None:
+            output.line(f"    {output.problem(entry.refused)}")
+    if wanted and not shown:
+        raise NotFound(_NO_ANCHOR, facts={"name": args.name})
+    return DONE
+
+
+def _record(ledger: Ledger, text: str) -> TrustedAnchor:
+    from gateway.foureyes.records import State
+
+    records = ledger.anchors.values()
+    current = [one for one in records if one.state is not State.SUPERSEDED]
+    things = [(Named(one.id, one.terms.name), one) for one in current]
+    return pick(text, things, _NO_ANCHOR)

@@ -1,0 +1,352 @@
+"""`sceau person` and `sceau pki anchor`: how people decide about trust, as they meet it."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from gateway import clock
+from gateway.check.decisions import decisions
+from gateway.check.finding import Finding, filled
+from gateway.wiring import Wiring
+from tests.pki_maker import DAY, Authority, Issued, key, root
+from tests.unit.cli_pki_house import House, Ran, sceau
+
+PAUL = "paul@partner.example"
+
+
+@dataclass
+class Pen:
+    """Somebody's certificate and key as files."""
+
+    name: str
+    issued: Issued
+    certificate: Path
+    key: Path
+
+    @property
+    def signs(self) -> tuple[str | Path, ...]:
+        return "--as", self.certificate, "--key", self.key
+
+
+def finding_text(finding: Finding) -> str:
+    return f"{finding.text} {filled(finding.advice, finding.facts)}"
+
+
+class Office(House):
+    """A house with persons who decide, and a partner's CA that nobody knows yet."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.anna, self.bert = self.pen("Anna Keller"), self.pen("Bert Lang")
+        self.partner = root("Partner Root", end=self.now + 900 * DAY)
+        self.partner_file = self.write("partner.pem", self.partner.pem)
+
+    def pen(self, name: str, **more: object) -> Pen:
+        stem = name.split()[0].lower()
+        own = key(f"pen {name}", "ec")
+        issued = self.issue(name, f"{stem}@interior.example", subject_key=own, **more)
+        return Pen(
+            name,
+            Issued(issued.cert, own),
+            self.write(f"{stem}.crt", issued.pem),
+            self.write(f"{stem}.key", Issued(issued.cert, own).key_pem),
+        )
+
+    def person(self, *arguments: str | Path) -> Ran:
+        return sceau("person", *arguments, "--config", self.config)
+
+    def enrolled(self) -> Office:
+        """Anna and Bert have enrolled each other."""
+        asked = self.person(
+            "enrol", self.anna.certificate, self.bert.certificate, "--name", self.anna.name,
+            "--name", self.bert.name, "--verified", "ID cards seen", *self.anna.signs, "--json",
+        )  # fmt: skip
+        assert asked.code == 0, asked.err
+        done = self.person("approve", asked.json[0]["id"], *self.bert.signs)
+        assert done.code == 0, done.err
+        return self
+
+    def propose(self, *more: str | Path, by: Pen | None = None, ca: Authority | None = None) -> Ran:
+        ca = ca or self.partner
+        file = self.write("proposed.pem", ca.pem)
+        signs = (by or self.anna).signs if "--write" not in more else ()
+        return self.run(
+            "anchor", "propose", file, "--fingerprint", ca.sha256, "--name", "partner",
+            "--purpose", "encrypt", "--domain", "partner.example", *signs, *more,
+        )  # fmt: skip
+
+    def check(self) -> str:
+        """What `sceau check` says of decisions."""
+        wiring = Wiring.from_file(self.config)
+        found = [finding_text(one) for one in decisions(wiring, clock.now())]
+        wiring.close()
+        return "\n".join(found)
+
+    def states(self) -> dict[str, str]:
+        listed = self.run("anchor", "list", "--all", "--json")
+        assert listed.code == 0, listed.err
+        return {one["name"]: one["state"] for one in listed.json}
+
+    def paul(self) -> Issued:
+        """A recipient below the partner's root, stored, and the partner's CRL."""
+        paul = self.issue("Paul", PAUL, authority=self.partner)
+        stored = self.run("cert", "import", self.write("paul.pem", paul.pem))
+        assert stored.code == 0, stored.err
+        return paul
+
+    def partner_crl(self) -> Path:
+        crl = self.partner.crl(1, start=self.now - DAY, end=self.now + 7 * DAY)
+        return self.write("partner.crl", crl)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path).enrolled()
+
+
+def test_the_first_two_persons_enrol_each_other(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    assert office.person("list").out == ""
+    office.enrolled()
+
+    listed = office.person("list", "--json").json
+
+    assert [(one["name"], one["state"], one["founder"]) for one in listed] == [
+        ("Anna Keller", "active", True),
+        ("Bert Lang", "active", True),
+    ]
+    shown = office.person("show", "Bert Lang")
+    assert "one of the first persons" in shown.out
+    assert "the first persons enrolled each other: Anna Keller, Bert Lang" in office.check()
+    assert "pki.founders = [" in office.check()
+
+
+def test_a_ca_is_introduced_by_two_and_taken_out_by_one(office: Office) -> None:
+    """The walk of docs/pki.md."""
+    paul = office.paul()
+    assert office.run("cert", "find", PAUL, "--json").json[0]["status"] == "none"
+
+    proposed = office.propose("--comment", "read out by phone")
+    assert proposed.code == 0, proposed.err
+    assert "it waits for another person" in proposed.out
+    assert f"certificates wait for a CRL: 1 ({PAUL})" in proposed.out
+    assert office.states() == {"house": "configured", "partner": "proposed"}
+    assert office.run("cert", "find", PAUL, "--json").json[0]["status"] == "none"
+
+    (before,) = office.run("anchor", "approve", "partner", "--json").json  # looked at, not signed
+    assert before["changes"]["domains"] == ["partner.example"]
+    assert before["effect"]["become_unknown"] == {"count": 1, "examples": [PAUL]}
+    assert office.states()["partner"] == "proposed"
+
+    approved = office.run("anchor", "approve", "partner", *office.bert.signs)
+    assert approved.code == 0, approved.err
+    assert "done, signed by Anna Keller, Bert Lang" in approved.out
+    assert office.states()["partner"] == "active"
+    brought = office.run("crl", "import", office.partner_crl())
+    assert brought.code == 0, brought.err
+    (found,) = office.run("cert", "find", PAUL, "--json").json
+    assert found["certificate"]["sha256"] == paul.sha256
+
+    ended = office.run("anchor", "suspend", "partner", "--reason", "key stolen", *office.bert.signs)
+    assert ended.code == 0, ended.err
+    assert f"certificates stop being usable: 1 ({PAUL})" in ended.out
+    assert office.states()["partner"] == "suspended"
+    assert office.run("cert", "find", PAUL, "--json").json[0]["status"] == "none"
+
+    told = office.run("anchor", "history", "partner", "--json").json
+    assert [(one["act"], one["signed_by"]) for one in told] == [
+        ("anchor.trust", ["Anna Keller"]),
+        ("anchor.trust", ["Bert Lang"]),
+        ("anchor.suspend", ["Bert Lang"]),
+    ]
+
+
+def test_one_person_activates_nothing(office: Office) -> None:
+    office.propose()
+    again = office.run("anchor", "approve", "partner", *office.anna.signs)
+    assert (again.code, again.out.count("done")) == (1, 0)
+    assert "Anna Keller has signed this request already" in again.err
+    stranger = office.pen("Mallory Strange")
+    none = office.run("anchor", "approve", "partner", *stranger.signs)
+    assert none.code == 1
+    assert "no enrolled person has the certificate that it names" in none.err
+    assert office.states()["partner"] == "proposed"
+
+
+def test_a_wrong_fingerprint_is_not_even_proposed(office: Office) -> None:
+    refused = office.run(
+        "anchor", "propose", office.partner_file, "--fingerprint", "00" * 32, "--name", "partner",
+        "--purpose", "encrypt", "--domain", "*", *office.anna.signs,
+    )  # fmt: skip
+    assert refused.code == 2
+    assert "ask the CA which is right" in refused.err
+    assert office.states() == {"house": "configured"}
+
+
+def test_openssl_makes_the_signatures_elsewhere(office: Office) -> None:
+    """A request leaves as a file, is signed where the keys are, and comes back."""
+
+    def signed(pen: Pen, request: Path, *form: str) -> Path:
+        out = request.with_suffix(f".{pen.certificate.stem}")
+        subprocess.run(
+            ["openssl", "cms", "-sign", "-binary", "-in", request, "-signer", pen.certificate,
+             "-inkey", pen.key, "-out", out, *form],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        return out
+
+    request = office.folder / "request.json"
+    written = office.propose("--write", request)
+    assert written.code == 0, written.err
+    assert office.states() == {"house": "configured"}
+    anna = signed(office.anna, request, "-outform", "DER")
+    bert = signed(office.bert, request, "-outform", "PEM", "-nodetach")
+
+    one = office.person("bring", request, anna)
+    assert one.code == 0, one.err
+    assert office.states()["partner"] == "proposed"
+    twice = office.person("bring", request, anna)
+    assert twice.code == 1
+    two = office.person("bring", request, bert)
+
+    assert two.code == 0, two.err
+    assert office.states()["partner"] == "active"
+
+
+def test_a_request_that_was_edited_is_not_the_one_that_was_signed(office: Office) -> None:
+    request, edited = office.folder / "request.json", office.folder / "edited.json"
+    office.propose("--write", request)
+    signature = office.folder / "signature"
+    subprocess.run(
+        ["openssl", "cms", "-sign", "-binary", "-in", request, "-signer", office.anna.certificate,
+         "-inkey", office.anna.key, "-out", signature, "-outform", "DER"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    edited.write_bytes(request.read_bytes().replace(b'["partner.example"]', b"[]"))
+
+    refused = office.person("bring", edited, signature)
+
+    assert refused.code == 1
+    assert "it is about other octets than those of the request" in refused.err
+    assert office.states() == {"house": "configured"}
+
+
+def test_a_revoked_certificate_approves_nothing(office: Office) -> None:
+    office.propose()
+    office.ca.revoked[office.bert.issued.cert.serial_number] = (office.now - DAY, "keyCompromise")
+    office.publish(2)
+    assert office.run("crl", "refresh").code == 0
+
+    refused = office.run("anchor", "approve", "partner", *office.bert.signs)
+
+    assert refused.code == 1
+    assert "revoked" in refused.err
+    assert office.states()["partner"] == "proposed"
+    assert "persons who can approve something: 1; it takes two" in office.check()
+
+
+def test_a_third_person_is_enrolled_renewed_suspended(office: Office) -> None:
+    carla = office.pen("Carla Roux")
+    asked = office.person(
+        "enrol", carla.certificate, "--name", carla.name, "--verified", "badge", *office.anna.signs,
+        "--json",
+    )  # fmt: skip
+    assert asked.json[0]["state"] == "proposed"
+    waiting = office.person("requests").out
+    assert "enrol a person" in waiting
+    assert "Carla Roux" in waiting
+    office.person("approve", asked.json[0]["id"], *office.bert.signs)
+    office.propose(by=carla)
+
+    out = office.person("suspend", "Carla Roux", "--reason", "left us", *office.bert.signs)
+
+    assert out.code == 0, out.err
+    carla_now = office.person("show", "Carla Roux", "--json").json[0]
+    assert (carla_now["state"], carla_now["suspended_why"]) == ("suspended", "left us")
+    office.run("anchor", "approve", "partner", *office.bert.signs)
+    assert office.states()["partner"] == "proposed"  # what Carla signed does not count any more
+    no = office.run(
+        "anchor", "refuse", "partner", "--reason", "by nobody of us", *office.bert.signs
+    )
+    assert no.code == 0, no.err
+    assert office.states()["partner"] == "refused"
+
+
+@pytest.mark.parametrize("form", ["pem", "p7c"])
+def test_a_list_of_roots_only_makes_proposals(office: Office, form: str) -> None:
+    other = root("Other Root", kind="ec", end=office.now + 900 * DAY)
+    both: list[x509.Certificate] = [office.partner.cert, other.cert]
+    data = (
+        office.partner.pem + other.pem
+        if form == "pem"
+        else pkcs7.serialize_certificates(both, Encoding.DER)
+    )
+    file = office.write(f"roots.{form}", data)
+    terms = ("--purpose", "encrypt", "--domain", "partner.example", *office.anna.signs)
+
+    listed = office.run("anchor", "import", file, "--json").json
+    assert {one["sha256"] for one in listed} == {office.partner.sha256, other.sha256}
+    assert office.states() == {"house": "configured"}
+    office.run("anchor", "import", file, "--choose", office.partner.sha256, *terms)
+    assert sorted(office.states().values()) == ["configured", "proposed"]
+    done = office.run("anchor", "import", file, "--all", *terms)
+
+    assert done.code == 0, done.err
+    assert sorted(office.states().values()) == ["configured", "proposed", "proposed"]
+    unknown = office.run("anchor", "import", file, "--choose", "00" * 32, *terms)
+    assert unknown.code == 1
+
+
+def test_the_systems_roots_are_listed_and_not_trusted(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = office.write("bundle.crt", office.partner.pem)
+    monkeypatch.setattr("os.environ", {**__import__("os").environ, "SSL_CERT_FILE": str(bundle)})
+    monkeypatch.setattr("pki.systemroots._BUNDLES", (str(bundle),))
+
+    listed = office.run("anchor", "import-system")
+
+    assert office.partner.sha256 in listed.out
+    assert "None of these is trusted" in listed.err
+    assert office.states() == {"house": "configured"}
+
+
+def test_an_unknown_authority_becomes_a_question(office: Office) -> None:
+    office.paul()
+    office.run("cert", "find", PAUL)
+    office.run("cert", "find", PAUL)
+
+    (asked,) = office.run("anchor", "questions", "--json").json
+    assert "Partner Root" in asked["authority"]
+    assert (asked["address"], asked["place"], asked["times"]) == (PAUL, "store", 2)
+    assert office.states() == {"house": "configured"}
+    shown = office.run("anchor", "questions", str(asked["number"]))
+    assert PAUL in shown.out
+    assert "authorities were met that nobody knows: 1" in office.check()
+
+    done = office.run("anchor", "dismiss", str(asked["number"]), "--reason", "a test CA")
+    assert done.code == 0, done.err
+    office.run("cert", "find", PAUL)
+    assert office.run("anchor", "questions").out == ""
+    assert office.run("anchor", "questions", "--all", "--json").json[0]["why"] == "a test CA"
+
+
+def test_with_four_eyes_an_anchor_in_the_file_is_a_fault(office: Office) -> None:
+    text = office.config.read_text("utf-8")
+    office.config.write_text(text.replace("four_eyes = false", "four_eyes = true"), "utf-8")
+
+    refused = office.run("anchor", "list")
+
+    assert refused.code == 2
+    assert "who may write this file must not decide alone whom to trust" in refused.err
+    text = office.config.read_text("utf-8")
+    start = text.rindex("[[pki.anchors]]")
+    office.config.write_text(text[:start] + text[text.index("[[pki.crls]]", start) :], "utf-8")
+    assert office.run("anchor", "list").code == 0
+    assert "a trust anchor takes the approval of two persons" in office.check()
