@@ -60,6 +60,11 @@ class PolicyState:
     ) -> None:
         above = levels[-1]
         level: dict[str, _Node] = {}
+        # By expected policy, or thousands of policies before thousands of nodes take seconds.
+        expecting: dict[str, list[_Node]] = {}
+        for node in above.values():
+            for policy in node.expected:
+                expecting.setdefault(policy, []).append(node)
         for policy in sorted(policies - {ANY_POLICY}):
             # (d)(1)(i)
             parents = expecting.get(policy, [])
