@@ -30,7 +30,7 @@ REASONS = {
     "loops": "limits.path",
     "long chain": "path.no-anchor",
     "one megabyte": "structure.certificate",
-    "mail constraints": "limits.names",
+    "mail constraints": "path.name-constraints",  # the first name is outside
     "mail exclusions": "limits.names",
     "host constraints": "limits.names",
     "directory constraints": "limits.names",
