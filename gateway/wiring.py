@@ -37,7 +37,6 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
-from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
@@ -92,6 +91,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.succession import Seals, succeeding
 from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
@@ -402,19 +402,10 @@ class Wiring(Installation):
         """Unwrap persons' keys."""
         return open_keks(self.config.pki, self.tokens)
 
-    @property
-    def escrow_agreement(self) -> Agreement:
-        """Who has to agree that a key is taken out of escrow.
-
-        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
-        that one, and the log names who acted.
-        """
-        return lambda _key, _ground: ()
-
     @cached_property
-    def seals(self) -> dict[str, Signer]:
+    def seals(self) -> Seals:
         """The organisation's signers by domain."""
-        seals: dict[str, Signer] = {}
+        seals: list[tuple[str, datetime | None, Signer]] = []
         for number, each in enumerate(self.config.seals, 1):
             try:
                 signer = open_seal(each, self.tokens)
@@ -427,8 +418,8 @@ class Wiring(Installation):
                     hint="see key, certificate and password_file there",
                     facts={**error.problem.facts, "number": str(number)},
                 ) from error
-            seals.update(dict.fromkeys(each.domains, signer))
-        return seals
+            seals += ((domain, each.signs_from, signer) for domain in each.domains)
+        return succeeding(seals)
 
     @cached_property
     def signers(self) -> Signers:
@@ -844,6 +835,7 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            crl_sources=tuple(source.location for source in self.crl_sources),
             expiry=self.expiry_watch,
             unbelieved=self._unbelieved,
         )

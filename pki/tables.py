@@ -312,6 +312,7 @@ decryption_keys = sa.Table(
     sa.UniqueConstraint("org", "address", "certificate_sha256", name="decryption_keys_one"),
     sa.Index("decryption_keys_by_source", "org", "source_sha256"),
     sa.Index("decryption_keys_by_kek", "org", "kek"),
+    sa.Index("decryption_keys_by_end", "org", "address", "departed_at", "not_after"),
 )
 
 # By what a RecipientInfo may call a key: issuer and serial number, or key identifier, hashed.

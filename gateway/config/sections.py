@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -281,7 +281,7 @@ class Crl:
     """[[pki.crls]]: a revocation list, fetched ahead of need. Exactly one of url and file."""
 
     url: str = setting(
-        kinds.http_url, example='"http://crl.justice.example/issuing.crl"', default=""
+        kinds.crl_url, example='"http://crl.justice.example/issuing.crl"', default=""
     )
     file: Path | None = setting(kinds.file, example='"crls/issuing.crl"', default=None, live=True)
     every: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
@@ -387,7 +387,7 @@ class Seal:
     """[[seals]]: a key of the organisation that signs for some of its domains (RFC 3183).
 
     key: PKCS#12, or PEM with `certificate` beside it; or in a token, with `certificate` here or
-    under the key's id in the token.
+    under the key's id in the token. signs_from: when it takes over from the seal before it.
     """
 
     domains: tuple[str, ...] = setting(
@@ -396,6 +396,9 @@ class Seal:
     key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/seal.p12"')
     certificate: Path | None = setting(kinds.file, example='"keys/seal.crt"', default=None)
     password_file: Path | None = setting(kinds.file, example='"keys/seal.password"', default=None)
+    signs_from: datetime | None = setting(
+        kinds.moment, example='"2027-01-04T06:00:00Z"', default=None
+    )
 
 
 @section

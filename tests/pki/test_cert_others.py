@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,14 +11,19 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from archive.models import log_entries
+from gateway import clock
 from gateway.installation import Installation
 from gateway.queue import store
 from gateway.queue.jobs import NewMessage, problem_to_json
 from gateway.queue.models import recipients
 from gateway.queue.states import State
+from gateway.wiring import Wiring
 from pki.errors import problem
+from pki.models import CannotTell, Certified
 from tests.pki_maker import DAY, Issued, key
 from tests.unit.cli_pki_house import House
+from tests.unit.test_finder import FakeDirectory
 
 PAUL, MARIE = "paul@justice.example", "marie@justice.example"
 
@@ -308,3 +314,35 @@ def test_keys_that_share_a_prime_are_found_and_refused(house: House) -> None:
     assert record["problems"][0]["code"] == "algorithm.shared-prime"  # type: ignore[index]
     assert found(house, "p1@justice.example")["status"] == "found"
     assert house.run("cert", "audit", "--json").json[-1]["newly_refused"] == 0
+
+
+# -- the gateway itself --------------------------------------------------------------------------
+
+
+def test_the_gateway_remembers_keys_and_logs_their_change(house: House) -> None:
+    """A directory swaps Paul's key: the worker's finder holds it, and the log says so."""
+    rule(house, key_change="hold")
+    wiring = Wiring.from_file(house.config)
+    wiring.works = True  # as `sceau serve` does; a command that looks remembers nothing
+    directory = FakeDirectory(domains=("justice.example",))
+    wiring.directories = (directory,)  # type: ignore[assignment,misc]
+    first = house.issue("Paul", PAUL)
+    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    seen = []
+    for served in ([first], [other], [other]):
+        directory.entries[PAUL] = served
+        wiring.finder.forget()
+        seen.append(wiring.finder.find(PAUL, moment=clock.now()))
+        wiring.appender.append([])  # what was submitted before is committed then
+    wiring.appender.close()
+    with wiring.database.read() as conn:
+        kinds = [json.loads(row.entry)["kind"] for row in conn.execute(sa.select(log_entries))]
+    wiring.close()
+
+    assert [type(one) for one in seen] == [Certified, CannotTell, CannotTell]
+    assert kinds.count("recipient-key-changed") == 1
+    (waits,) = house.run("cert", "suggestions", "--json").json
+    assert (waits["kind"], waits["sha256"]) == ("directory", other.sha256)
+    # A look of a person changes nothing, and says what the gateway would do.
+    house.run("cert", "accept", PAUL)
+    assert house.run("cert", "suggestions").out == ""

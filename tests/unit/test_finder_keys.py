@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from archive.store import Draft
 from gateway.database import Database
@@ -18,7 +19,7 @@ from pki.key_watch import KeyWatch
 from pki.models import CannotTell, Certified, DomainCertificate, NoCertificate
 from pki.recipient_keys import KeyChange
 from pki.suggestions import accept, dismiss, waiting
-from tests.pki_maker import DAY, NOW, Issued, key
+from tests.pki_maker import DAY, NOW, Issued, key, root
 from tests.unit.test_finder import MARIE, World
 from tests.unit.test_policy import decision
 
@@ -204,3 +205,26 @@ def test_a_revoked_domain_certificate_is_not_used(world: Watched) -> None:
     found = world.find()
     assert isinstance(found, NoCertificate)
     assert found.problem.code == "revocation.revoked"
+
+
+@pytest.mark.parametrize(
+    "lie", ["another CA", "another address", "expired", "revoked", "no mail", "weak", "swapped"]
+)
+def test_nothing_of_a_lying_directory_is_used(world: Watched, lie: str) -> None:
+    world.directory.entries[MARIE] = [world.marie()]
+    world.find()
+    made = {
+        "another CA": lambda: root("Mallory CA").issue("Marie", emails=(MARIE,)),
+        "another address": lambda: world.ca.issue("Mallory", emails=("mallory@a.example",)),
+        "expired": lambda: world.marie(start=NOW - 9 * DAY, end=NOW - DAY),
+        "revoked": world.marie,
+        "no mail": lambda: world.marie(extended=(ExtendedKeyUsageOID.SERVER_AUTH,)),
+        "weak": lambda: world.marie(subject_key=key("short", "rsa1024")),
+        "swapped": world.swapped,
+    }[lie]()
+    if lie == "revoked":
+        world.ca.revoke(made)
+        world.crls()
+    world.directory.entries[MARIE] = [made]
+    world.finder.forget()
+    assert not isinstance(world.find(), Certified)
