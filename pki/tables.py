@@ -199,6 +199,7 @@ suggestions = sa.Table(
     sa.Column("decided_by", sa.Text),
     sa.UniqueConstraint("org", "address", "sha256", "kind", name="suggestions_one"),
     sa.Index("suggestions_by_state", "org", "state", "domain"),
+    sa.Index("suggestions_by_decision", "org", "decided_at"),
 )
 
 # By SHA-256 of the SubjectPublicKeyInfo. code, reason: as a Problem has them.

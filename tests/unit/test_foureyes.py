@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from archive.models import log_entries, log_payloads
 from archive.store import Draft, append
@@ -24,7 +25,7 @@ from gateway.foureyes.trust import Decided
 from pki.tables import decision_turns
 from pki.trust import StoredTrust
 from tests.conftest import ORIGIN
-from tests.pki_maker import DAY, Authority, root
+from tests.pki_maker import DAY, Authority, key, root
 from tests.unit.officers import NOW, ORG, Desk, Officer, officer
 
 ANNA, BERT, CARLA = officer("Anna Keller"), officer("Bert Lang"), officer("Carla Roux")
@@ -160,6 +161,17 @@ def test_a_refused_proposal_stays_refused(one_desk: Desk, ca: Authority) -> None
     asked = desk.ledger.requests[request.sha256]
     assert (asked.fate, asked.why) == (Fate.REFUSED, "unknown to us")
     refused("request.ended", desk.approve, request, BERT)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_keys_of_all_kinds_approve(one_desk: Desk, ca: Authority, kind: str) -> None:
+    own = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else key("officer rsa", "rsa")
+    dora = officer("Dora Blum", own_key=own)
+    one_desk.ask(one_desk.enrolment(dora), ANNA, BERT)
+
+    one_desk.trust(ca, dora, BERT)
+
+    assert active(one_desk) == ["justice"]
 
 
 # -- one person is never two -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from pki.models import Purpose
-from tests.judges.paths.compare import Comparison
+from tests.judges.paths.compare import Comparison, may_lead_astray
 from tests.judges.paths.model import NOW
 
 
@@ -60,9 +60,10 @@ def _mailbox_subtree_of_another_case(one: Comparison) -> bool:
     """A CA's name constraint is an address that differs from the leaf's in case only."""
     addresses = [*_san(one), *_in_subject(one)]
     return any(
-        "@" in tree and tree not in addresses and tree.casefold() in map(str.casefold, addresses)
+        "@" in tree and tree != address and tree.casefold() == address.casefold()
         for der in [*one.case.anchors, *one.case.others]
         for tree in _mail_subtrees(der)
+        for address in addresses
     )
 
 
@@ -78,10 +79,35 @@ def _mail_subtrees(der: bytes) -> list[str]:
 
 def _one_path(one: Comparison) -> bool:
     """Offered our path alone the peer agrees, or disagrees for a reason that is known."""
-    if not one.ours.valid or not set(one.case.others) - set(one.ours.path):
+    if not one.ours.valid or not _more_than_the_path(one):
         return False
     rest = one.alone.agree or class_of(one.alone)
     return rest is True or (isinstance(rest, Class) and rest.key != "one-path")
+
+
+def _more_than_the_path(one: Comparison) -> bool:
+    """Whether the peer was offered an anchor or a CA that our path does not use."""
+    offered = {*one.case.anchors, *filter(may_lead_astray, one.case.others)}
+    return bool(offered - set(one.ours.path))
+
+
+def _says_something(anchor: bytes) -> bool:
+    """Whether an anchor limits itself: no CA, or by dates, lengths, names, policies, usages."""
+    cert = x509.load_der_x509_certificate(anchor)
+    if not cert.not_valid_before_utc <= NOW <= cert.not_valid_after_utc:
+        return True
+    is_ca = False
+    for extension in cert.extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints):
+            is_ca = value.ca
+            if value.path_length is not None:
+                return True
+        if isinstance(value, x509.KeyUsage) and not (value.key_cert_sign and value.crl_sign):
+            return True
+        if isinstance(value, x509.NameConstraints | x509.PolicyConstraints | x509.InhibitAnyPolicy):
+            return True
+    return not is_ca
 
 
 def _of_the_anchor(one: Comparison) -> bool:
@@ -160,6 +186,53 @@ CLASSES: tuple[Class, ...] = (
         lambda one: one.ours.valid and one.error == (66, 0) and one.case.purpose is None,
     ),
     Class(
+        "delta-without-base", OPENSSL,
+        "passes over a delta CRL whose base it does not have",
+        "RFC 5280 §5.2.4: the two may not be combined; what the CA signed as revoked is revoked",
+        lambda one: one.theirs.valid and not one.ours.valid and one.has("delta-later-base"),
+    ),
+    Class(
+        "one-crl-is-enough", OPENSSL,
+        "stops at the first CRL that speaks for all reasons",
+        "the CA's own list and an indirect one that its certificate names speak for the same "
+        "reasons: RFC 5280 §6.3.3 stops at either, so we ask both, and what one lists is revoked",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked"
+        and one.has("indirect-revokes"),
+    ),
+    Class(
+        "later-crl", OPENSSL,
+        "does not look into a CRL issued after the moment",
+        "what it lists as revoked before the moment was revoked then; nobody is acquitted by it",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked" and one.has("future-crl"),
+    ),
+    Class(
+        "two-keys", OPENSSL,
+        "of a CA's CRLs signed with its old and its new key it looks into one",
+        "RFC 5280 §4.1.2.2: serial numbers are the issuer's, whatever its key; what one CRL lists "
+        "is revoked",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked"
+        and one.has("self-issued"),
+    ),
+    Class(
+        "crl-signer-for-mail", OPENSSL,
+        "asks of who signed a CRL that his certificate, too, is for mail",
+        "RFC 5280 §6.3.3 (f): it needs a path and cRLSign",
+        lambda one: one.ours.valid and one.error[0] == 54 and one.case.purpose is not None,
+    ),
+    Class(
+        "crl-signer-on-its-own-crl", OPENSSL,
+        "has no path for who signed a CRL if that CRL alone speaks for him",
+        "NIST PKITS 4.14.30 takes it; we do so for who signs CRLs and no certificates",
+        lambda one: one.ours.valid and one.error[0] == 54 and one.has("crl-signer-right"),
+    ),
+    Class(
+        "forged-delta", OPENSSL,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.error[0] == 8 and one.has("forged-crl")
+        and any(trait.startswith("delta-") for trait in one.case.traits),
+    ),
+    Class(
         "partial-chain-crl", OPENSSL,
         "the path of who signed a CRL must end in a self-signed certificate, even with "
         "`-partial_chain`",
@@ -174,6 +247,21 @@ CLASSES: tuple[Class, ...] = (
         _one_path,
     ),
     Class(
+        "issuer-by-name", OPENSSL,
+        "without key identifiers takes the first certificate of the issuer's name for the issuer",
+        "RFC 5280 §6.1.3 (a)(1): the issuer is whose key made the signature; CAs that change keys "
+        "have several",
+        lambda one: one.ours.valid and one.error[0] == 7
+        and one.has("self-issued", "homonym-anchor", "decoy-key"),
+    ),
+    Class(
+        "crl-signer-one-path", OPENSSL,
+        "tries one path for who signed a CRL, too",
+        "RFC 4158 §2.2, as for `one-path`",
+        lambda one: one.ours.valid and one.error[0] == 54
+        and one.has("self-issued", "homonym-anchor", "cross-trusted", "cross-untrusted"),
+    ),
+    Class(
         "wrong-akid", OPENSSL,
         "refuses an issuer whose subjectKeyIdentifier is not the authorityKeyIdentifier below it",
         "RFC 5280 §4.2.1.1: the identifier helps to find the key; whether it is the one, the "
@@ -186,7 +274,7 @@ CLASSES: tuple[Class, ...] = (
         "usages and unknown extensions do not count",
         "RFC 5280 §6.1 allows it; we ask for more (RFC 5937 §3.2): what a CA says of itself holds, "
         "and people expect that an anchor ends when it says so",
-        lambda one: one.theirs.valid and any(trait.startswith("root-") for trait in one.case.traits)
+        lambda one: one.theirs.valid and any(map(_says_something, one.case.anchors))
         and one.code.startswith(("path.", "revocation.signature")),
     ),
     Class(
@@ -222,7 +310,64 @@ CLASSES: tuple[Class, ...] = (
         "believes a CRL whose thisUpdate is still to come",
         "RFC 5280 §5.1.2.4: it has not been issued yet",
         lambda one: one.theirs.valid and one.has("future-crl")
-        and one.code == "revocation.missing",
+        and one.code in ("revocation.missing", "revocation.no-base"),
+    ),
+    Class(
+        "delta-without-base", BC,
+        "passes over a delta CRL whose base it does not have",
+        "RFC 5280 §5.2.4: the two may not be combined; what the CA signed as revoked is revoked",
+        lambda one: one.theirs.valid and not one.ours.valid and one.has("delta-later-base"),
+    ),
+    Class(
+        "one-crl-is-enough", BC,
+        "stops at the first CRL that speaks for all reasons",
+        "the CA's own list and an indirect one that its certificate names speak for the same "
+        "reasons: RFC 5280 §6.3.3 stops at either, so we ask both, and what one lists is revoked",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked"
+        and one.has("indirect-revokes"),
+    ),
+    Class(
+        "later-crl", BC,
+        "does not look into a CRL issued after the moment",
+        "what it lists as revoked before the moment was revoked then; nobody is acquitted by it",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked" and one.has("future-crl"),
+    ),
+    Class(
+        "two-keys", BC,
+        "of a CA's CRLs signed with its old and its new key it looks into one",
+        "RFC 5280 §4.1.2.2: serial numbers are the issuer's, whatever its key; what one CRL lists "
+        "is revoked",
+        lambda one: one.has("self-issued")
+        and (one.code == "revocation.revoked" or (one.ours.valid and "CRL" in one.theirs.why)),
+    ),
+    Class(
+        "crl-signer-policies", BC,
+        "demands of the path of who signed a CRL the policies that the caller demands",
+        "RFC 5280 §6.3.3 (f) asks for a path to the same anchor, and says nothing of policies",
+        lambda one: one.ours.valid and one.has("policy-inputs")
+        and "CertPath for CRL signer failed" in one.theirs.why,
+    ),
+    Class(
+        "stale-delta", BC,
+        "passes over a delta CRL that is past its nextUpdate",
+        "a revocation does not go stale: who is on it stays revoked until a newer CRL says else",
+        lambda one: one.theirs.valid and one.code == "revocation.revoked"
+        and one.has("delta-stale"),
+    ),
+    Class(
+        "forged-delta", BC,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.has("delta-forged", "forged-crl")
+        and "Cannot verify delta CRL" in one.theirs.why,
+    ),
+    Class(
+        "reason-partitions", BC,
+        "puts CRLs of some reasons together only where distribution points name them",
+        "RFC 5280 §6.3.3: without distribution points the issuer's CRLs are asked, each for its "
+        "reasons, until all are spoken of",
+        lambda one: one.ours.valid and one.has("crl-all-reasons")
+        and "could not be determined" in one.theirs.why,
     ),
     Class(
         "any-of-the-crls", BC,
