@@ -835,6 +835,7 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            crl_sources=tuple(source.location for source in self.crl_sources),
             expiry=self.expiry_watch,
             unbelieved=self._unbelieved,
         )

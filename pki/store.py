@@ -358,14 +358,21 @@ def newest_crls(conn: sa.Connection, *, org: str = "") -> list[NewestCrl]:
     ]
 
 
-def list_crls(conn: sa.Connection, *, sha256: str = "", org: str = "") -> list[StoredCrl]:
-    """All stored versions, newest first; or the one with this fingerprint."""
+def list_crls(
+    conn: sa.Connection, *, sha256: str = "", newest_only: bool = False, org: str = ""
+) -> list[StoredCrl]:
+    """All stored versions, newest first; or the one with this fingerprint.
+
+    newest_only: those alone that were not replaced, of however many there are.
+    """
     table = crls.c
     columns = [column for column in crls.columns if column.name != "der"]
     newest = set(conn.execute(sa.select(_newest(org).subquery().c.id)).scalars())
     query = sa.select(*columns).where(table.org == org)
     if sha256:
         query = query.where(table.sha256 == sha256)
+    if newest_only:
+        query = query.where(table.id.in_(sa.select(_newest(org).subquery().c.id)))
     return [
         StoredCrl(
             sha256=row.sha256,

@@ -183,13 +183,16 @@ def _crls(config: Config) -> Iterator[Finding]:
             )
 
 
+_PORTS = {"http": 80, "https": 443, "ldap": 389, "ldaps": 636}
+
+
 def _fetched(config: Config) -> Iterator[Finding]:
     urls = [("crls", number, crl.url) for number, crl in enumerate(config.pki.crls) if crl.url]
     urls += [("ocsp", number, each.url) for number, each in enumerate(config.pki.ocsp)]
     for section, number, url in urls:
         parts = urlsplit(url)
         name = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port or _PORTS[parts.scheme]
         if f"{name}:{port}" not in config.pki.fetch.allow:
             place = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
             yield _wrong(

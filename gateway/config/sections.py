@@ -281,7 +281,7 @@ class Crl:
     """[[pki.crls]]: a revocation list, fetched ahead of need. Exactly one of url and file."""
 
     url: str = setting(
-        kinds.http_url, example='"http://crl.justice.example/issuing.crl"', default=""
+        kinds.crl_url, example='"http://crl.justice.example/issuing.crl"', default=""
     )
     file: Path | None = setting(kinds.file, example='"crls/issuing.crl"', default=None, live=True)
     every: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))

@@ -30,7 +30,7 @@ REASONS = {
     "loops": "limits.path",
     "long chain": "path.no-anchor",
     "one megabyte": "structure.certificate",
-    "mail constraints": "limits.names",
+    "mail constraints": "path.name-constraints",  # the first name is outside
     "mail exclusions": "limits.names",
     "host constraints": "limits.names",
     "directory constraints": "limits.names",
@@ -44,8 +44,8 @@ REASONS = {
     "nested capabilities": "path.no-anchor",
     "long capability": "path.no-anchor",
     "many addresses": "identity.address",
-    "slow keys": "limits.key",
-    "slow exponents": "limits.key",
+    "slow keys": "path.signature",  # with such a key none is checked
+    "slow exponents": "path.signature",
 }
 
 

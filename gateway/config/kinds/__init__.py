@@ -4,6 +4,7 @@ from gateway.config.kinds.files import database_url, file, file_or_folder, folde
 from gateway.config.kinds.network import (
     IPAddress,
     IPNetwork,
+    crl_url,
     distinguished_name,
     domain,
     domain_or_below,
@@ -57,6 +58,7 @@ __all__ = [
     "boolean",
     "choice",
     "count",
+    "crl_url",
     "database_url",
     "distinguished_name",
     "domain",

@@ -60,9 +60,10 @@ def _mailbox_subtree_of_another_case(one: Comparison) -> bool:
     """A CA's name constraint is an address that differs from the leaf's in case only."""
     addresses = [*_san(one), *_in_subject(one)]
     return any(
-        "@" in tree and tree not in addresses and tree.casefold() in map(str.casefold, addresses)
+        "@" in tree and tree != address and tree.casefold() == address.casefold()
         for der in [*one.case.anchors, *one.case.others]
         for tree in _mail_subtrees(der)
+        for address in addresses
     )
 
 
@@ -91,19 +92,22 @@ def _more_than_the_path(one: Comparison) -> bool:
 
 
 def _says_something(anchor: bytes) -> bool:
-    """Whether an anchor limits itself: by dates, lengths, names, policies, usages."""
+    """Whether an anchor limits itself: no CA, or by dates, lengths, names, policies, usages."""
     cert = x509.load_der_x509_certificate(anchor)
     if not cert.not_valid_before_utc <= NOW <= cert.not_valid_after_utc:
         return True
+    is_ca = False
     for extension in cert.extensions:
         value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.path_length is not None:
-            return True
+        if isinstance(value, x509.BasicConstraints):
+            is_ca = value.ca
+            if value.path_length is not None:
+                return True
         if isinstance(value, x509.KeyUsage) and not (value.key_cert_sign and value.crl_sign):
             return True
         if isinstance(value, x509.NameConstraints | x509.PolicyConstraints | x509.InhibitAnyPolicy):
             return True
-    return False
+    return not is_ca
 
 
 def _of_the_anchor(one: Comparison) -> bool:
@@ -222,6 +226,13 @@ CLASSES: tuple[Class, ...] = (
         lambda one: one.ours.valid and one.error[0] == 54 and one.has("crl-signer-right"),
     ),
     Class(
+        "forged-delta", OPENSSL,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.error[0] == 8 and one.has("forged-crl")
+        and any(trait.startswith("delta-") for trait in one.case.traits),
+    ),
+    Class(
         "partial-chain-crl", OPENSSL,
         "the path of who signed a CRL must end in a self-signed certificate, even with "
         "`-partial_chain`",
@@ -234,6 +245,21 @@ CLASSES: tuple[Class, ...] = (
         "agrees",
         "RFC 4158 §2.2: a builder that tries one path only refuses what is valid",
         _one_path,
+    ),
+    Class(
+        "issuer-by-name", OPENSSL,
+        "without key identifiers takes the first certificate of the issuer's name for the issuer",
+        "RFC 5280 §6.1.3 (a)(1): the issuer is whose key made the signature; CAs that change keys "
+        "have several",
+        lambda one: one.ours.valid and one.error[0] == 7
+        and one.has("self-issued", "homonym-anchor", "decoy-key"),
+    ),
+    Class(
+        "crl-signer-one-path", OPENSSL,
+        "tries one path for who signed a CRL, too",
+        "RFC 4158 §2.2, as for `one-path`",
+        lambda one: one.ours.valid and one.error[0] == 54
+        and one.has("self-issued", "homonym-anchor", "cross-trusted", "cross-untrusted"),
     ),
     Class(
         "wrong-akid", OPENSSL,
@@ -284,7 +310,7 @@ CLASSES: tuple[Class, ...] = (
         "believes a CRL whose thisUpdate is still to come",
         "RFC 5280 §5.1.2.4: it has not been issued yet",
         lambda one: one.theirs.valid and one.has("future-crl")
-        and one.code == "revocation.missing",
+        and one.code in ("revocation.missing", "revocation.no-base"),
     ),
     Class(
         "delta-without-base", BC,
@@ -311,8 +337,15 @@ CLASSES: tuple[Class, ...] = (
         "of a CA's CRLs signed with its old and its new key it looks into one",
         "RFC 5280 §4.1.2.2: serial numbers are the issuer's, whatever its key; what one CRL lists "
         "is revoked",
-        lambda one: one.theirs.valid and one.code == "revocation.revoked"
-        and one.has("self-issued"),
+        lambda one: one.has("self-issued")
+        and (one.code == "revocation.revoked" or (one.ours.valid and "CRL" in one.theirs.why)),
+    ),
+    Class(
+        "crl-signer-policies", BC,
+        "demands of the path of who signed a CRL the policies that the caller demands",
+        "RFC 5280 §6.3.3 (f) asks for a path to the same anchor, and says nothing of policies",
+        lambda one: one.ours.valid and one.has("policy-inputs")
+        and "CertPath for CRL signer failed" in one.theirs.why,
     ),
     Class(
         "stale-delta", BC,
@@ -320,6 +353,13 @@ CLASSES: tuple[Class, ...] = (
         "a revocation does not go stale: who is on it stays revoked until a newer CRL says else",
         lambda one: one.theirs.valid and one.code == "revocation.revoked"
         and one.has("delta-stale"),
+    ),
+    Class(
+        "forged-delta", BC,
+        "refuses the certificate when a delta CRL is not signed by the key it should be",
+        "RFC 5280 §6.3.3 (c)(h): such a delta is not used; who can slip one in shall not stop mail",
+        lambda one: one.ours.valid and one.has("delta-forged", "forged-crl")
+        and "Cannot verify delta CRL" in one.theirs.why,
     ),
     Class(
         "reason-partitions", BC,

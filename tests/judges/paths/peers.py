@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 from base64 import encodebytes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -142,6 +143,7 @@ class Java:
             ["java", "-cp", os.pathsep.join(map(str, JARS)), str(_SOURCE)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self._lock = threading.Lock()
         self.version = self._line()
 
     def close(self) -> None:
@@ -156,9 +158,10 @@ class Java:
             " ".join(sorted(case.acceptable)), "end",
         ]  # fmt: skip
         assert self._java.stdin is not None
-        self._java.stdin.write("\t".join(words) + "\n")
-        self._java.stdin.flush()
-        answer = self._line()
+        with self._lock:
+            self._java.stdin.write("\t".join(words) + "\n")
+            self._java.stdin.flush()
+            answer = self._line()
         return Answer(answer == "valid", answer)
 
     def _line(self) -> str:
