@@ -9,13 +9,12 @@ that matters.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import compress
+from itertools import groupby
 from struct import Struct
 
 from pki import ber
@@ -45,14 +44,12 @@ _REASONS = frozenset(range(11)) - {7}  # §5.3.1: 7 is not used
 # The usual entry: an INTEGER as DER writes it, a UTCTime, and nothing else or a reasonCode.
 _SHORTEST = rb"(?!\x00[\x00-\x7f]|\xff[\x80-\xff])"
 _SOME_REASON = rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[\x00-\x06\x08-\x0a]"
-_ANY_TIME = rb"\x17\x0d\d{12}Z"
-# A time from 2000 on that the calendar has; 29 February is left to the slow way.
+# A UTCTime from 2000 on that the calendar has; the look behind is for leap years.
 _TIME = (
-    rb"\x17\x0d(?!..02(?:29|3)|..(?:0[469]|11)31)"
+    rb"\x17\x0d(?!..02(?:3|29(?<!(?:[02468][048]|[13579][26])0229))|..(?:0[469]|11)31)"
     rb"[0-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
 )
 _TIME_SIZE, _REASON_SIZE = 15, 14
-_SHAPES = 6  # looked for: with and without reason, of two or three lengths of serial numbers
 _SAMPLE, _WINDOW, _SMALLEST = 32 * 1024, 64 * 1024, 512
 
 
@@ -68,11 +65,23 @@ class _Shape:
         """Octets of the whole entry."""
         return 4 + self.serial + _TIME_SIZE + self.reason * _REASON_SIZE
 
-    def pattern(self, time: bytes) -> bytes:
-        """Matches such entries and no others. time: pattern of their time."""
+    @property
+    def pattern(self) -> bytes:
+        """Matches such entries and no others."""
         head = rb"\x30\x%02x\x02\x%02x" % (self.size - 2, self.serial)
         serial = (_SHORTEST if self.serial > 1 else b"") + rb".{%d}" % self.serial
-        return head + serial + time + (_SOME_REASON if self.reason else b"")
+        return head + serial + _TIME + (_SOME_REASON if self.reason else b"")
+
+    def among(self, entries: bytes) -> bytes:
+        """Those of this shape among entries of its size: the length of the number tells."""
+        size, lengths = self.size, entries[3 :: self.size]
+        if lengths.count(self.serial) == len(lengths):
+            return entries
+        return b"".join(
+            entries[at * size : (at + 1) * size]
+            for at, length in enumerate(lengths)
+            if length == self.serial
+        )
 
     def records(self, entries: bytes, particulars: bytes) -> bytes:
         """Records of entries of this shape, one behind the other.
@@ -92,18 +101,19 @@ class _Shape:
         return bytes(made)
 
 
-_ALL_SHAPES = [_Shape(size, reason) for size in range(1, SERIAL) for reason in (False, True)]
-_USUAL = b"|".join(shape.pattern(_ANY_TIME) for shape in _ALL_SHAPES)
+_SHAPES = [_Shape(size, reason) for size in range(1, SERIAL) for reason in (False, True)]
+_OF_SIZE = {one.size: [each for each in _SHAPES if each.size == one.size] for one in _SHAPES}
 
 
-def _shapes(der: bytes, at: int, end: int) -> list[_Shape]:
-    """The shapes that are frequent among the first entries."""
-    sample = re.findall(_USUAL, der[at : min(end, at + _SAMPLE)], re.DOTALL)
-    found: Counter[_Shape] = Counter()
-    for entry in sample:
-        plain = _Shape(entry[3], False)
-        found[plain if len(entry) == plain.size else _Shape(entry[3], True)] += 1
-    return [shape for shape, _ in found.most_common(_SHAPES)]
+def _usual_entries(der: bytes, at: int, end: int) -> re.Pattern[bytes]:
+    """Matches a usual entry, or else one octet of anything.
+
+    So each match begins where the one before has ended, and what comes before such an octet leaves
+    no gaps. What is frequent among the first entries is tried first.
+    """
+    sample = der[at : min(end, at + _SAMPLE)]
+    frequent = sorted(_SHAPES, key=lambda shape: -len(re.findall(shape.pattern, sample, re.DOTALL)))
+    return re.compile(b"|".join([*(shape.pattern for shape in frequent), b"."]), re.DOTALL)
 
 
 class Scan:
@@ -138,9 +148,7 @@ class Scan:
         begin, end = revoked_certificates(der)
         if begin < end:
             content, _ = element(der, begin)
-            self._shapes = _shapes(der, content, end)
-            groups = b"".join(b"(" + shape.pattern(_TIME) + b")|" for shape in self._shapes)
-            self._pattern = re.compile(groups + b"(" + _USUAL + b")|(.)", re.DOTALL)
+            self._pattern = _usual_entries(der, content, end)
             self._walk(content, end)
 
     def __len__(self) -> int:
@@ -182,31 +190,25 @@ class Scan:
     def _is_odd(self, at: int) -> bool:
         """Whether the octets there do not begin a usual entry."""
         found = self._pattern.match(self._der, at)
-        return found is None or found.lastindex == len(self._shapes) + 2
+        return found is None or found.end() == at + 1
 
     def _alike(self, at: int, stop: int, *, last: bool) -> int:
         """Take the usual entries from `at` on, as many as follow each other; where they end.
 
-        The last group of the pattern takes one octet of anything, so that each match begins where
-        the one before has ended: what comes before such an octet leaves no gaps. What goes beyond
-        `stop` is cut off and may look like another entry: the last one is left to the next window.
+        What goes beyond `stop` is cut off and may look like another entry: the last one is left to
+        the next window.
         """
         found = self._pattern.findall(self._der, at, stop)
-        *alike, usual, others = zip(*found, strict=True)
-        count = next(compress(itertools.count(), others), len(others)) - (not last)
+        sizes = list(map(len, found))
+        count = (sizes.index(1) if 1 in sizes else len(sizes)) - (not last)
         if count <= 0:
             return at
-        begin = at
         nothing = self._number(b"", self._issuer)
-        for shape, group in zip(self._shapes, alike, strict=True):
-            if entries := b"".join(group[:count]):
-                self._add(shape.serial, shape.records(entries, nothing))
-                at += len(entries)
-        for entry in filter(None, usual[:count]):  # of a shape that is rare here
-            where = self._der.find(entry, begin, stop)
-            self._one(where, where + len(entry))
-            at += len(entry)
-        return at
+        for size, group in groupby(sorted(found[:count], key=len), key=len):
+            entries = b"".join(group)
+            for shape in _OF_SIZE[size]:
+                self._add(shape.serial, shape.records(shape.among(entries), nothing))
+        return at + sum(sizes[:count])
 
     def _add(self, serial: int, records: bytes) -> None:
         """Records of one length of serial numbers, to the others that begin like them.

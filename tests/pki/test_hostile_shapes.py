@@ -44,8 +44,8 @@ REASONS = {
     "nested capabilities": "path.no-anchor",
     "long capability": "path.no-anchor",
     "many addresses": "identity.address",
-    "slow keys": "path.signature",  # with such a key none is checked
-    "slow exponents": "path.signature",
+    "slow keys": "limits.key",
+    "slow exponents": "limits.key",
 }
 
 

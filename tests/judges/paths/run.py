@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.judges.paths.classes import Class, class_of
+from tests.judges.paths.classes import class_of
 from tests.judges.paths.compare import Comparison, Peer, compare
+from tests.judges.paths.disagreement import Class
 from tests.judges.paths.generate import case
 from tests.judges.paths.model import Case
 from tests.judges.paths.peers import write
