@@ -76,7 +76,7 @@ _BSI_V15 = _words(
     "BSI TR-02102-1 2026-01: RSA PKCS#1 v1.5 signatures withdrawn; RFC 8551 §2.2: MUST-"
 )
 _BSI_KEX = _words(
-    "BSI TR-02102-1 2026-01: key agreement without post-quantum ends 2031, 2030 at high need"
+    "BSI TR-02102-1 2026-01: alone until the end of 2031, at very high need until the end of 2030"
 )
 _V15_READING = _words(
     "exception for reading until 2030: RFC 8551 §2.3 has it as MUST-, OWASP ASVS 11.3.1 bans it"
@@ -172,7 +172,6 @@ _READING: tuple[Row, ...] = (
     Row(_U, "x25519", 0, _END_2030, _END_2035, _REMARK, _BSI_KEX),
     Row(_U, "x448", 0, EVER, _END_2030, _ALLOWED, "RFC 8418"),
     Row(_U, "x448", 0, _END_2030, _END_2035, _REMARK, _BSI_KEX),
-    Row(_U, "ml-kem-512", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_U, "ml-kem-768", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_U, "ml-kem-1024", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_U, "kek", 0, EVER, NEVER, _ALLOWED, _KEK),
@@ -189,7 +188,6 @@ _READING: tuple[Row, ...] = (
     Row(_O, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _CURVES),
     Row(_O, "x25519", 256, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_O, "x448", 448, EVER, _END_2035, _ALLOWED, _NIST),
-    Row(_O, "ml-kem-512", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_O, "ml-kem-768", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_O, "ml-kem-1024", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
 )

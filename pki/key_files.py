@@ -26,11 +26,19 @@ _ARMOUR = b"-----BEGIN PKCS12-----"
 def read_key_file(path: Path, password: bytes | None) -> tuple[object, tuple[bytes, ...]]:
     """The private key in a file, of whatever kind, and the certificates beside it (DER).
 
-    path: PEM (may hold certificates too), DER (PKCS#8 or traditional) or PKCS#12, also in PEM.
     Raises PrivateKeyError.
     """
-    name = str(path)
-    data = read_file(path)
+    return parse_key_file(str(path), read_file(path), password)
+
+
+def parse_key_file(
+    name: str, data: bytes, password: bytes | None
+) -> tuple[object, tuple[bytes, ...]]:
+    """The same of a file's octets. name: what to call it in errors.
+
+    data: PEM (may hold certificates too), DER (PKCS#8 or traditional) or PKCS#12, also in PEM.
+    Raises PrivateKeyError.
+    """
     if _ARMOUR in data:
         return load_p12(_unarmoured(name, data), password, name)
     if b"-----BEGIN " in data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,13 @@ def add_keys(parser: ArgumentParser) -> None:
         "--password-file",
         type=Path,
         metavar="FILE",
-        help="file with the password of the keys, or of mail encrypted with a password",
+        help="file with the password of the keys",
+    )
+    parser.add_argument(
+        "--mail-password-file",
+        type=Path,
+        metavar="FILE",
+        help="file with a password that mail was encrypted with (RFC 5652, PWRI)",
     )
 
 
@@ -74,7 +80,7 @@ def decrypt_files(args: Namespace) -> int:
     from gateway.smime.opening import open_mail
     from pki.errors import StructureRefused, TokenTrouble
 
-    if not args.key and args.password_file is None:
+    if not args.key and args.mail_password_file is None:
         raise SceauError("there is no key to open with", hint="--key FILE")
     inputs = expand(args.files)
     open_layer = layer_opener(args)
@@ -119,22 +125,29 @@ def layer_opener(args: Namespace) -> OpenLayer:
     from gateway.cli.smime_recipients import ders_in
     from gateway.smime.decrypt import decrypt
     from gateway.smime.shared_keys import KnownPassword
-    from pki.load_decrypter import load_decrypters
+    from pki.key_files import read_file
+    from pki.load_decrypter import parse_decrypters
 
     password = read_password(args.password_file)
+    # Apart: a sender who encrypts with a guess would learn from the answer whether a key has it.
+    agreed = read_password(args.mail_password_file)
     paths = expand(key for key in args.key if isinstance(key, Path))
     names = [key for key in args.key if not isinstance(key, Path)]
+    files = {str(path): read_file(path) for path in paths}
     certificates = ders_in(expand(args.cert))
     keys: list[Decrypter] = [
-        key for path in paths for key in load_decrypters(path, certificates, password)
+        key
+        for name, data in files.items()
+        for key in parse_decrypters(name, data, certificates, password)
     ]
     if names:
         from gateway.key_process import keys_apart
 
         keys += keys_apart(names, certificates)
-    shared = [] if password is None else [KnownPassword(password)]
+    shared = [] if agreed is None else [KnownPassword(agreed)]
     # Of a token its PIN is what we have that is secret and lasts.
-    secret = _secret([*paths, *(name.access.pin_file for name in names)], password)
+    pins = [read_file(name.access.pin_file) for name in names]
+    secret = _secret([*files.values(), *pins], agreed)
     moment = args.at or clock.now()
 
     def open_layer(info: ContentInfo) -> Opened:
@@ -159,7 +172,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
     from gateway.smime.decrypt import DecryptRefused
     from pki.errors import TokenTrouble, problem
 
-    if not args.key and args.password_file is None:
+    if not args.key and args.mail_password_file is None:
         return None
     open_layer = layer_opener(args)
 
@@ -179,13 +192,13 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
     return content
 
 
-def _secret(paths: Sequence[Path], password: bytes | None) -> bytes:
+def _secret(files: Iterable[bytes], password: bytes | None) -> bytes:
     """What decides the outcome for bad ciphertext. There is no installation to keep a secret in:
     it follows from the files with keys and PINs, which are secret and the same the next time.
     """
     digest = hashlib.sha256(b"sceau/command-line\0" + (password or b""))
-    for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for data in files:
+        digest.update(hashlib.sha256(data).digest())
     return digest.digest()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from gateway.cli.output import Output
 from gateway.errors import SceauError
 from gateway.smime.algorithms import Cipher, KeyManagement
@@ -54,7 +56,7 @@ def recipients_for(
     """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
     treatments: list[Treatment] = []
     for one in certificates:
-        if describe_key(one.certificate.public_key())[0].startswith("ml-kem-"):
+        if _kind(one).startswith("ml-kem-"):
             treatments.append(_experimental(one, allowed=ml_kem))
             continue
         try:
@@ -87,6 +89,16 @@ def recipients_for(
             facts={"who": error.who},
         ) from None
     return recipients, chosen
+
+
+def _kind(certificate: CheckedCertificate) -> str:
+    try:
+        return describe_key(certificate.certificate.public_key())[0]
+    except (ValueError, UnsupportedAlgorithm):  # no such point, or ML-KEM-512
+        raise SceauError(
+            "the public key in the certificate of {subject} cannot be used",
+            facts={"subject": name_text(certificate.certificate.subject)},
+        ) from None
 
 
 def _experimental(certificate: CheckedCertificate, *, allowed: bool) -> Treatment:

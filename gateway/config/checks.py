@@ -7,7 +7,7 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
@@ -204,7 +204,7 @@ def _fetched(config: Config) -> Iterator[Finding]:
 
 
 def _seals(config: Config) -> Iterator[Finding]:
-    sealed: set[str] = set()
+    sealed: dict[str, set[datetime | None]] = {}
     for number, seal in enumerate(config.seals):
         for domain in seal.domains:
             if domain not in config.gateway.domains:
@@ -213,13 +213,14 @@ def _seals(config: Config) -> Iterator[Finding]:
                     "{domain} is not one of our domains (gateway.domains)",
                     domain=domain,
                 )
-            if domain in sealed:
+            if seal.signs_from in sealed.setdefault(domain, set()):
                 yield _wrong(
                     ("seals", number, "domains"),
                     "another seal already signs for {domain}",
+                    'signs_from = "2027-01-04T06:00:00Z"',
                     domain=domain,
                 )
-            sealed.add(domain)
+            sealed[domain].add(seal.signs_from)
     for domain in config.gateway.domains:
         if domain not in sealed:
             yield _wrong(

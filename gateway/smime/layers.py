@@ -188,9 +188,7 @@ class _Walk:
 
     def _compressed_layer(self, info: ContentInfo, own: Findings) -> bytes | ContentInfo | None:
         if sum(layer.kind == "compressed" for layer in self.layers) == COMPRESSED_LIMIT:
-            raise StructureRefused(
-                "limits.compressed", "compressed more than {limit} times", limit=COMPRESSED_LIMIT
-            )
+            raise too_often_compressed()
         inflated = read_compressed(info.content)
         inside = self._inside(inflated.type, inflated.content, own)
         self._report("compressed", own, opened=True)
@@ -249,6 +247,13 @@ class _Walk:
             remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
             payload=None if self.payload is None else self.payload.raw,
         )
+
+
+def too_often_compressed() -> StructureRefused:
+    """That a message has more than COMPRESSED_LIMIT compressed layers."""
+    return StructureRefused(
+        "limits.compressed", "compressed more than {limit} times", limit=COMPRESSED_LIMIT
+    )
 
 
 def _no_mail(content_type: str) -> Problem:

@@ -13,7 +13,7 @@ from gateway.smime import cms
 from gateway.smime.algorithms import RSA_ENCRYPTION, RSAES_OAEP
 from gateway.smime.cms import Identifier, KeyIdentifier
 from gateway.smime.key_agreement import agreement_way, may_agree
-from gateway.smime.key_encapsulation import KEMS, encapsulation_way
+from gateway.smime.key_encapsulation import KEMS, ML_KEM_512, encapsulation_way
 from gateway.smime.key_transport import transport_way
 from gateway.smime.recipients import (
     Encapsulated,
@@ -24,7 +24,7 @@ from gateway.smime.recipients import (
     SharedKey,
 )
 from gateway.smime.shared_keys import KnownKey, KnownPassword, password_way, shared_key_way
-from gateway.smime.ways import Way
+from gateway.smime.ways import Unsupported, Way
 from pki.certificate import ParsedCertificate
 from pki.decrypter import Decrypter
 from pki.errors import CertificateRefused
@@ -106,6 +106,8 @@ def ways(info: RecipientInfo, owners: Sequence[Owner], shared: Sequence[Known]) 
                     if fits and _meant(one.recipient, owner, True):
                         yield agreement_way(info, one, owner.key)
         case Encapsulated():
+            if info.kem.oid == ML_KEM_512:
+                raise Unsupported("ml-kem-512")  # whoever it is meant for
             for owner in owners:
                 fits = KEMS.get(info.kem.oid) == owner.key.kind[0]
                 if fits and _meant(info.recipient, owner, True):

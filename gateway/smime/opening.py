@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from gateway.mime.entity import split, with_crlf
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
+from gateway.smime.compressed import read_compressed
 from gateway.smime.decrypt import DecryptRefused, Opened
-from gateway.smime.layers import ENCRYPTED, LAYER_LIMIT
+from gateway.smime.layers import COMPRESSED_LIMIT, ENCRYPTED, LAYER_LIMIT, too_often_compressed
 from gateway.smime.root import ClearSigned, Opaque, bare_cms, root_of
 from gateway.smime.signed import read_signed
 from pki.errors import StructureRefused, problem
@@ -35,27 +36,39 @@ def open_mail(data: bytes, open_layer: OpenLayer, *, every: bool = False) -> Ope
     """Open the outermost layer of a mail, a MIME entity or bare CMS; or all encrypted ones.
 
     every: on through what was opened, and through signatures between encrypted layers, which are
-    not checked, until nothing encrypted is left; a signature inside all of them stays.
+    not checked, until nothing encrypted is left. What was compressed comes out as it was before; a
+    signature inside all encryption stays, with what is inside it.
     Raises StructureRefused; DecryptRefused: as `open_layer`, and `decrypt.not-encrypted`.
     """
-    bare = bare_cms(data)
-    if bare is None:
+    cms_only = bare_cms(data)
+    if cms_only is None:
         _check_header(data)
-    inside: bytes | ContentInfo | None = data if bare is None else content_info(bare)
-    del data, bare  # a mail of 100 MB is not kept beside what is inside it
+    inside: bytes | ContentInfo | None = data if cms_only is None else content_info(cms_only)
+    del data, cms_only  # a mail of 100 MB is not kept beside what is inside it
     opened: list[Opened] = []
     content = b""
+    compressed, bare = 0, False  # bare: no signature since the last encryption
     for _ in range(LAYER_LIMIT):
         layer = inside = _root(inside) if isinstance(inside, bytes) else inside
         if isinstance(layer, bytes) and every:
+            bare = False
             continue  # clear-signed
         if layer is None or isinstance(layer, bytes):
             break
         if layer.type == algorithms.SIGNED_DATA and every:
+            bare = False
             inside = _signed(layer)
+        elif layer.type == algorithms.COMPRESSED_DATA and every:
+            if compressed == COMPRESSED_LIMIT:
+                raise too_often_compressed()
+            compressed += 1
+            inflated = read_compressed(layer.content)
+            inside = _of_type(inflated.type, inflated.content)
+            if bare:
+                content = inflated.content
         elif layer.type in ENCRYPTED:
             opened.append(open_layer(layer))
-            content = opened[-1].content
+            content, bare = opened[-1].content, True
             if not every:
                 break
             inside = _of_type(opened[-1].content_type, content)
@@ -92,6 +105,6 @@ def _of_type(content_type: str, content: bytes) -> bytes | ContentInfo | None:
     """What content is: an entity, or CMS without MIME around it."""
     if content_type == algorithms.DATA:
         return content
-    if content_type in (algorithms.SIGNED_DATA, *ENCRYPTED):
+    if content_type in (algorithms.SIGNED_DATA, algorithms.COMPRESSED_DATA, *ENCRYPTED):
         return ContentInfo(content_type, cms.read(content))
     return None

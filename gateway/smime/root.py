@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.mime import transfer
-from gateway.mime.entity import Message, split
+from gateway.mime.entity import Message, split, with_crlf
 from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
 from gateway.mime.parts import find_parts
 from gateway.smime.coverage import around_problem, header_problem, signature_problem
@@ -15,7 +15,8 @@ from pki.errors import Problem, problem
 _PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
 _PKCS7_SIGNATURE = ("pkcs7-signature", "x-pkcs7-signature")
 SIGNATURE_PROTOCOLS = tuple(f"application/{sub}".encode() for sub in _PKCS7_SIGNATURE)
-_PEM = re.compile(rb"-----BEGIN (?:PKCS7|CMS)-----\s(.*?)-----END (?:PKCS7|CMS)-----", re.DOTALL)
+_BEGIN = re.compile(rb"^-----BEGIN (PKCS7|CMS)-----\s", re.MULTILINE)
+_EXPLANATION = 1 << 16  # octets of text before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,21 @@ Root = ClearSigned | Opaque | Broken
 
 
 def bare_cms(data: bytes) -> bytes | None:
-    """The octets of a file that is CMS and no mail (DER, BER, PEM), or None."""
+    """The octets of a file that is CMS and no mail (DER, BER, PEM), or None.
+
+    Text may stand before PEM (RFC 7468 §2), unless it begins as a mail does, with a header field:
+    what stands in a mail is part of the mail.
+    """
     if data[:1] == b"\x30":
         return data
-    match = _PEM.search(data[:200]) or _PEM.match(data.lstrip())
-    return transfer.decode_base64(match[1]) if match else None
+    begin = _BEGIN.search(data, 0, _EXPLANATION)
+    if begin is None:
+        return None
+    text = split(with_crlf(data[: begin.start()].lstrip())).fields
+    if text and text[0].name:
+        return None
+    end = data.find(b"-----END " + begin[1], begin.end())
+    return transfer.decode_base64(data[begin.end() : end if end >= 0 else len(data)])
 
 
 def root_of(message: Message) -> Root | None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pki.algorithms import TABLE
 from pki.certificate import ParsedCertificate
 from pki.models import Purpose
+from pki.ocsp_known import ResponsesGiven
 from pki.path import Material, Revocation, ValidPath, find_path
 from pki.usage import anchor_problem
 
@@ -37,7 +38,8 @@ class SignerPaths:
     Only paths that hold are remembered, for one `Material` (which is made anew with each new CRL),
     from the moment they were found at, up to the first of: a certificate ends, a CRL wants its
     successor, the dated table turns, ten minutes. What is refused is judged anew each time: it
-    costs its sender more than us, and nobody waits for it to stay so.
+    costs its sender more than us, and nobody waits for it to stay so. Where OCSP responses may come
+    at any time, each answer could be another one, and none is remembered.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,7 @@ class SignerPaths:
         """
         along = tuple(one.sha256 for one in chain)
         key = (cert.sha256, along, address, revocation, allow_legacy)
+        lasting = revocation is Revocation.OFF or isinstance(material.ocsp, ResponsesGiven)
         with self._lock:
             known = self._known.get(key) if self._material is material else None
             if known is not None and known.since <= moment < known.until:
@@ -76,6 +79,8 @@ class SignerPaths:
             allow_legacy=allow_legacy,
             for_mail=True,
         )
+        if not lasting:
+            return path
         turn = bisect_right(_TURNS, moment)
         until = min([path.until, moment + _HOLDS, *_TURNS[turn : turn + 1]])
         with self._lock:

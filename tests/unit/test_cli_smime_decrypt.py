@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
 from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.compress import compress
 from gateway.smime.encrypt import encrypt
 from gateway.smime.sign import sign, sign_opaque
 from tests.unit.smime_world import MAIL, at_home, world
@@ -161,8 +162,78 @@ def test_a_mail_encrypted_with_a_password(here: Path) -> None:
     (here / "m").write_bytes(done.stdout)
     (here / "password").write_text("pass word\n")
 
-    assert main(["smime", "decrypt", "--password-file", "password", "--out", "o", "m"]) == 0
+    assert main(["smime", "decrypt", "--mail-password-file", "password", "--out", "o", "m"]) == 0
     assert b"demain" in (here / "o").read_bytes()
+
+
+def test_the_password_of_a_key_is_not_tried_on_mail(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sender who encrypts with a guess must not learn whether it is the key's password."""
+    key = world().bob.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"guess")
+    )
+    (here / "locked.key").write_bytes(key)
+    (here / "password").write_text("guess\n")
+    done = subprocess.run(
+        ["openssl", "cms", "-encrypt", "-aes256", "-pwri_password", "guess"],
+        input=ENTITY, capture_output=True, check=True,
+    )  # fmt: skip
+    (here / "m").write_bytes(done.stdout)
+    options = ["--key", "locked.key", "--password-file", "password", "--json", "--out", "o"]
+
+    assert main(["smime", "decrypt", *options, "m"]) == 1
+    assert _records(capsys)[0]["problems"][0]["code"] == "decrypt.no-key"
+    both = [*options, "--mail-password-file", "password"]
+    assert main(["smime", "decrypt", *both, "m"]) == 0
+    assert main(["smime", "decrypt", "--password-file", "password", "--out", "p", "m"]) == 2
+    assert "there is no key to open with" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there are no pipes with names here")
+def test_a_key_is_read_once(here: Path) -> None:
+    """From a pipe, as a shell's <(…) makes one, it comes once only."""
+    reading, writing = os.pipe()
+    os.write(writing, (here / "bob.key").read_bytes())
+    os.close(writing)
+    key = f"/dev/fd/{reading}"
+
+    assert main(["smime", "decrypt", "--key", key, "--out", "o", "mail.eml"]) == 0
+    assert (here / "o").read_bytes() == ENTITY
+
+
+@pytest.mark.parametrize("inside", ["text", "signed", "encrypted"])
+def test_all_goes_through_compression(here: Path, inside: str) -> None:
+    """Compression is taken away like encryption; a signature stays, whatever is inside it."""
+    signed = sign_opaque(compress(ENTITY), world().alice.signer).entity
+    content, wanted = {
+        "text": (compress(ENTITY), ENTITY),
+        "signed": (compress(signed), signed),
+        "encrypted": (compress(encrypt(ENTITY, [CURVE], Cipher.AES_256_GCM)), ENTITY),
+    }[inside]
+    (here / "m").write_bytes(HEAD + encrypt(content, [BOB], Cipher.AES_256_CBC))
+
+    assert main([*DECRYPT, "--key", "curve.key", "--out", "one", "m"]) == 0
+    assert (here / "one").read_bytes() == content
+    assert main([*DECRYPT, "--key", "curve.key", "--all", "--out", "all", "m"]) == 0
+    assert (here / "all").read_bytes() == wanted
+
+
+def test_pem_with_text_before_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """RFC 7468 §2. In a mail it is part of the mail, however it begins."""
+    body = (here / "mail.eml").read_bytes().partition(b"\r\n\r\n")[2]
+    pem = b"-----BEGIN CMS-----\n" + body + b"-----END CMS-----\n"
+    text = "\nFor Bob, à lire.\n\nsubject=/CN=x\n" + "x" * 500 + "\n"
+    (here / "text").write_bytes(text.encode() + pem)
+    (here / "torn").write_bytes(b"For Bob\n" + pem[:-300])
+    (here / "m.eml").write_bytes(b"Subject: hello\n\n" + pem)
+
+    assert main([*DECRYPT, "--out", "o", "text"]) == 0
+    assert (here / "o").read_bytes() == ENTITY
+    assert main([*DECRYPT, "--json", "--out", "p", "torn", "m.eml"]) == 2
+    torn, mail = _records(capsys)
+    assert torn["problems"][0]["code"] == "structure.truncated"
+    assert mail["problems"][0]["code"] == "decrypt.not-encrypted"
 
 
 @pytest.mark.parametrize(

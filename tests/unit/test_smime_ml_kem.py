@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,19 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
+from gateway.smime import der
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, choose
+from gateway.smime.cms import content_info
+from gateway.smime.decrypt import DecryptRefused, decrypt
 from gateway.smime.encrypt import Recipient, encrypt
 from gateway.smime.hybrid import FalseHybrid
+from gateway.smime.key_encapsulation import ML_KEM_512
+from pki.decrypter import KeyDecrypter
 from pki.models import CheckedCertificate
 from pki.verdict import unsafe_unchecked
 from tests.corpora import corpus
+from tests.unit import sealing
 from tests.unit.smime_world import MAIL, NOW, openssl_decrypt, world
 
 ENTITY = content_entity(split(MAIL))
@@ -214,3 +221,35 @@ def test_the_transport_must_be_one_for_the_key(
     arguments = ["--experimental-ml-kem", "--key-management", "ecdh", "--out", "e", "mail.eml"]
     assert main([*ENCRYPT, *arguments]) == 2
     assert "with ecdh: its key is of another kind" in capsys.readouterr().err
+
+
+def test_ml_kem_512_is_refused_in_words(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The library has none: certificates and keys with it cannot be used, and say so."""
+    pem = corpus("bc-tsp-ers/pkix/cert/mlkem/ML-KEM-512.pem")
+    oid = bytes.fromhex("0609608648016503040401")
+    (here / "k512.key").write_bytes(
+        der.sequence(der.integer(0), der.sequence(oid), der.octets(b"\x80\x40" + bytes(64)))
+    )
+    for command in (
+        ["encrypt", "--experimental-ml-kem", "--to", str(pem)],
+        ["decrypt", "--key", "k512.key"],
+    ):
+        assert main(["smime", *command, "--out", "o", "mail.eml"]) == 2
+        assert re.search("cannot be (used|read)|unknown kind", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_mail_for_ml_kem_512_is_refused_where_no_other_way_is(beside: bool) -> None:
+    name = sealing.by_name(world().bob.der)
+    kem = sealing.encapsulated(name, bytes(32), bytes(768), ML_KEM_512)
+    ways = [kem, sealing.transport(world().bob.key.public_key(), name)] if beside else [kem]
+    info = content_info(sealing.gcm().der(*ways))
+    keys = [KeyDecrypter(KEY), KeyDecrypter(world().bob.key, world().bob.der)]
+
+    if beside:
+        decrypt(info, keys, moment=NOW, secret=b"s")
+        return
+    with pytest.raises(DecryptRefused) as refused:
+        decrypt(info, keys, moment=NOW, secret=b"s")
+    assert refused.value.problem.code == "algorithm.unsupported"
+    assert "ml-kem-512" in refused.value.problem.text

@@ -12,6 +12,7 @@ from gateway.smime.signer_paths import SignerPaths
 from pki.certificate import ParsedCertificate
 from pki.crl import read_crl
 from pki.errors import CannotJudge, CertificateRefused
+from pki.ocsp import OcspResponse
 from pki.path import Material, Revocation, ValidPath
 from tests.pki_maker import NOW, Authority, Issued, root
 
@@ -134,6 +135,18 @@ def test_the_dated_table_turns(house: World, monkeypatch: pytest.MonkeyPatch) ->
         house.find(material, moment)
 
     assert house.sought == 2
+
+
+def test_where_ocsp_may_answer_at_any_time_nothing_is_remembered(house: World) -> None:
+    class Live:
+        def about(self, cert: ParsedCertificate, issuer: ParsedCertificate) -> list[OcspResponse]:
+            return []
+
+    material = house.material()
+    material.ocsp = Live()
+    for revocation in (Revocation.REQUIRE, Revocation.REQUIRE, Revocation.OFF, Revocation.OFF):
+        house.find(material, revocation=revocation)
+    assert house.sought == 3
 
 
 def test_no_more_are_remembered_than_said(house: World, monkeypatch: pytest.MonkeyPatch) -> None:
