@@ -1,4 +1,4 @@
-"""The shapes that nearly all entries of a CRL have, and how thousands of such become records. Pure."""
+"""The shapes that nearly all entries of a CRL have, thousands of which become records. Pure."""
 
 from __future__ import annotations
 
