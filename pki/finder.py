@@ -42,7 +42,7 @@ from pki.models import (
 )
 from pki.ocsp_asker import OcspAsker
 from pki.questions import Met, Place, meet
-from pki.recipient_keys import Familiar, Sighting, familiar
+from pki.recipient_keys import Familiar, Sighting, familiar, key_pair
 from pki.trust import Connect, StoredTrust, Trust, Version
 from pki.usage import anchor_problem
 from pki.verdict import Judged, judge
@@ -128,6 +128,7 @@ class CertificateFinder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="find")
         self._lock = threading.Lock()
         self._cache: dict[str, _Kept] = {}
+        self._familiar: dict[str, Familiar] = {}
         self._verdicts: dict[_VerdictKey, _Known] = {}
 
     def find(self, address: str, *, moment: datetime) -> Finding:
@@ -159,12 +160,10 @@ class CertificateFinder:
         with self._read() as conn:
             named = list(dict.fromkeys(_pinned_name(address) for address in distinct))
             stored = store.candidates_for(conn, distinct + named, org=self._org)
-            watched = [address for address in distinct if self._keys.watches(address)]
-            known = familiar(conn, watched, org=self._org)
         lots = self._lots(distinct)
 
         def look(lot: _Lot) -> dict[str, tuple[Finding, datetime]]:
-            return self._look(lot, stored, known, trust, moment)
+            return self._look(lot, stored, trust, moment)
 
         results = map(look, lots) if len(lots) == 1 else self._pool.map(look, lots)
         fresh = {address: result for part in results for address, result in part.items()}
@@ -181,6 +180,7 @@ class CertificateFinder:
         with self._lock:
             self._cache = {}
             self._verdicts = {}
+            self._familiar = {}
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -213,7 +213,6 @@ class CertificateFinder:
         self,
         lot: _Lot,
         stored: Mapping[str, tuple[Candidate, ...]],
-        known: Mapping[str, Familiar],
         trust: Trust,
         moment: datetime,
     ) -> dict[str, tuple[Finding, datetime]]:
@@ -233,6 +232,7 @@ class CertificateFinder:
                 self._ask(client, missing, trust, moment, seen)
         found: dict[str, tuple[Finding, datetime]] = {}
         sightings: list[Sighting] = []
+        known = self._known_keys(addresses, seen)
         for address in addresses:
             one = seen[address]
             missing_all = not one.usable and not one.trouble
@@ -242,6 +242,32 @@ class CertificateFinder:
         if sightings:
             self._keys.noticed(sightings)
         return found
+
+    def _known_keys(
+        self, addresses: Sequence[str], seen: Mapping[str, _Evidence]
+    ) -> Mapping[str, Familiar]:
+        """What is known of the keys of those that have any. A key that is known stays so: the
+        database is asked only where there is another one.
+        """
+        before = self._familiar
+        asked = [
+            address
+            for address in addresses
+            if self._keys.watches(address)
+            and any(
+                key_pair(one.certificate.certificate) not in before.get(address, Familiar()).pairs
+                for one in seen[address].usable
+            )
+        ]
+        if not asked:
+            return before
+        with self._read() as conn:
+            fresh = familiar(conn, asked, org=self._org)
+        with self._lock:
+            if len(self._familiar) >= _MAX_CACHED:
+                self._familiar = {}
+            self._familiar.update(fresh)
+        return {**{each: before[each] for each in addresses if each in before}, **fresh}
 
     def _judge_pinned(
         self,

@@ -29,12 +29,15 @@ from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
 from pki.questions import count_open
+from pki.refused_keys import count_since
 from pki.store import LastFetch, last_fetches, list_crls
+from pki.suggestions import count_waiting
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
 _SHARE = 10
 _SKIPPED_WITHIN = timedelta(days=1)
+_REFUSED_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Standing:
     fetches: Mapping[str, LastFetch] = field(default_factory=dict)
     unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
     questions: int = 0  # authorities that nobody knows
+    changed_keys: int = 0  # of recipients, that wait for a person
+    refused_keys: int = 0  # found weak by an audit, lately
 
 
 @dataclass
@@ -116,6 +121,8 @@ class Gauges:
         with self.read() as conn:
             queue = backlog(conn)
             asked = count_open(conn)
+            changed = count_waiting(conn)
+            refused = count_since(conn, moment - _REFUSED_WITHIN)
             crls: dict[str, datetime] = {}
             begun: dict[str, datetime] = {}
             for crl in list_crls(conn, newest_only=True):
@@ -143,6 +150,8 @@ class Gauges:
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
             unbelieved=self.unbelieved(),
             questions=asked,
+            changed_keys=changed,
+            refused_keys=refused,
         )
 
 

@@ -307,6 +307,14 @@ def test_a_request_whose_content_changed_has_no_approval(one_desk: Desk, ca: Aut
     assert active(one_desk) == []
 
 
+def test_a_request_that_waits_is_not_made_again(one_desk: Desk, ca: Authority) -> None:
+    """Who sends it anew would take the signatures off it that it has."""
+    request = one_desk.trusting(ca)
+    one_desk.ask(request, ANNA)
+    refused("request.repeated", one_desk.ask, request, BERT)
+    assert [one.person for one in one_desk.ledger.requests[request.sha256].approvals] == [ANNA.id]
+
+
 def test_other_forms_of_a_request_are_none(one_desk: Desk, ca: Authority) -> None:
     octets = one_desk.trusting(ca).octets
     found = json.loads(octets)

@@ -473,6 +473,7 @@ def test_made_after_the_moment_it_condemns_what_was_revoked_by_then_and_acquits_
     assert code(lambda: validate(good(**later))) == "revocation.ocsp-future"
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_whatever_the_octets_are_they_are_read_or_refused() -> None:
     chance = random.Random(6960)
     seeds = [good().der(), good(status="revoked", nonce=b"n" * 32, by_key=False).der()]
