@@ -84,7 +84,7 @@ class _Evidence:
 
 
 _VerdictKey = tuple[
-    str, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
+    bytes, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
 ]
 _Lot = tuple[tuple[DirectoryClient, ...], list[str]]
 
@@ -322,8 +322,10 @@ class CertificateFinder:
         for candidate in candidates:
             cert: ParsedCertificate | None = None
             try:
-                cert = ParsedCertificate(candidate.der)
-                judged = self._judge(cert, candidate, address, trust, moment, domain)
+                judged = self._remembered(candidate, address, trust, moment, domain)
+                if judged is None:
+                    cert = ParsedCertificate(candidate.der)
+                    judged = self._judge(cert, candidate, address, trust, moment, domain)
                 (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
@@ -351,6 +353,17 @@ class CertificateFinder:
             met, self._met = self._met, []
             self._pool.submit(self._unknown, met)
 
+    def _remembered(
+        self, candidate: Candidate, address: str, trust: Trust, moment: datetime, domain: str
+    ) -> _Known | None:
+        """A verdict that was reached before; it holds while keys, CRLs and dates are the same."""
+        known = self._verdicts.get(_verdict_key(candidate, address, domain))
+        if known is None or trust.material.refused_keys:
+            return None
+        checked = known.verdict.certificate
+        same = known.crls == trust.crls and checked.source == candidate.source
+        return known if same and checked.moment <= moment < known.verdict.until else None
+
     def _judge(
         self,
         cert: ParsedCertificate,
@@ -360,26 +373,9 @@ class CertificateFinder:
         moment: datetime,
         domain: str,
     ) -> _Known:
-        """A verdict; one that was reached before holds while CRLs and dates are the same."""
+        """A verdict, to be remembered."""
         if (refusal := trust.material.refusal_of(cert)) is not None:
             raise refusal
-        key = (
-            cert.sha256,
-            address,
-            domain,
-            candidate.chain,
-            candidate.capabilities,
-            candidate.believed,
-        )
-        known = self._verdicts.get(key)
-        if known is not None:
-            checked = known.verdict.certificate
-            if (
-                known.crls == trust.crls
-                and checked.source == candidate.source
-                and checked.moment <= moment < known.verdict.until
-            ):
-                return known
         material = trust.material.with_chain(candidate.chain)
         if self._ocsp is not None:
             self._ocsp.supply(
@@ -404,7 +400,7 @@ class CertificateFinder:
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts = {}
-            self._verdicts[key] = known
+            self._verdicts[_verdict_key(candidate, address, domain)] = known
         return known
 
     def _conclude(
@@ -448,6 +444,17 @@ def _preference(judged: Judged) -> tuple[float, str]:
     """The newest certificate first (people renew), the smaller SHA-256 where that is equal."""
     checked = judged.certificate
     return -checked.certificate.not_valid_before_utc.timestamp(), checked.sha256
+
+
+def _verdict_key(candidate: Candidate, address: str, domain: str) -> _VerdictKey:
+    return (
+        candidate.der,
+        address,
+        domain,
+        candidate.chain,
+        candidate.capabilities,
+        candidate.believed,
+    )
 
 
 def _pinned_name(address: str) -> str:
