@@ -8,7 +8,6 @@ place has answered, and none has a usable certificate, there is none.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,14 +65,14 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A verdict on a candidate, what of it is not believed, the version of the CRLs, and the hash
-    of its key (`Material.refused_keys`).
+    """A verdict on a candidate, what of it is not believed, and with which CRLs and which refused
+    keys (`Material.refused_keys`) it was reached.
     """
 
     verdict: Judged
     refused: tuple[Refusal, ...]
     crls: int
-    key_sha256: str
+    without: Mapping[str, Problem]
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ class _Evidence:
 
 
 _VerdictKey = tuple[
-    str, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
+    bytes, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
 ]
 _Lot = tuple[tuple[DirectoryClient, ...], list[str]]
 
@@ -368,7 +367,7 @@ class CertificateFinder:
         if (
             checked.source == candidate.source
             and checked.moment <= moment < known.verdict.until
-            and known.key_sha256 not in trust.material.refused_keys
+            and known.without == trust.material.refused_keys
         ):
             return known
         return None
@@ -405,8 +404,7 @@ class CertificateFinder:
             domain=domain,
         )
         verdict, refused = with_capabilities(verdict, candidate, material, moment)
-        key_sha256 = hashlib.sha256(cert.spki).hexdigest()
-        known = _Known(verdict, refused, trust.crls, key_sha256)
+        known = _Known(verdict, refused, trust.crls, trust.material.refused_keys)
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts = {}
@@ -458,7 +456,7 @@ def _preference(judged: Judged) -> tuple[float, str]:
 
 def _verdict_key(candidate: Candidate, address: str, domain: str) -> _VerdictKey:
     return (
-        hashlib.sha256(candidate.der).hexdigest(),
+        candidate.der,
         address,
         domain,
         candidate.chain,
