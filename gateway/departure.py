@@ -2,7 +2,8 @@
 
 Sealed as the archive seals (HPKE to its recipients, at least two), so that the gateway itself can
 not open them: who takes it over reads no mail of people who have left. Taking a key out needs the
-private key of an archive recipient, which lies on no gateway, and whoever `Agreement` asks for.
+private key of an archive recipient, which lies on no gateway; where decisions take two people
+(`pki.four_eyes`) those of two recipients, which two people keep.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,10 +29,6 @@ from pki.addresses import canonical
 from pki.escrow import EscrowedKey, Seal, put_in_escrow
 from pki.kek import KekRing
 from pki.persons import Consent, Ground, PersonKey, list_keys
-
-# Who agrees that this key is taken out, besides him who does it: names for the log. Raises Refusal
-# where somebody has to and has not.
-Agreement = Callable[[EscrowedKey, Ground], Sequence[str]]
 
 _NONCE = (1).to_bytes(12, "big")  # a key encrypts one thing
 
@@ -107,21 +104,28 @@ def sealer(recipients: Sequence[ArchiveRecipient]) -> Seal:
 
 
 def taking_out(
-    key: EscrowedKey, agreed: Sequence[str], *, by: str, ground: Ground, org: str
+    key: EscrowedKey, holders: Sequence[str], *, by: str, ground: Ground, org: str
 ) -> Draft:
-    """The entry that must stand in the log before a key leaves (I7)."""
+    """The entry that must stand in the log before a key leaves (I7). holders: ids of the archive
+    recipients whose private keys opened it.
+    """
     fields = {
         "address": key.address,
         "certificate.sha256": key.certificate_sha256,
         "opened.by": by,
-        "agreed": ",".join(agreed),
+        "opened.with": ",".join(holders),
         **consents.ground_fields(ground),
     }
     return Draft("escrow-opened", org, key.entry_id, _encoded(fields))
 
 
-def open_escrow(key: EscrowedKey, unwrapper: PrivateKeyUnwrapper) -> bytes:
-    """PKCS#8 of a key in escrow. Raises NotMine, Damaged."""
+def open_escrow(key: EscrowedKey, unwrappers: Sequence[PrivateKeyUnwrapper]) -> bytes:
+    """PKCS#8 of a key in escrow, which each of them opens. Raises NotMine, Damaged."""
+    opened = [_open(key, each) for each in unwrappers]
+    return opened[0]
+
+
+def _open(key: EscrowedKey, unwrapper: PrivateKeyUnwrapper) -> bytes:
     holder = unwrapper.recipient.id
     wraps = json.loads(key.wraps)
     # A holder that is not among them gets the error that names him.

@@ -68,6 +68,7 @@ class Keeper:
     ocsp: OcspRounds | None = None
     neighbours: Neighbours = field(default_factory=lambda: Neighbours(None, clock.now))
     crl_folder: CrlFolder | None = None
+    _not_indexed: set[str] = field(default_factory=set, init=False)
     _doubted: bool = field(default=False, init=False)
     _crls_due: datetime | None = field(default=None, init=False)
     _settle_due: datetime | None = field(default=None, init=False)
@@ -147,7 +148,13 @@ class Keeper:
         )
         for report in reports:
             if report.state == "failed" and report.problem is not None:
-                log.error("crl_failed", source=report.source, reason=report.problem.text)
+                until = report.next_update
+                log.error(
+                    "crl_failed",
+                    source=report.source,
+                    reason=report.problem.text,
+                    next_update=None if until is None else str(until),
+                )
                 self.neighbours.away(CRL, report.source, report.problem.text)
             elif report.state == "unchanged":
                 self.neighbours.well(CRL, report.source)
@@ -166,7 +173,11 @@ class Keeper:
         if self.crl_folder is None:
             return
         for sha256 in keep_indexed(
-            self.database.read, self.database.write, trust=self.trust, folder=self.crl_folder
+            self.database.read,
+            self.database.write,
+            trust=self.trust,
+            folder=self.crl_folder,
+            given_up=self._not_indexed,
         ):
             log.info("crl_indexed", crl=sha256)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from gateway.succession import Seals, needed
 from pki.anchors import Anchor, load_certificates
-from pki.models import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,21 @@ def parsed(der: bytes) -> x509.Certificate:
 
 def known_certificates(
     *,
-    seals: Mapping[str, Signer],
+    seals: Seals,
     anchors: Sequence[Anchor],
     intermediates: Iterable[bytes],
     listener: tuple[str, Path] | None,
 ) -> tuple[KnownCertificate, ...]:
-    """All of them. seals: by domain. listener: our host name and its certificate file.
+    """All of them, but for seals that others take over from in time.
 
+    seals: by domain. listener: our host name and its certificate file.
     Raises PkiError for a file that is none.
     """
-    found = [KnownCertificate("seal", name, one.certificate) for name, one in seals.items()]
+    found = [
+        KnownCertificate("seal", f"{name} ({number})" if number > 1 else name, one.certificate)
+        for name, each in seals.items()
+        for number, one in enumerate(needed(each), 1)
+    ]
     found += [KnownCertificate("anchor", one.name, one.certificate) for one in anchors]
     found += [
         KnownCertificate("intermediate", parsed(der).subject.rfc4514_string(), der)

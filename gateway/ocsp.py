@@ -50,13 +50,11 @@ class OcspRounds:
             self._due = moment + _EVERY
             self.round(moment)
 
-    def round(self, moment: datetime, *, force: bool = False) -> list[OcspReport]:
-        """One round. force: ask about everything that is wanted, due or not."""
+    def round(self, moment: datetime) -> None:
+        """One round."""
         self.asker.want(self.stored.take_wanted(), moment)
-        reports = self.asker.refresh(self.trust().material, moment=moment, force=force)
-        for report in reports:
+        for report in self.asker.refresh(self.trust().material, moment=moment):
             self._say(report)
-        return reports
 
     def _say(self, report: OcspReport) -> None:
         if report.problem is not None:

@@ -114,6 +114,7 @@ def _certificate(checked: CheckedCertificate) -> dict[str, object]:
         "sha256": checked.sha256,
         "subject": checked.certificate.subject.rfc4514_string(),
         "source": checked.source,
+        **({"domain": checked.domain} if checked.domain else {}),
         "anchor": checked.anchor,
         "moment": rfc3339(checked.moment),
         "path-sha256": [_sha256(der) for der in checked.path],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -13,6 +13,7 @@ from cryptography import x509
 
 from gateway.policy import Sign
 from gateway.seal_check import blocks
+from gateway.succession import Seals, in_force
 from pki.addresses import domain_of
 from pki.errors import PkiError, Problem
 from pki.may_sign import MaySign, Unfit
@@ -80,7 +81,7 @@ SealJudge = Callable[[Signer, str, datetime], MaySign | Unfit]
 class Signers:
     """The seals by domain, and the persons. may_seal: `gateway.seal_check.SealCheck`."""
 
-    seals: Mapping[str, Signer]
+    seals: Seals
     persons: Persons
     may_seal: SealJudge
 
@@ -130,7 +131,7 @@ class Signers:
         return self._seal(domain_of(author), moment, instead)
 
     def _seal(self, domain: str, moment: datetime, instead: Problem | None) -> Chosen | CannotSign:
-        seal = self.seals.get(domain)
+        seal = in_force(self.seals, domain, moment)
         if seal is None:
             return CannotSign(
                 Problem(

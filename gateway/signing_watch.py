@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from gateway.seal_check import blocks
 from gateway.signers import SealJudge
+from gateway.succession import Seals, in_force
 from pki.errors import Problem
 from pki.may_sign import Unfit
-from pki.models import Signer
 from pki.person_standing import PersonStanding, some_people
 from pki.trust import Trust
 
@@ -105,7 +105,7 @@ class SigningWatch:
         self,
         read: Connect,
         trust: Callable[[], Trust],
-        seals: Mapping[str, Signer],
+        seals: Seals,
         may_seal: SealJudge,
         *,
         seconds: float = _SECONDS,
@@ -149,7 +149,9 @@ class SigningWatch:
     def _look_at_seals(self, moment: datetime) -> None:
         refused: dict[str, Problem] = {}
         unsure: set[str] = set()
-        for domain, seal in self._seals.items():
+        for domain in self._seals:
+            seal = in_force(self._seals, domain, moment)
+            assert seal is not None
             answer = self._may_seal(seal, domain, moment)
             if not isinstance(answer, Unfit) or not blocks(answer):
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -37,7 +37,6 @@ from gateway.config import AuthDemand, Tls
 from gateway.config.senders import OWN
 from gateway.consents import log_old_consents
 from gateway.database.patience import BRIEF, LONG, patience
-from gateway.departure import Agreement
 from gateway.directories import make_client, make_groups
 from gateway.diskprobe import refusing
 from gateway.dsn import Languages
@@ -51,6 +50,8 @@ from gateway.hopeless import Hopeless
 from gateway.installation import Installation
 from gateway.keeper import Keeper
 from gateway.keks import new_tokens, open_keks
+from gateway.key_changes import rule_of
+from gateway.key_memory import KeyMemory
 from gateway.known import KnownCertificate, known_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import Tally, all_sums, make_run_folder, timed
@@ -90,6 +91,7 @@ from gateway.smtp.nexthop import NextHop, TlsDemand
 from gateway.smtp.settings import ListenSettings
 from gateway.steady import SteadyClock
 from gateway.storage_gate import StorageGate
+from gateway.succession import Seals, succeeding
 from gateway.unknown import Unknown
 from pki.anchors import Anchor, load_anchor, load_certificates
 from pki.certificate import ParsedCertificate
@@ -100,10 +102,12 @@ from pki.fetch import FetchRules
 from pki.finder import CertificateFinder
 from pki.groups import GroupSource
 from pki.keeper import CrlSource
+from pki.key_watch import KeyWatch
 from pki.ldap import DirectoryClient
 from pki.models import Signer
 from pki.ocsp_asker import OcspAsker, StoredResponses
 from pki.persons import KekRing, PersonSigners, prove
+from pki.recipient_keys import Sighting
 from pki.trust import StoredTrust
 
 if TYPE_CHECKING:
@@ -346,10 +350,27 @@ class Wiring(Installation):
             read=self.database.read,
             trust=self.trust,
             directories=self.directories,
+            keys=KeyWatch(lambda address: rule_of(self.config, address), self._keys_noticed),
+            domain_use=self.config.policy.policy().domain_certificate_of,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
             unknown=Unknown(self.database.write_beside, clock.now),
             ocsp=self.ocsp,
+        )
+
+    def _keys_noticed(self, sightings: Sequence[Sighting]) -> None:
+        """Keys are remembered by processes that use them; a command that looks changes nothing."""
+        if self.works:
+            self._key_memory.note(sightings)
+
+    @cached_property
+    def _key_memory(self) -> KeyMemory:
+        return KeyMemory(
+            self.database.read,
+            self.appender.submit,
+            rule=lambda address: rule_of(self.config, address),
+            now=self.belief.now,
+            org=self.config.gateway.organisation,
         )
 
     @cached_property
@@ -381,19 +402,10 @@ class Wiring(Installation):
         """Unwrap persons' keys."""
         return open_keks(self.config.pki, self.tokens)
 
-    @property
-    def escrow_agreement(self) -> Agreement:
-        """Who has to agree that a key is taken out of escrow.
-
-        Nobody is asked but him who holds the private key of an archive recipient: no gateway has
-        that one, and the log names who acted.
-        """
-        return lambda _key, _ground: ()
-
     @cached_property
-    def seals(self) -> dict[str, Signer]:
+    def seals(self) -> Seals:
         """The organisation's signers by domain."""
-        seals: dict[str, Signer] = {}
+        seals: list[tuple[str, datetime | None, Signer]] = []
         for number, each in enumerate(self.config.seals, 1):
             try:
                 signer = open_seal(each, self.tokens)
@@ -406,8 +418,8 @@ class Wiring(Installation):
                     hint="see key, certificate and password_file there",
                     facts={**error.problem.facts, "number": str(number)},
                 ) from error
-            seals.update(dict.fromkeys(each.domains, signer))
-        return seals
+            seals += ((domain, each.signs_from, signer) for domain in each.domains)
+        return succeeding(seals)
 
     @cached_property
     def signers(self) -> Signers:
@@ -794,7 +806,7 @@ class Wiring(Installation):
         listener = self.config.listen.tls_certificate
         return known_certificates(
             seals=self.seals,
-            anchors=self.anchors,
+            anchors=[anchor for anchor, _ in self.trust.current().material.anchors],
             intermediates=[
                 der for path in self.config.pki.intermediates for der in load_certificates(path)
             ],
@@ -823,6 +835,7 @@ class Wiring(Installation):
             run_folder=self.run_folder,
             now=self.belief.now,
             signing=self.signing_watch,
+            crl_sources=tuple(source.location for source in self.crl_sources),
             expiry=self.expiry_watch,
             unbelieved=self._unbelieved,
         )

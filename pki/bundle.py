@@ -10,9 +10,11 @@ import base64
 import binascii
 import re
 
-from asn1crypto import cms
-
+from pki import ber
 from pki.der import element
+
+# Some 20,000 certificates in one file.
+_MAX_ELEMENTS = 1_000_000
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)(?:-----END \1-----|\Z)", re.DOTALL)
 _CERTIFICATE = (b"CERTIFICATE", b"X509 CERTIFICATE")
@@ -84,8 +86,11 @@ def _is_signed_data(data: bytes) -> bool:
 def _of_pkcs7(data: bytes) -> list[bytes]:
     """Certificates of a SignedData (RFC 5652 §5.1), as published by CAs: nothing is signed."""
     try:
-        info = cms.ContentInfo.load(data, strict=True)
-        listed = info["content"]["certificates"]
-        return [one.chosen.dump() for one in listed if one.name == "certificate"]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        info = ber.read(data, max_elements=_MAX_ELEMENTS).expect(ber.SEQUENCE)
+        signed = info[1].expect(0xA0)[0].expect(ber.SEQUENCE)
+    except ValueError as error:
         raise ValueError("this PKCS#7 file cannot be read") from error
+    # CertificateChoices (RFC 5652 §10.2.2): the others have tags of their own.
+    return [
+        one.raw for each in signed if each.tag == 0xA0 for one in each if one.tag == ber.SEQUENCE
+    ]

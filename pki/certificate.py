@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import (
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pki import ber
 from pki.addresses import CertificateAddresses, read_addresses
 from pki.algorithms import SignedStructure, too_large
 from pki.der import algorithms_agree, signed_part
@@ -62,6 +61,8 @@ UNREADABLE = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+
+_MD5 = x509.SignatureAlgorithmOID.RSA_WITH_MD5
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -116,11 +117,11 @@ class ParsedCertificate:
         inhibit = _value(extensions, x509.InhibitAnyPolicy)
         self.inhibit_any_policy = None if inhibit is None else inhibit.skip_certs
         policies = _value(extensions, x509.CertificatePolicies)
-        self.policies: frozenset[str] | None = (
-            None
-            if policies is None
-            else frozenset(policy.policy_identifier.dotted_string for policy in policies)
-        )
+        self.policies: frozenset[str] | None = None
+        if policies is not None:
+            self.policies = frozenset(one.policy_identifier.dotted_string for one in policies)
+            if len(self.policies) < len(policies):  # RFC 5280 §4.2.1.4
+                raise ValueError("it lists a certificate policy twice")
         self.policy_mappings = _policy_mappings(extensions)
         skid = _value(extensions, x509.SubjectKeyIdentifier)
         akid = _value(extensions, x509.AuthorityKeyIdentifier)
@@ -153,9 +154,12 @@ class ParsedCertificate:
         if self.dsa_value is not None:
             return None
         try:
-            return self.x509.public_key()
+            key = self.x509.public_key()
         except (ValueError, UnsupportedAlgorithm):
             return None
+        if isinstance(key, ec.EllipticCurvePublicKey) and not _curve_is_named(key, self.der):
+            return None
+        return key
 
     @cached_property
     def spki(self) -> bytes:
@@ -176,11 +180,9 @@ class ParsedCertificate:
             if extension.oid == _SMIME_CAPABILITIES:
                 assert isinstance(extension.value, x509.UnrecognizedExtension)
                 try:
-                    items = core.SequenceOf.load(
-                        extension.value.value, strict=True, spec=core.Sequence
-                    )
-                    return tuple(item[0].dotted for item in items)
-                except (ValueError, TypeError, KeyError, AttributeError):
+                    items = ber.read(extension.value.value).expect(ber.SEQUENCE)
+                    return tuple(ber.dotted(item.expect(ber.SEQUENCE)[0]) for item in items)
+                except ValueError:
                     return ()
         return ()
 
@@ -210,6 +212,17 @@ class ParsedCertificate:
         return known
 
 
+def _curve_is_named(key: ec.EllipticCurvePublicKey, der: bytes) -> bool:
+    """RFC 5480 §2.1.1: an elliptic curve stands there by name, never with its parameters.
+
+    `cryptography` takes parameters that are those of a known curve; a reader that compares fewer of
+    them takes a curve of the sender's choice for it (CVE-2020-0601). So nobody gets to see one.
+    """
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    outer = 2 if spki[1] < 128 else 3
+    return spki[outer : outer + 2 + spki[outer + 1]] in der
+
+
 def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """Whether `key` made the signature on `signed`, whose bytes are `der`.
 
@@ -222,6 +235,8 @@ def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
         octets, signature = signed_part(der), signed.signature
         digest = signed.signature_hash_algorithm
         parameters = None if digest is None else signed.signature_algorithm_parameters
+        if parameters is None and signed.signature_algorithm_oid == _MD5:
+            parameters = padding.PKCS1v15()  # `cryptography` says none for it; the table: legacy
     except (UnsupportedAlgorithm, ValueError, TypeError):
         return False
     if isinstance(parameters, ec.ECDSA) != isinstance(key, ec.EllipticCurvePublicKey):
@@ -241,11 +256,11 @@ def _policy_mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]
     for extension in extensions:
         if extension.oid == _POLICY_MAPPINGS:
             assert isinstance(extension.value, x509.UnrecognizedExtension)
-            parsed = asn1_x509.PolicyMappings.load(extension.value.value, strict=True)
-            return tuple(
-                (pair["issuer_domain_policy"].dotted, pair["subject_domain_policy"].dotted)
-                for pair in parsed
-            )
+            pairs = []
+            for pair in ber.read(extension.value.value).expect(ber.SEQUENCE):
+                issuer_policy, subject_policy = pair.expect(ber.SEQUENCE)
+                pairs.append((ber.dotted(issuer_policy), ber.dotted(subject_policy)))
+            return tuple(pairs)
     return ()
 
 

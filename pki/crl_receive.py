@@ -82,10 +82,10 @@ def open_indexed(
     it made. Raises CrlRefused, IndexDamagedError (what its octets give is not what the digest
     says), OSError.
     """
-    if entries := folder.open(sha256, digest):
+    if (entries := folder.open(sha256, digest)) is not None:
         return _crl(entries, sha256, source)
     with folder.alone():
-        if entries := folder.open(sha256, digest):
+        if (entries := folder.open(sha256, digest)) is not None:
             return _crl(entries, sha256, source)
         der = octets()
         head, key = _signed_head(der, source, material)

@@ -9,28 +9,22 @@ that matters.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import compress
+from itertools import groupby
 from struct import Struct
 
 from pki import ber
 from pki.crl_entries import revoked_certificates
+from pki.crl_shapes import DATE, NO_REASON, OF_SIZE, RECORD, SERIAL, usual_entries
 from pki.der import element
 from pki.errors import CrlRefused, problem
 from pki.names import NameKey, name_key_of
 
 MAX_OCTETS = 64 * 1024 * 1024
 
-# A record: serial, date, reason, number of the particulars; `pki.crl_index` says more.
-SERIAL = 22  # the INTEGER without its tag: length, then at most 21 octets; then zeros
-DATE = 14  # YYYYMMDDhhmmss
-RECORD = SERIAL + DATE + 1 + 4
-NO_REASON = 0xFF
 PARTICULARS = DATE + 4  # invalidityDate or zeros; number of the issuer, 0 for the CRL's own
 _IS_OID = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _NOTHING = bytes(PARTICULARS)
@@ -42,68 +36,7 @@ _DIRECTORY_NAME = 0xA4  # GeneralName directoryName [4]
 _REASON, _INVALIDITY, _ISSUER = b"\x55\x1d\x15", b"\x55\x1d\x18", b"\x55\x1d\x1d"
 _REASONS = frozenset(range(11)) - {7}  # §5.3.1: 7 is not used
 
-# The usual entry: an INTEGER as DER writes it, a UTCTime, and nothing else or a reasonCode.
-_SHORTEST = rb"(?!\x00[\x00-\x7f]|\xff[\x80-\xff])"
-_SOME_REASON = rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[\x00-\x06\x08-\x0a]"
-_ANY_TIME = rb"\x17\x0d\d{12}Z"
-# A time from 2000 on that the calendar has; 29 February is left to the slow way.
-_TIME = (
-    rb"\x17\x0d(?!..02(?:29|3)|..(?:0[469]|11)31)"
-    rb"[0-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
-)
-_TIME_SIZE, _REASON_SIZE = 15, 14
-_SHAPES = 6  # looked for: with and without reason, of two or three lengths of serial numbers
-_SAMPLE, _WINDOW, _SMALLEST = 32 * 1024, 64 * 1024, 512
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Entries that are alike but for what is in them. serial: octets of the number."""
-
-    serial: int
-    reason: bool
-
-    @property
-    def size(self) -> int:
-        """Octets of the whole entry."""
-        return 4 + self.serial + _TIME_SIZE + self.reason * _REASON_SIZE
-
-    def pattern(self, time: bytes) -> bytes:
-        """Matches such entries and no others. time: pattern of their time."""
-        head = rb"\x30\x%02x\x02\x%02x" % (self.size - 2, self.serial)
-        serial = (_SHORTEST if self.serial > 1 else b"") + rb".{%d}" % self.serial
-        return head + serial + time + (_SOME_REASON if self.reason else b"")
-
-    def records(self, entries: bytes, particulars: bytes) -> bytes:
-        """Records of entries of this shape, one behind the other.
-
-        Octet by octet for all entries at once: a slice with a step is a loop in C.
-        """
-        size = self.size
-        record = bytes((self.serial,)).ljust(SERIAL, b"\0") + b"20".ljust(DATE, b"0")
-        record += bytes((NO_REASON,)) + particulars
-        made = bytearray(record * (len(entries) // size))
-        for octet in range(self.serial):
-            made[1 + octet :: RECORD] = entries[4 + octet :: size]
-        for octet in range(DATE - 2):
-            made[SERIAL + 2 + octet :: RECORD] = entries[6 + self.serial + octet :: size]
-        if self.reason:
-            made[SERIAL + DATE :: RECORD] = entries[size - 1 :: size]
-        return bytes(made)
-
-
-_ALL_SHAPES = [_Shape(size, reason) for size in range(1, SERIAL) for reason in (False, True)]
-_USUAL = b"|".join(shape.pattern(_ANY_TIME) for shape in _ALL_SHAPES)
-
-
-def _shapes(der: bytes, at: int, end: int) -> list[_Shape]:
-    """The shapes that are frequent among the first entries."""
-    sample = re.findall(_USUAL, der[at : min(end, at + _SAMPLE)], re.DOTALL)
-    found: Counter[_Shape] = Counter()
-    for entry in sample:
-        plain = _Shape(entry[3], False)
-        found[plain if len(entry) == plain.size else _Shape(entry[3], True)] += 1
-    return [shape for shape, _ in found.most_common(_SHAPES)]
+_WINDOW, _SMALLEST = 64 * 1024, 512
 
 
 class Scan:
@@ -138,9 +71,7 @@ class Scan:
         begin, end = revoked_certificates(der)
         if begin < end:
             content, _ = element(der, begin)
-            self._shapes = _shapes(der, content, end)
-            groups = b"".join(b"(" + shape.pattern(_TIME) + b")|" for shape in self._shapes)
-            self._pattern = re.compile(groups + b"(" + _USUAL + b")|(.)", re.DOTALL)
+            self._pattern = usual_entries(der, content, end)
             self._walk(content, end)
 
     def __len__(self) -> int:
@@ -182,31 +113,25 @@ class Scan:
     def _is_odd(self, at: int) -> bool:
         """Whether the octets there do not begin a usual entry."""
         found = self._pattern.match(self._der, at)
-        return found is None or found.lastindex == len(self._shapes) + 2
+        return found is None or found.end() == at + 1
 
     def _alike(self, at: int, stop: int, *, last: bool) -> int:
         """Take the usual entries from `at` on, as many as follow each other; where they end.
 
-        The last group of the pattern takes one octet of anything, so that each match begins where
-        the one before has ended: what comes before such an octet leaves no gaps. What goes beyond
-        `stop` is cut off and may look like another entry: the last one is left to the next window.
+        What goes beyond `stop` is cut off and may look like another entry: the last one is left to
+        the next window.
         """
         found = self._pattern.findall(self._der, at, stop)
-        *alike, usual, others = zip(*found, strict=True)
-        count = next(compress(itertools.count(), others), len(others)) - (not last)
+        sizes = list(map(len, found))
+        count = (sizes.index(1) if 1 in sizes else len(sizes)) - (not last)
         if count <= 0:
             return at
-        begin = at
         nothing = self._number(b"", self._issuer)
-        for shape, group in zip(self._shapes, alike, strict=True):
-            if entries := b"".join(group[:count]):
-                self._add(shape.serial, shape.records(entries, nothing))
-                at += len(entries)
-        for entry in filter(None, usual[:count]):  # of a shape that is rare here
-            where = self._der.find(entry, begin, stop)
-            self._one(where, where + len(entry))
-            at += len(entry)
-        return at
+        for size, group in groupby(sorted(found[:count], key=len), key=len):
+            entries = b"".join(group)
+            for shape in OF_SIZE[size]:
+                self._add(shape.serial, shape.records(shape.among(entries), nothing))
+        return at + sum(sizes[:count])
 
     def _add(self, serial: int, records: bytes) -> None:
         """Records of one length of serial numbers, to the others that begin like them.

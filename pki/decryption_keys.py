@@ -148,6 +148,31 @@ def list_decryption_keys(
     ]
 
 
+def opening_ends(
+    conn: sa.Connection, start: datetime, end: datetime, limit: int, *, org: str = ""
+) -> tuple[int, list[tuple[str, datetime]]]:
+    """People whose last certificate to be written to ends from `start` on and before `end`.
+
+    How many, and the first of them: address and end.
+    """
+    table = decryption_keys.c
+    last = sa.func.max(table.not_after, type_=table.not_after.type)
+    people = (
+        sa.select(table.address, last.label("ends"))
+        .where(table.org == org, table.departed_at.is_(None))
+        .group_by(table.address)
+        .having(sa.and_(last >= start, last < end))
+        .subquery()
+    )
+    number = conn.execute(sa.select(sa.func.count()).select_from(people)).scalar_one()
+    rows = conn.execute(
+        sa.select(people.c.address, people.c.ends)
+        .order_by(people.c.ends, people.c.address)
+        .limit(limit)
+    )
+    return number, [(row.address, row.ends) for row in rows]
+
+
 def opening_sources(
     conn: sa.Connection, sources: Sequence[str], *, org: str = ""
 ) -> dict[str, list[StoredDecryptionKey]]:

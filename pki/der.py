@@ -25,6 +25,17 @@ def element(data: bytes, offset: int) -> tuple[int, int]:
     return content, end
 
 
+def elements(data: bytes) -> tuple[bytes, ...]:
+    """Elements that stand one after the other."""
+    found = []
+    offset = 0
+    while offset < len(data):
+        _, end = element(data, offset)
+        found.append(data[offset:end])
+        offset = end
+    return tuple(found)
+
+
 def length_is_der(data: bytes, offset: int) -> bool:
     """Whether the element at `offset` has its length in the shortest form (X.690 §10.1)."""
     content, end = element(data, offset)

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import (
@@ -34,6 +34,7 @@ IPAddress = IPv4Address | IPv6Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _BLOCK = 64 * 1024
+_HTTP = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,15 @@ def fetch(
     answer must say that it is that.
     """
     deadline = time.monotonic() + rules.time_limit.total_seconds()
-    parts = _checked_url(url, rules)
-    host, port = parts.hostname or "", _port(parts)
+    parts, host, port = checked_url(url, rules)
     try:
-        address = _checked_address(url, host, port, rules, look_up, deadline)
+        address = checked_address(url, host, port, rules, look_up, deadline)
         with _connect(parts, address, port, deadline, tls) as connection:
             target = parts.path or "/"
             if parts.query:
                 target += "?" + parts.query
             name = f"[{host}]" if ":" in host else host
-            if port != {"http": 80, "https": 443}[parts.scheme]:
+            if port != _HTTP[parts.scheme]:
                 name = f"{name}:{port}"
             request = (
                 f"{'POST' if post else 'GET'} {target} HTTP/1.1\r\nHost: {name}\r\n"
@@ -97,49 +97,51 @@ def fetch(
             if post is not None:
                 request += f"Content-Type: {post.media_type}\r\n"
                 request += f"Content-Length: {len(post.body)}\r\n"
-            connection.settimeout(_left(deadline))
+            connection.settimeout(seconds_left(deadline))
             connection.sendall(f"{request}\r\n".encode("ascii") + (post.body if post else b""))
             return _read_answer(url, connection, rules, deadline, media_type)
     except TimeoutError as error:
-        raise _trouble(
+        raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
+        raise trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def is_allowed(url: str, rules: FetchRules) -> bool:
     """Whether a fetch of this URL would be tried at all."""
     try:
-        _checked_url(url, rules)
+        checked_url(url, rules)
     except FetchTrouble:
         return False
     return True
 
 
-def _checked_url(url: str, rules: FetchRules) -> SplitResult:
-    """The parts of an acceptable URL. No character that two parsers could read differently."""
+def checked_url(
+    url: str, rules: FetchRules, ports: Mapping[str, int] = _HTTP
+) -> tuple[SplitResult, str, int]:
+    """The parts of an acceptable URL, host and port. ports: schemes, with their default ports.
+
+    No character that two parsers could read differently. Raises FetchTrouble.
+    """
     if not url.isascii() or any(c <= " " or c in '\\"<>\x7f' for c in url):
-        raise _trouble(url, "the address has a blank or a forbidden character")
+        raise trouble(url, "the address has a blank or a forbidden character")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, _port(parts)
+        host, port = parts.hostname, parts.port or ports.get(parts.scheme, 0)
     except ValueError as error:
-        raise _trouble(url, "it is not an address") from error
-    if parts.scheme not in ("http", "https"):
-        raise _trouble(url, "only http:// and https:// are fetched")
+        raise trouble(url, "it is not an address") from error
+    if parts.scheme not in ports:
+        schemes = " and ".join(f"{scheme}://" for scheme in ports)
+        raise trouble(url, "only {schemes} are fetched", schemes=schemes)
     if not host or parts.username is not None or parts.password is not None or parts.fragment:
-        raise _trouble(url, "the address names a user or fragment, or no host")
+        raise trouble(url, "the address names a user or fragment, or no host")
     if f"{host}:{port}" not in rules.hosts:
-        raise _trouble(url, "{host} is not among the allowed hosts", host=f"{host}:{port}")
-    return parts
+        raise trouble(url, "{host} is not among the allowed hosts", host=f"{host}:{port}")
+    return parts, host, port
 
 
-def _port(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _checked_address(
+def checked_address(
     url: str,
     host: str,
     port: int,
@@ -147,11 +149,14 @@ def _checked_address(
     look_up: Callable[[str, int], list[str]],
     deadline: float,
 ) -> str:
-    """The address to connect to. A name that also resolves to a forbidden one is refused."""
+    """The address to connect to. A name that also resolves to a forbidden one is refused.
+
+    Raises FetchTrouble, OSError.
+    """
     addresses = addresses_within(look_up, host, port, deadline)
     for address in addresses:
         if not _may_reach(ip_address(address.partition("%")[0]), rules):
-            raise _trouble(
+            raise trouble(
                 url,
                 "{host} has the address {address}, which is not public; networks inside the house "
                 "are named in pki.fetch.allow_private",
@@ -177,7 +182,7 @@ def addresses_within(
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(_left(deadline))
+    thread.join(seconds_left(deadline))
     if thread.is_alive():
         raise TimeoutError("the name was not resolved in time")
     if not found:
@@ -214,11 +219,11 @@ def _connect(
     parts: SplitResult, address: str, port: int, deadline: float, tls: ssl.SSLContext | None
 ) -> socket.socket:
     """A connection to the checked address itself: no second look-up that could answer otherwise."""
-    connection = socket.create_connection((address, port), timeout=_left(deadline))
+    connection = socket.create_connection((address, port), timeout=seconds_left(deadline))
     if parts.scheme == "http":
         return connection
     try:
-        connection.settimeout(_left(deadline))
+        connection.settimeout(seconds_left(deadline))
         context = tls or ssl.create_default_context()
         return context.wrap_socket(connection, server_hostname=parts.hostname)
     except BaseException:
@@ -233,15 +238,15 @@ def _read_answer(
     with http.client.HTTPResponse(reader, method="GET") as answer:
         answer.begin()
         if 300 <= answer.status < 400:
-            raise _trouble(url, "it redirects elsewhere, which is not followed")
+            raise trouble(url, "it redirects elsewhere, which is not followed")
         if answer.status != 200:
-            raise _trouble(url, "the server answered {status}", status=str(answer.status))
+            raise trouble(url, "the server answered {status}", status=str(answer.status))
         encoding = ", ".join(answer.headers.get_all("Content-Encoding", [])).strip().lower()
         if encoding not in ("", "identity"):
-            raise _trouble(url, "the answer is encoded ({encoding})", encoding=encoding[:40])
+            raise trouble(url, "the answer is encoded ({encoding})", encoding=encoding[:40])
         kind = answer.headers.get_content_type()
         if media_type and kind != media_type:
-            raise _trouble(
+            raise trouble(
                 url, "the answer is called {kind}, not {wanted}", kind=kind[:60], wanted=media_type
             )
         announced = answer.length
@@ -253,7 +258,7 @@ def _read_answer(
             if len(body) > rules.max_bytes:
                 raise _too_large(url, rules)
     if announced is not None and len(body) != announced:
-        raise _trouble(url, "the answer is cut short")
+        raise trouble(url, "the answer is cut short")
     return bytes(body)
 
 
@@ -272,11 +277,12 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(_left(self._deadline))
+        self._connection.settimeout(seconds_left(self._deadline))
         return self._connection.recv_into(buffer)
 
 
-def _left(deadline: float) -> float:
+def seconds_left(deadline: float) -> float:
+    """Until a moment of the monotonic clock. Raises TimeoutError when it is over."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("the time for this fetch is over")
@@ -284,10 +290,11 @@ def _left(deadline: float) -> float:
 
 
 def _too_large(url: str, rules: FetchRules) -> FetchTrouble:
-    return _trouble(url, "it is larger than {limit} octets", limit=str(rules.max_bytes))
+    return trouble(url, "it is larger than {limit} octets", limit=str(rules.max_bytes))
 
 
-def _trouble(url: str, why: str, **facts: str) -> FetchTrouble:
+def trouble(url: str, why: str, /, **facts: str) -> FetchTrouble:
+    """Why this was not fetched, the address shown in one short line."""
     shown = ascii(url)[1:-1][:200]
     return FetchTrouble(
         problem("limits.fetch", "{url} was not fetched: " + why, url=shown, **facts)

@@ -8,15 +8,15 @@ place has answered, and none has a usable certificate, there is none.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pki import store
 from pki.addresses import canonical, in_domain
+from pki.announced import with_capabilities
 from pki.certificate import ParsedCertificate
 from pki.errors import (
     AddressError,
@@ -26,12 +26,14 @@ from pki.errors import (
     Problem,
     problem,
 )
+from pki.key_watch import UNWATCHED, KeyWatch
 from pki.ldap import DirectoryAnswer, DirectoryClient
 from pki.models import (
     Candidate,
     CannotTell,
     Certified,
     CheckedCertificate,
+    DomainCertificate,
     Finding,
     NoCertificate,
     Purpose,
@@ -39,11 +41,10 @@ from pki.models import (
     SignedCapabilities,
 )
 from pki.ocsp_asker import OcspAsker
-from pki.path import Material
 from pki.questions import Met, Place, meet
-from pki.smimevalue import capabilities_hold
+from pki.recipient_keys import Familiar, Sighting, familiar, key_pair
 from pki.trust import Connect, StoredTrust, Trust, Version
-from pki.usage import anchor_problem, purpose_problem
+from pki.usage import anchor_problem
 from pki.verdict import Judged, judge
 
 _MAX_CACHED = 100_000
@@ -79,9 +80,12 @@ class _Evidence:
     usable: list[Judged] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     trouble: list[Problem] = field(default_factory=list)
+    pinned: list[Judged] = field(default_factory=list)  # for the whole domain
 
 
-_VerdictKey = tuple[str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...]]
+_VerdictKey = tuple[
+    str, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
+]
 _Lot = tuple[tuple[DirectoryClient, ...], list[str]]
 
 
@@ -100,6 +104,8 @@ class CertificateFinder:
         trust: StoredTrust,
         directories: Sequence[DirectoryClient],
         purpose: Purpose = Purpose.ENCRYPT,
+        keys: KeyWatch = UNWATCHED,
+        domain_use: Callable[[str], DomainCertificate] = lambda _: DomainCertificate.FALLBACK,
         found_ttl: timedelta = timedelta(minutes=10),
         missing_ttl: timedelta = timedelta(minutes=1),
         threads: int = 8,
@@ -112,6 +118,8 @@ class CertificateFinder:
         self._trust = trust
         self._directories = tuple(directories)
         self._purpose = purpose
+        self._keys = keys
+        self._domain_use = domain_use
         self._found_ttl = found_ttl
         self._missing_ttl = missing_ttl
         self._org = org
@@ -120,6 +128,7 @@ class CertificateFinder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="find")
         self._lock = threading.Lock()
         self._cache: dict[str, _Kept] = {}
+        self._familiar: dict[str, Familiar] = {}
         self._verdicts: dict[_VerdictKey, _Known] = {}
 
     def find(self, address: str, *, moment: datetime) -> Finding:
@@ -149,7 +158,8 @@ class CertificateFinder:
             return found
         distinct = list(dict.fromkeys(wanted.values()))
         with self._read() as conn:
-            stored = store.candidates_for(conn, distinct, org=self._org)
+            named = list(dict.fromkeys(_pinned_name(address) for address in distinct))
+            stored = store.candidates_for(conn, distinct + named, org=self._org)
         lots = self._lots(distinct)
 
         def look(lot: _Lot) -> dict[str, tuple[Finding, datetime]]:
@@ -170,6 +180,7 @@ class CertificateFinder:
         with self._lock:
             self._cache = {}
             self._verdicts = {}
+            self._familiar = {}
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -207,14 +218,71 @@ class CertificateFinder:
     ) -> dict[str, tuple[Finding, datetime]]:
         """The findings, and until when each may be kept (not after `moment`: not at all)."""
         clients, addresses = lot
-        seen = {address: _Evidence(looked_in=["store"]) for address in addresses}
+        seen = {address: _Evidence() for address in addresses}
         for address in addresses:
-            self._judge_all(stored.get(address, ()), address, trust, moment, seen[address])
+            one = seen[address]
+            if self._domain_use(address) is DomainCertificate.PREFERRED:
+                self._judge_pinned(stored, address, trust, moment, one)
+            if not one.pinned:
+                one.looked_in.append("store")
+                self._judge_all(stored.get(address, ()), address, trust, moment, one)
         for client in clients:
-            missing = [address for address in addresses if not seen[address].usable]
+            missing = [a for a in addresses if not seen[a].usable and not seen[a].pinned]
             if missing:
                 self._ask(client, missing, trust, moment, seen)
-        return {address: self._conclude(address, moment, seen[address]) for address in addresses}
+        found: dict[str, tuple[Finding, datetime]] = {}
+        sightings: list[Sighting] = []
+        known = self._known_keys(addresses, seen)
+        for address in addresses:
+            one = seen[address]
+            missing_all = not one.usable and not one.trouble
+            if missing_all and self._domain_use(address) is DomainCertificate.FALLBACK:
+                self._judge_pinned(stored, address, trust, moment, one)
+            found[address] = self._conclude(address, moment, one, known, sightings)
+        if sightings:
+            self._keys.noticed(sightings)
+        return found
+
+    def _known_keys(
+        self, addresses: Sequence[str], seen: Mapping[str, _Evidence]
+    ) -> Mapping[str, Familiar]:
+        """What is known of the keys of those that have any. A key that is known stays so: the
+        database is asked only where there is another one.
+        """
+        before = self._familiar
+        asked = [
+            address
+            for address in addresses
+            if self._keys.watches(address)
+            and any(
+                key_pair(one.certificate.certificate) not in before.get(address, Familiar()).pairs
+                for one in seen[address].usable
+            )
+        ]
+        if not asked:
+            return before
+        with self._read() as conn:
+            fresh = familiar(conn, asked, org=self._org)
+        with self._lock:
+            if len(self._familiar) >= _MAX_CACHED:
+                self._familiar = {}
+            self._familiar.update(fresh)
+        return {**{each: before[each] for each in addresses if each in before}, **fresh}
+
+    def _judge_pinned(
+        self,
+        stored: Mapping[str, tuple[Candidate, ...]],
+        address: str,
+        trust: Trust,
+        moment: datetime,
+        seen: _Evidence,
+    ) -> None:
+        """The certificates that are pinned for the whole domain (RFC 3183)."""
+        name = _pinned_name(address)
+        candidates = stored.get(name, ())
+        if candidates:
+            seen.looked_in.append(f"store ({name})")
+            self._judge_all(candidates, address, trust, moment, seen, domain=name[1:])
 
     def _ask(
         self,
@@ -249,13 +317,14 @@ class CertificateFinder:
         trust: Trust,
         moment: datetime,
         seen: _Evidence,
+        domain: str = "",
     ) -> None:
         for candidate in candidates:
             cert: ParsedCertificate | None = None
             try:
                 cert = ParsedCertificate(candidate.der)
-                judged = self._judge(cert, candidate, address, trust, moment)
-                seen.usable.append(judged.verdict)
+                judged = self._judge(cert, candidate, address, trust, moment, domain)
+                (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
                 seen.refused.append(_refusal(candidate, cert, error.problem))
@@ -289,9 +358,19 @@ class CertificateFinder:
         address: str,
         trust: Trust,
         moment: datetime,
+        domain: str,
     ) -> _Known:
         """A verdict; one that was reached before holds while CRLs and dates are the same."""
-        key = (cert.sha256, address, candidate.chain, candidate.capabilities)
+        if (refusal := trust.material.refusal_of(cert)) is not None:
+            raise refusal
+        key = (
+            cert.sha256,
+            address,
+            domain,
+            candidate.chain,
+            candidate.capabilities,
+            candidate.believed,
+        )
         known = self._verdicts.get(key)
         if known is not None:
             checked = known.verdict.certificate
@@ -318,8 +397,9 @@ class CertificateFinder:
             moment=moment,
             material=material,
             source=candidate.source,
+            domain=domain,
         )
-        verdict, refused = _with_capabilities(verdict, candidate, material, moment)
+        verdict, refused = with_capabilities(verdict, candidate, material, moment)
         known = _Known(verdict, refused, trust.crls)
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
@@ -328,18 +408,30 @@ class CertificateFinder:
         return known
 
     def _conclude(
-        self, address: str, moment: datetime, seen: _Evidence
+        self,
+        address: str,
+        moment: datetime,
+        seen: _Evidence,
+        known: Mapping[str, Familiar],
+        sightings: list[Sighting],
     ) -> tuple[Finding, datetime]:
         looked_in = tuple(seen.looked_in)
-        if seen.usable:
-            ranked = sorted(seen.usable, key=_preference)
+        keys = self._keys.sort(address, seen.usable, known)
+        seen.refused += [_held(one, why) for one, why in keys.held]
+        if fit := keys.fit or ([] if keys.held else seen.pinned):
+            ranked = sorted(fit, key=_preference)
             chosen = ranked[0]
             sha256 = chosen.certificate.sha256
+            sightings += keys.to_report(sha256)
             others = [one.certificate for one in ranked if one.certificate.sha256 != sha256]
             refused = seen.refused + [_passed_over(one, chosen.certificate) for one in others]
             finding = Certified(chosen.certificate, looked_in, tuple(refused))
             return finding, min(moment + self._found_ttl, chosen.until)
         refused_all = tuple(seen.refused)
+        if keys.held:
+            # I3: whoever swaps a key must not get clear text either.
+            sightings += keys.to_report("")
+            return CannotTell(looked_in, refused_all, keys.held[0][1], person=True), moment
         if seen.trouble:
             return CannotTell(looked_in, refused_all, seen.trouble[0]), moment
         reason = _main_reason(address, seen)
@@ -352,63 +444,28 @@ class CertificateFinder:
             self._cache[address] = kept
 
 
-def _with_capabilities(
-    verdict: Judged, candidate: Candidate, material: Material, moment: datetime
-) -> tuple[Judged, tuple[Refusal, ...]]:
-    """The verdict with the capabilities that this person signed, and those that are not believed.
-
-    The signer is the certificate itself, if it may sign, or another one of the same person: valid
-    for this address, trusted and not revoked as for a mail that he signed (RFC 8551 §2.5.2, S21).
-    """
-    refused: list[Refusal] = []
-    for claim in candidate.capabilities:
-        believed, until = _believed(claim, verdict, material, moment)
-        if believed:
-            certificate = replace(verdict.certificate, capabilities=claim.oids)
-            return Judged(certificate, min(verdict.until, until)), tuple(refused)
-        refused.append(
-            Refusal(
-                sha256=hashlib.sha256(claim.signer).hexdigest(),
-                subject="",
-                source=candidate.source,
-                problem=problem(
-                    "signature.capabilities",
-                    "capabilities found with the certificate of {address} are not believed: they "
-                    "are not signed by a valid certificate of {address}",
-                    address=verdict.certificate.address,
-                ),
-            )
-        )
-    return verdict, tuple(refused)
-
-
-def _believed(
-    claim: SignedCapabilities, verdict: Judged, material: Material, moment: datetime
-) -> tuple[bool, datetime]:
-    """Whether this person signed it, and until when that is known."""
-    if not capabilities_hold(claim, moment):
-        return False, moment
-    signer = ParsedCertificate(claim.signer)
-    if claim.signer == verdict.certificate.der:
-        return purpose_problem(signer, Purpose.SIGN, moment) is None, verdict.until
-    try:
-        proved = judge(
-            signer,
-            address=verdict.certificate.address,
-            purpose=Purpose.SIGN,
-            moment=moment,
-            material=material,
-            source=verdict.certificate.source,
-        )
-    except (CertificateRefused, CannotJudge):
-        return False, moment
-    return True, proved.until
-
-
 def _preference(judged: Judged) -> tuple[float, str]:
     """The newest certificate first (people renew), the smaller SHA-256 where that is equal."""
     checked = judged.certificate
     return -checked.certificate.not_valid_before_utc.timestamp(), checked.sha256
+
+
+def _pinned_name(address: str) -> str:
+    return "@" + address.rpartition("@")[2]
+
+
+def _held(judged: Judged, why: Problem) -> Refusal:
+    checked = judged.certificate
+    return Refusal(
+        sha256=checked.sha256,
+        subject=checked.certificate.subject.rfc4514_string()[:300],
+        source=checked.source,
+        problem=problem(
+            "identity.key-held",
+            "it waits for a person to accept its key: " + why.template,
+            **why.facts,
+        ),
+    )
 
 
 def _passed_over(other: CheckedCertificate, chosen: CheckedCertificate) -> Refusal:

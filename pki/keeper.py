@@ -16,6 +16,7 @@ from pki.crl_folder import CrlFolder
 from pki.crl_receive import index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
 from pki.fetch import FetchRules, fetch
+from pki.fetch_ldap import PORTS, fetch_ldap
 from pki.trust import Connect, StoredTrust
 
 _RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
@@ -28,8 +29,9 @@ _SWEPT_AFTER = 3600.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class CrlSource:
-    """Where a CRL comes from. location: http(s):// URL or the path of a file (PEM or DER).
+    """Where a CRL comes from.
 
+    location: http(s):// or ldap(s):// URL, or the path of a file (PEM or DER).
     every: fetched this often; and in any case when half of the time to nextUpdate is over.
     """
 
@@ -61,6 +63,13 @@ class SourceReport:
     problem: Problem | None = None
 
 
+def fetch_source(url: str, rules: FetchRules) -> bytes:
+    """What lies at a URL, http(s):// or ldap(s)://. Raises FetchTrouble."""
+    if url.partition("://")[0].lower() in PORTS:
+        return fetch_ldap(url, rules)
+    return fetch(url, rules)
+
+
 def refresh_crls(
     read: Connect,
     write: Connect,
@@ -70,7 +79,7 @@ def refresh_crls(
     rules: FetchRules,
     moment: datetime,
     force: bool = False,
-    get: Callable[[str, FetchRules], bytes] = fetch,
+    get: Callable[[str, FetchRules], bytes] = fetch_source,
     folder: CrlFolder | None = None,
     org: str = "",
 ) -> list[SourceReport]:
@@ -163,10 +172,12 @@ def keep_indexed(
     *,
     trust: StoredTrust,
     folder: CrlFolder,
+    given_up: set[str],
     org: str = "",
 ) -> list[str]:
     """Make the indexes that this machine lacks, ahead of need; SHA-256 of the CRLs.
 
+    given_up: CRLs that had none, which are not read again and again; kept by the caller.
     Also for CRLs that an older version stored, and for one whose index in the database is not what
     its octets give: who can write there must not be able to hide a revocation behind a digest.
     """
@@ -174,7 +185,7 @@ def keep_indexed(
         newest = [one for one in store.newest_crls(conn, org=org) if one.size >= folder.above]
     made = []
     for one in newest:
-        if folder.has(one.sha256, one.index_sha256):
+        if one.sha256 in given_up or folder.has(one.sha256, one.index_sha256):
             continue
         with read() as conn:
             der = store.crl_bytes(conn, one.sha256, org=org)
@@ -182,8 +193,9 @@ def keep_indexed(
             continue
         try:
             digest = index_stored(der, material=trust.current().material, folder=folder)
-        except CrlRefused:
-            continue  # its CA is not known any more: nobody asks for it
+        except CrlRefused:  # its CA is not known any more, and nobody asks for it
+            given_up.add(one.sha256)
+            continue
         if digest != one.index_sha256:
             with write() as conn:
                 store.note_index(conn, one.sha256, digest, org=org)

@@ -20,6 +20,22 @@ class Purpose(Enum):
     SIGN = "sign"
 
 
+class Harvest(Enum):
+    """What happens with certificates that come in verified signed mail."""
+
+    OFF = "off"
+    SUGGEST = "suggest"  # a person accepts them
+    ACCEPT = "accept"  # they are used
+
+
+class DomainCertificate(Enum):
+    """How a certificate pinned for a whole domain is used for its people (RFC 3183)."""
+
+    OFF = "off"
+    FALLBACK = "fallback"  # for whom there is no usable certificate of his own
+    PREFERRED = "preferred"  # for everybody: gateway to gateway
+
+
 class SignatureScheme(Enum):
     """A signature algorithm, by what CMS calls it.
 
@@ -92,6 +108,8 @@ class CheckedCertificate:
     source: where it was found, in words for the record ("ldaps://host/dn", "store", "file").
     capabilities: SMIMECapabilities in the certificate (RFC 4262), or announced beside it in a
         directory and signed by that person (RFC 2798 §2.8); OIDs in order of preference.
+    domain: for a certificate that is pinned for all addresses of this domain, and is not this
+        person's own (RFC 3183); "" for all others.
     """
 
     certificate: x509.Certificate
@@ -106,6 +124,7 @@ class CheckedCertificate:
     source: str
     capabilities: tuple[str, ...] = ()
     unchecked: bool = False
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +149,14 @@ class Candidate:
 
     source: where, in words for the record. chain: DER of CA certificates that came along; a path
     may lead through them, none of them is ever an anchor. capabilities: what came along signed.
+    believed: OIDs of capabilities whose signature was checked when they were stored.
     """
 
     der: bytes
     source: str
     chain: tuple[bytes, ...] = ()
     capabilities: tuple[SignedCapabilities, ...] = ()
+    believed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +189,15 @@ class NoCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """A source or a CRL was missing: nobody may conclude that there is no certificate (I3)."""
+    """A source or a CRL was missing: nobody may conclude that there is no certificate (I3).
+
+    person: asking again does not help, a person must decide (a key that is another than before).
+    """
 
     looked_in: tuple[str, ...]
     refused: tuple[Refusal, ...]
     problem: Problem
+    person: bool = False
 
 
 Finding = Certified | NoCertificate | CannotTell

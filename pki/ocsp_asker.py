@@ -33,7 +33,7 @@ from pki.trust import Connect
 
 _MOST_WANTED = 10_000  # remembered between two rounds of the keeper
 _ROUND = 200  # questions a round
-_ROUND_SECONDS = 20.0
+_ROUND_SECONDS = 5.0  # the keeper has other things to do
 _WHILE_MAIL_WAITS = timedelta(seconds=5)
 _QUIET = 30.0  # seconds in which a responder that failed is not asked while mail waits
 _RETRY = timedelta(minutes=5)  # when the next one should be out
@@ -142,7 +142,7 @@ class OcspAsker:
             return
         rules = self._rules.within(_WHILE_MAIL_WAITS)
         for issuer, one in pairwise(path.certificates):
-            if self._has_fresh(one, moment):
+            if self._has_fresh(one, issuer, moment):
                 continue
             responder = responder_for(one, issuer, rules)
             if responder is None or time.monotonic() < self._quiet.get(responder.url, 0.0):
@@ -151,9 +151,16 @@ class OcspAsker:
             if report.unanswered:
                 self._quiet[responder.url] = time.monotonic() + _QUIET
 
-    def _has_fresh(self, cert: ParsedCertificate, moment: datetime) -> bool:
+    def _has_fresh(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, moment: datetime
+    ) -> bool:
+        """Whether nothing need be asked now; that it is needed is noted, once a day."""
         with self._read() as conn:
-            return ocsp_store.fresh_until(conn, cert.sha256, org=self._org) >= moment
+            until = ocsp_store.fresh_until(conn, cert.sha256, org=self._org)
+            wanted = ocsp_store.is_wanted(conn, cert.sha256, moment=moment, org=self._org)
+        if not wanted:
+            self.want([(cert, issuer)], moment)
+        return until >= moment
 
     # Ahead of need
 
@@ -201,7 +208,8 @@ class OcspAsker:
         self, wanted: Iterable[tuple[ParsedCertificate, ParsedCertificate]], moment: datetime
     ) -> None:
         """From now on these certificates (with their issuers) are asked about."""
-        pairs = list(wanted)
+        # In one order everywhere: two processes that write the same rows wait for each other.
+        pairs = sorted(wanted, key=lambda pair: pair[0].sha256)
         if pairs:
             with self._write() as conn:
                 for cert, issuer in pairs:
@@ -256,7 +264,6 @@ class OcspAsker:
             )
             with self._write() as conn:
                 new = ocsp_store.store_response(conn, said, cert, moment=moment, org=self._org)
-                ocsp_store.want(conn, cert, issuer, moment=moment, org=self._org)
                 if not has_nocheck(said.responder) and said.responder.spki != issuer.spki:
                     # RFC 6960 §4.2.2.2.1: the responder's own certificate is asked about too.
                     ocsp_store.want(conn, said.responder, issuer, moment=moment, org=self._org)

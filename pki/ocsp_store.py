@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pki.certificate import ParsedCertificate
 from pki.errors import OcspRefused, problem
@@ -82,8 +83,9 @@ def store_response(
     response = said.response
     if conn.execute(sa.select(table.id).where(*mine, table.sha256 == response.sha256)).first():
         return False
-    conn.execute(
-        ocsp_responses.insert().values(
+    stored = conn.execute(
+        _insert(conn, ocsp_responses)
+        .values(
             org=org,
             certificate=cert.sha256,
             subject=cert.subject_text,
@@ -98,8 +100,16 @@ def store_response(
             source=response.source,
             known_at=moment,
         )
+        .returning(table.id)
     )
-    return True
+    return stored.first() is not None
+
+
+def _insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Nothing is inserted where another process was faster: two mails to one person ask at once."""
+    if conn.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def responses_about(
@@ -170,10 +180,10 @@ def want(
     """Note that somebody needs to know about `cert`: it is asked about from now on."""
     table = ocsp_questions.c
     mine = (table.org == org, table.certificate == cert.sha256)
-    row = conn.execute(sa.select(table.wanted_at).where(*mine)).first()
-    if row is None:
+    known = conn.execute(sa.select(table.certificate).where(*mine)).first()
+    if known is None:
         conn.execute(
-            ocsp_questions.insert().values(
+            _insert(conn, ocsp_questions).values(
                 org=org,
                 certificate=cert.sha256,
                 der=cert.der,
@@ -182,9 +192,17 @@ def want(
                 due_at=moment,
             )
         )
-    elif not moment - _A_DAY < row.wanted_at <= moment:
-        # Asked again after a while in which nobody needed it: due at once.
+    elif not is_wanted(conn, cert.sha256, moment=moment, org=org):
         conn.execute(ocsp_questions.update().where(*mine).values(wanted_at=moment))
+
+
+def is_wanted(conn: sa.Connection, certificate: str, *, moment: datetime, org: str = "") -> bool:
+    """Whether it was noted within a day that somebody needs to know about it."""
+    table = ocsp_questions.c
+    wanted_at = conn.execute(
+        sa.select(table.wanted_at).where(table.org == org, table.certificate == certificate)
+    ).scalar()
+    return wanted_at is not None and moment - _A_DAY < wanted_at <= moment
 
 
 def note_attempt(

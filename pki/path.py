@@ -8,7 +8,9 @@ Why not a library: docs/decisions/0003-path-validation.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -23,7 +25,7 @@ from pki.names import NameKey
 from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.path_building import MAX_LENGTH, Budget, Builder
 from pki.path_revocation import Witnesses
-from pki.path_steps import PathInputs, walk
+from pki.path_steps import PathInputs, because, walk
 from pki.policies import PolicyInputs
 
 MAX_PATHS = 16  # chains that are validated; the signatures in them are counted while building
@@ -51,6 +53,9 @@ class Material:
         ocsp: KnownResponses = NO_RESPONSES,
     ) -> None:
         self.ocsp = ocsp
+        # SHA-256 of SubjectPublicKeyInfos that stand in no path, with the reason
+        # (`pki.refused_keys`).
+        self.refused_keys: Mapping[str, Problem] = {}
         self.anchors = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in anchors)
         self.intermediates: dict[NameKey, list[ParsedCertificate]] = {}
         known = {cert.sha256 for _, cert in self.anchors}
@@ -71,8 +76,7 @@ class Material:
         """
         if not chain:
             return self
-        more = Material.__new__(Material)
-        more.anchors, more.crls, more.ocsp = self.anchors, self.crls, self.ocsp
+        more = copy(self)
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -91,10 +95,22 @@ class Material:
 
         Raises CertificateRefused if one cannot be read.
         """
-        other = Material.__new__(Material)
+        other = copy(self)
         other.anchors = tuple((each, ParsedCertificate(each.certificate)) for each in anchors)
-        other.intermediates, other.crls, other.ocsp = self.intermediates, self.crls, self.ocsp
         return other
+
+    def refusing(self, keys: Mapping[str, Problem]) -> Material:
+        """The same, with other refused keys."""
+        other = copy(self)
+        other.refused_keys = keys
+        return other
+
+    def refusal_of(self, cert: ParsedCertificate) -> CertificateRefused | None:
+        """Why its key is never used, or None."""
+        if not self.refused_keys:
+            return None
+        why = self.refused_keys.get(hashlib.sha256(cert.spki).hexdigest())
+        return None if why is None else because(cert, why)
 
     def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
         """Certificates that name this issuer: an OCSP responder's may be among them."""
@@ -210,6 +226,9 @@ class _Search:
         raise CertificateRefused(self._builder.why_none(cert))
 
     def _validate(self, anchor: Anchor, chain: Sequence[ParsedCertificate]) -> ValidPath:
+        for cert in chain:
+            if (refusal := self._material.refusal_of(cert)) is not None:
+                raise refusal
         walked = walk(anchor, chain, self._inputs)
         # §6.1.3 (a)(3) comes last: what is wrong for good shall not look like a missing CRL.
         off = self._revocation is Revocation.OFF

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pki.algorithms import judge_signature
+from pki.algorithms import judge_signature, too_large
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, Problem, problem
@@ -107,6 +107,10 @@ class Builder:
         weak = judge_signature(cert.x509, self._moment, allow_legacy=self._legacy)
         if weak is not None:
             self._broken = self._broken or because(cert, weak).problem
+            return False
+        costly = too_large(issuer.public_key)
+        if costly is not None:
+            self._broken = self._broken or because(issuer, costly).problem
             return False
         if cert.signed_by(issuer):
             return True

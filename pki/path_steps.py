@@ -171,9 +171,7 @@ def _may_issue(anchor: ParsedCertificate) -> bool:
     """
     if anchor.key_usage is not None and not anchor.key_usage.key_cert_sign:
         return False
-    if anchor.basic is not None:
-        return anchor.basic.ca
-    return anchor.key_usage is not None or anchor.x509.version is x509.Version.v1
+    return anchor.is_ca or anchor.x509.version is x509.Version.v1
 
 
 def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:

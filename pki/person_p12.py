@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pki.addresses import canonical, in_domain
 from pki.certificate import ParsedCertificate
+from pki.decrypter import DecryptionKey
 from pki.decryption_keys import check_opens, opening_bound_to
 from pki.errors import CertificateRefused, PrivateKeyError, Problem, problem
 from pki.kek import KekRing
@@ -56,6 +57,27 @@ def check_p12(
     usage; for signing dates, weak, path), AddressError, KekTrouble.
     """
     key, certificates = open_p12(data, password, name)
+    return check_key(
+        key, certificates, name=name, address=address, domains=domains, keks=keks, moment=moment,
+        path=path, use=use, source_sha256=hashlib.sha256(data).hexdigest(), org=org,
+    )  # fmt: skip
+
+
+def check_key(
+    key: PrivateKey | DecryptionKey,
+    certificates: tuple[bytes, ...],
+    *,
+    name: str,
+    address: str | None,
+    domains: Sequence[str],
+    keks: KekRing,
+    moment: datetime,
+    path: PathCheck | None = None,
+    use: Use = Use.SIGN,
+    source_sha256: str = "",
+    org: str = "",
+) -> CheckedKey:
+    """The same for a key that is open already, with its certificate and others (DER)."""
     own, chain = certificate_of(name, key.public_key(), certificates)
     cert = ParsedCertificate(own)
     addresses = _addresses(cert, address, domains)
@@ -83,7 +105,7 @@ def check_p12(
         chain=b"".join(chain),
         key_sha256=hashlib.sha256(spki).hexdigest(),
         not_after=cert.not_after,
-        source_sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=source_sha256,
         remarks=tuple(remarks),
         opening=tuple(
             Wrapped(one, *keks.wrap(plain, opening_bound_to(org, one, cert.sha256)))

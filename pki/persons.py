@@ -23,7 +23,7 @@ from pki.person_keys import (
     store_new_key,
     stored_sources,
 )
-from pki.person_p12 import Use, check_p12
+from pki.person_p12 import Use, check_key, check_p12
 from pki.person_removal import Removal, plan_removal, remove_key
 from pki.person_signers import ConsentedSigner, PersonSigners
 
@@ -42,6 +42,7 @@ __all__ = [
     "Unfit",
     "Use",
     "chain_of",
+    "check_key",
     "check_p12",
     "consents_of",
     "create_kek",

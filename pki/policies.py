@@ -59,13 +59,12 @@ class PolicyState:
         self, levels: list[dict[str, _Node]], policies: frozenset[str], *, any_allowed: bool
     ) -> None:
         above = levels[-1]
-        # Which nodes expect a policy: looked up, since two certificates full of policies would
-        # make a search through all of them cost minutes.
+        level: dict[str, _Node] = {}
+        # By expected policy, or thousands of policies before thousands of nodes take seconds.
         expecting: dict[str, list[_Node]] = {}
         for node in above.values():
             for policy in node.expected:
                 expecting.setdefault(policy, []).append(node)
-        level: dict[str, _Node] = {}
         for policy in sorted(policies - {ANY_POLICY}):
             # (d)(1)(i)
             parents = expecting.get(policy, [])

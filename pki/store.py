@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,18 @@ from pki.crl import Crl, Version, check_successor
 from pki.crl_folder import CrlFolder
 from pki.crl_index import IndexDamagedError
 from pki.crl_receive import Indexed, open_indexed
+from pki.der import elements
 from pki.errors import CertificateRefused, CrlRefused
 from pki.models import Candidate
 from pki.path import Material
-from pki.tables import certificates, crl_fetches, crls, ocsp_responses
+from pki.tables import (
+    certificates,
+    crl_fetches,
+    crls,
+    ocsp_responses,
+    refused_keys,
+    suggestions,
+)
 from pki.usage import address_problem
 
 
@@ -61,10 +69,13 @@ def import_certificate(
     by: str,
     source: str,
     moment: datetime,
+    chain: Sequence[bytes] = (),
+    capabilities: Sequence[str] = (),
     org: str = "",
 ) -> tuple[str, ...]:
     """Store a certificate under its addresses (or those of them named in `addresses`).
 
+    chain: CA certificates that came along. capabilities: OIDs that this person signed, checked.
     Returns the canonical addresses; a certificate that is in use already is not added again.
     Whether it is trusted is judged at use, not here.
     Raises CertificateRefused: unreadable, or without one of `addresses`. Raises AddressError.
@@ -85,26 +96,63 @@ def import_certificate(
         ).scalars()
     )
     new = [address for address in wanted if address not in known]
-    if new:
-        conn.execute(
-            certificates.insert(),
-            [
-                {
-                    "org": org,
-                    "address": address,
-                    "sha256": cert.sha256,
-                    "der": der,
-                    "subject": cert.subject_text,
-                    "not_before": cert.not_before,
-                    "not_after": cert.not_after,
-                    "source": source,
-                    "added_at": moment,
-                    "added_by": by,
-                }
-                for address in new
-            ],
-        )
+    rows = [
+        NewCertificate(cert, address, source, tuple(chain), tuple(capabilities)) for address in new
+    ]
+    add_certificates(conn, rows, by=by, moment=moment, org=org)
     return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class NewCertificate:
+    """A row to be: the certificate for one canonical address, or for "@domain"."""
+
+    certificate: ParsedCertificate
+    address: str
+    source: str
+    chain: tuple[bytes, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
+def add_certificates(
+    conn: sa.Connection,
+    new: Iterable[NewCertificate],
+    *,
+    by: str,
+    moment: datetime,
+    org: str = "",
+) -> None:
+    """Add rows of certificates that are not in use for these addresses; the caller has looked."""
+    rows = [
+        {
+            "org": org,
+            "address": each.address,
+            "sha256": each.certificate.sha256,
+            "der": each.certificate.der,
+            "subject": each.certificate.subject_text,
+            "not_before": each.certificate.not_before,
+            "not_after": each.certificate.not_after,
+            "source": each.source,
+            "added_at": moment,
+            "added_by": by,
+            "chain": b"".join(each.chain) or None,
+            "capabilities": " ".join(each.capabilities) or None,
+        }
+        for each in new
+    ]
+    if rows:
+        conn.execute(certificates.insert(), rows)
+
+
+def in_use(
+    conn: sa.Connection, fingerprints: Sequence[str], *, org: str = ""
+) -> set[tuple[str, str]]:
+    """Which of these certificates are in use, and for which addresses: (SHA-256, address)."""
+    table = certificates.c
+    query = sa.select(table.sha256, table.address).where(
+        table.org == org, table.sha256.in_(fingerprints), table.removed_at.is_(None)
+    )
+    return {(row.sha256, row.address) for row in conn.execute(query)}
 
 
 def remove_certificate(
@@ -178,11 +226,18 @@ def candidates_for(
     table = certificates.c
     found: dict[str, list[Candidate]] = {}
     for row in conn.execute(
-        sa.select(table.address, table.der, table.source)
+        sa.select(table.address, table.der, table.source, table.chain, table.capabilities)
         .where(table.org == org, table.address.in_(addresses), table.removed_at.is_(None))
         .order_by(table.id)
     ):
-        found.setdefault(row.address, []).append(Candidate(row.der, f"store ({row.source})"))
+        found.setdefault(row.address, []).append(
+            Candidate(
+                row.der,
+                f"store ({row.source})",
+                chain=elements(row.chain) if row.chain else (),
+                believed=tuple(row.capabilities.split()) if row.capabilities else (),
+            )
+        )
     return {address: tuple(candidates) for address, candidates in found.items()}
 
 
@@ -303,14 +358,21 @@ def newest_crls(conn: sa.Connection, *, org: str = "") -> list[NewestCrl]:
     ]
 
 
-def list_crls(conn: sa.Connection, *, sha256: str = "", org: str = "") -> list[StoredCrl]:
-    """All stored versions, newest first; or the one with this fingerprint."""
+def list_crls(
+    conn: sa.Connection, *, sha256: str = "", newest_only: bool = False, org: str = ""
+) -> list[StoredCrl]:
+    """All stored versions, newest first; or the one with this fingerprint.
+
+    newest_only: those alone that were not replaced, of however many there are.
+    """
     table = crls.c
     columns = [column for column in crls.columns if column.name != "der"]
     newest = set(conn.execute(sa.select(_newest(org).subquery().c.id)).scalars())
     query = sa.select(*columns).where(table.org == org)
     if sha256:
         query = query.where(table.sha256 == sha256)
+    if newest_only:
+        query = query.where(table.id.in_(sa.select(_newest(org).subquery().c.id)))
     return [
         StoredCrl(
             sha256=row.sha256,
@@ -412,7 +474,8 @@ def record_fetch(
 
 
 def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
-    """Changes whenever a CRL or certificate was added or a certificate taken out of use.
+    """Changes whenever a CRL or certificate was added or a certificate taken out of use, a key was
+    refused, or a person decided about one.
 
     An OCSP response that says revoked or unknown counts as a CRL does: verdicts are made anew.
     One that says good changes no verdict, and a question an hour for each recipient would have
@@ -427,6 +490,13 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
             (table.removed_at, table.org),
         )
     ]
+    newest += [
+        sa.select(sa.func.max(column)).where(of_org == org).scalar_subquery()
+        for column, of_org in (
+            (refused_keys.c.refused_at, refused_keys.c.org),
+            (suggestions.c.decided_at, suggestions.c.org),
+        )
+    ]
     bad = (
         sa.select(sa.func.max(ocsp_responses.c.id))
         .where(ocsp_responses.c.org == org, ocsp_responses.c.status.in_(("revoked", "unknown")))
@@ -434,4 +504,5 @@ def version(conn: sa.Connection, *, org: str = "") -> tuple[int, int, str]:
     )
     row = conn.execute(sa.select(*newest, bad)).one()
     # Both only ever grow, and so does their sum.
-    return (row[0] or 0) + (row[3] or 0), row[1] or 0, str(row[2] or "")
+    changes = "/".join(str(each or "") for each in row[2:5])
+    return (row[0] or 0) + (row[5] or 0), row[1] or 0, changes

@@ -199,6 +199,7 @@ suggestions = sa.Table(
     sa.Column("decided_by", sa.Text),
     sa.UniqueConstraint("org", "address", "sha256", "kind", name="suggestions_one"),
     sa.Index("suggestions_by_state", "org", "state", "domain"),
+    sa.Index("suggestions_by_decision", "org", "decided_at"),
 )
 
 # By SHA-256 of the SubjectPublicKeyInfo. code, reason: as a Problem has them.
@@ -311,6 +312,7 @@ decryption_keys = sa.Table(
     sa.UniqueConstraint("org", "address", "certificate_sha256", name="decryption_keys_one"),
     sa.Index("decryption_keys_by_source", "org", "source_sha256"),
     sa.Index("decryption_keys_by_kek", "org", "kek"),
+    sa.Index("decryption_keys_by_end", "org", "address", "departed_at", "not_after"),
 )
 
 # By what a RecipientInfo may call a key: issuer and serial number, or key identifier, hashed.

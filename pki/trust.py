@@ -12,7 +12,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from pki import store
+from pki import refused_keys, store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.crl_folder import CrlFolder
@@ -115,8 +115,9 @@ class StoredTrust:
             version = (*store.version(conn, org=self._org), self._changes)
             if old is not None and old.version == version:
                 return old
+            refused = refused_keys.load(conn, org=self._org)
             if old is not None and (old.version[0], old.version[3]) == (version[0], version[3]):
-                return Trust(old.material, version)
+                return Trust(old.material.refusing(refused), version)
             # CRL objects are kept: they know which signatures were checked already.
             known = (
                 {crl.sha256: crl for crls in old.material.crls.values() for crl in crls}
@@ -128,7 +129,8 @@ class StoredTrust:
             crls = store.current_crls(
                 conn, known, folder=self._folder, material=signers, org=self._org
             )
-        return Trust(Material(anchors, self._intermediates, crls, self._ocsp), version)
+        material = Material(anchors, self._intermediates, crls, self._ocsp)
+        return Trust(material.refusing(refused), version)
 
     def _ask_decided(self, conn: sa.Connection) -> None:
         if self._decided is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -72,6 +73,25 @@ def address_problem(cert: ParsedCertificate, address: str) -> Problem | None:
         "identity.no-address",
         "the certificate of {subject} contains no mail address",
         subject=cert.subject_text,
+    )
+
+
+def domain_problem(cert: ParsedCertificate, domain: str) -> Problem | None:
+    """Why the certificate is not one of this canonical domain, or None.
+
+    It must have an address or a DNS name of exactly this domain. RFC 3183 §4.1 calls the address
+    domain-confidentiality-authority; gateways of the field have others.
+    """
+    if any(address.rpartition("@")[2] == domain for address in cert.addresses.usable):
+        return None
+    names = cert.san.get_values_for_type(x509.DNSName) if cert.san is not None else []
+    if any(name.lower().rstrip(".") == domain for name in names):
+        return None
+    return problem(
+        "identity.domain",
+        "the certificate of {subject} has neither an address nor a name of the domain {domain}",
+        subject=cert.subject_text,
+        domain=domain,
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pki.addresses import canonical
+from pki.addresses import canonical, domain_of
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.crl import read_crl
+from pki.errors import CertificateRefused
 from pki.models import CheckedCertificate, Purpose
 from pki.path import Material, Revocation, find_path
-from pki.usage import anchor_problem, check_usage
+from pki.usage import anchor_problem, check_usage, domain_problem, purpose_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,24 @@ def judge(
     material: Material,
     source: str,
     revocation: Revocation = Revocation.REQUIRE,
+    domain: str = "",
 ) -> Judged:
     """`check` with anchors, intermediates and CRLs prepared once for many certificates.
 
     1. the address is in the certificate; 2. key usage, extended key usage, key; 3. a valid path
     to an anchor that is trusted for this purpose and address; 4. revocation along the path.
-    Raises as `check`.
+    domain: of `address`, for a certificate that a person has pinned for all of it (RFC 3183): it
+    need not be in the certificate, the domain must. Raises as `check`.
     """
     address = canonical(address)
-    check_usage(cert, address=address, purpose=purpose, moment=moment)  # 1, 2
+    if domain:
+        if domain_of(address) != domain:
+            raise ValueError(f"{address} is not in the domain {domain}")
+        unfit = domain_problem(cert, domain) or purpose_problem(cert, purpose, moment)
+        if unfit is not None:
+            raise CertificateRefused(unfit)
+    else:
+        check_usage(cert, address=address, purpose=purpose, moment=moment)  # 1, 2
     path = find_path(  # 3, 4
         cert,
         material,
@@ -89,6 +99,7 @@ def judge(
         revocation=path.revocation,
         source=source,
         capabilities=cert.capabilities,
+        domain=domain,
     )
     return Judged(checked, path.until)
 

@@ -1,9 +1,9 @@
 """Public keys that look like others and protect nothing (threat K4). Pure.
 
-Tests of the key alone, cheap enough for every certificate (some 0.1 ms, once a key): what a CA must
-refuse (CA/Browser Forum Baseline Requirements §6.1.1.3 and §6.1.6). Primes that keys share with each
-other are found by `pki.shared_primes`. Keys of the Debian fault of 2008 are not looked for: the
-lists that name them are no part of this product.
+Tests of the key alone, cheap enough for every certificate (some 0.1 ms, once a key): what a CA
+must refuse (CA/Browser Forum Baseline Requirements §6.1.1.3 and §6.1.6). Primes that keys share
+with each other are found by `pki.shared_primes`. Keys of the Debian fault of 2008 are not looked
+for: the lists that name them are no part of this product.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def close_primes(modulus: int, rounds: int = _FERMAT_ROUNDS) -> bool:
     middle += 1
     rest = middle * middle - modulus
     for _ in range(rounds):
-        # rest = middle² - modulus: where that is a square, modulus = (middle + root)(middle - root).
+        # Where middle² - modulus is a square, modulus = (middle + root)(middle - root).
         if rest & 255 in _SQUARES_256 and all(
             rest % divisor in squares for divisor, squares in _SQUARES
         ):

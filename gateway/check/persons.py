@@ -9,6 +9,7 @@ from gateway.check.finding import Finding, error, good, unknown, warning
 from gateway.keks import place_of
 from gateway.signing_watch import People, look_at_all
 from gateway.wiring import Wiring
+from pki.decryption_keys import opening_ends
 from pki.errors import KekTrouble
 from pki.kek import Kek, prove
 from pki.person_list import count_by_kek, ending, without_usable_key
@@ -29,6 +30,18 @@ def findings(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         )
         soon, first_soon = ending(conn, moment, moment + _SOON, _NAMED)
         lacking, first_lacking = without_usable_key(conn, moment, _NAMED)
+        closing, first_closing = opening_ends(conn, moment, moment + _SOON, _NAMED)
+    if closing:
+        yield warning(
+            "persons",
+            "persons.opening-ends",
+            "the last certificates by which people are written to end within 30 days, people: "
+            "{count}: {names}",
+            meaning="their partners stop encrypting, or go on with a certificate that is over; "
+            "the keys stay and open what was sent",
+            advice="get new ones, import them (sceau pki key import --use decrypt), publish them",
+            **_named(closing, [f"{address} ({end:%Y-%m-%d})" for address, end in first_closing]),
+        )
     yield _proved(keks.current, place_of(section.key_encryption_key))
     if section.former_key_encryption_key is not None:
         left = counts.get(keks.former[0].name, 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from gateway.check.expiry import validity
-from gateway.check.finding import Finding, error, unknown, warning
+from gateway.check.expiry import day, validity
+from gateway.check.finding import Finding, error, good, unknown, warning
 from gateway.known import parsed
 from gateway.seal_check import blocks
+from gateway.succession import in_force, needed
 from gateway.wiring import Wiring
 from pki.addresses import certificate_addresses, in_domain
 from pki.may_sign import MaySign, Unfit
@@ -19,7 +20,7 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     """Each domain has one; that key and certificate belong together was seen when it was read."""
     for domain in wiring.config.gateway.domains:
         subject = f"seal {domain}"
-        signer = wiring.seals.get(domain)
+        signer = in_force(wiring.seals, domain, moment)
         if signer is None:
             yield error(
                 "seals",
@@ -29,7 +30,12 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 domain=domain,
             )
             continue
-        yield validity(subject, signer.certificate, moment, ahead=wiring.ahead.seals)
+        # What comes after it is looked at, too; one that another takes over from may end.
+        for each in dict.fromkeys((*needed(wiring.seals[domain]), signer)):
+            if each is signer or _begun(each, moment):
+                yield validity(subject, each.certificate, moment, ahead=wiring.ahead.seals)
+            else:
+                yield _to_come(subject, each)
         certificate = parsed(signer.certificate)
         yield from _may_sign(
             subject,
@@ -38,6 +44,18 @@ def seals(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             self_made=certificate.issuer == certificate.subject,
         )
         yield from _fits(subject, domain, signer)
+
+
+def _begun(signer: Signer, moment: datetime) -> bool:
+    return parsed(signer.certificate).not_valid_before_utc <= moment
+
+
+def _to_come(subject: str, signer: Signer) -> Finding:
+    return good(
+        subject,
+        "the certificate of the next key is valid from {date} on",
+        date=day(parsed(signer.certificate).not_valid_before_utc),
+    )
 
 
 def _may_sign(

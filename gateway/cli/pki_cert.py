@@ -11,6 +11,9 @@ from gateway.cli.exits import DONE
 from gateway.cli.opening import on_installation, on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import output_of, time_json, time_text
+from gateway.cli.pki_cert_audit import add_audit
+from gateway.cli.pki_cert_decide import add_decide
+from gateway.cli.pki_cert_harvest import add_harvest
 from gateway.cli.pki_cert_import import run_import
 from gateway.cli.pki_cert_show import run_show
 from gateway.cli.pki_find import run_find
@@ -39,7 +42,11 @@ def add_cert(parser: ArgumentParser) -> None:
 
     bring = verbs.add_parser("import", help="put certificates into the local store")
     bring.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="PEM, DER, PKCS#7, or a folder of them"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="PEM, DER, PKCS#7, LDIF, CSV, or a folder of them",
     )
     bring.add_argument(
         "--address", default="", help="store it for this one of its addresses, not for all"
@@ -47,11 +54,25 @@ def add_cert(parser: ArgumentParser) -> None:
     bring.add_argument(
         "--source", default="", metavar="TEXT", help="where it is from (otherwise the file's name)"
     )
-    bring.set_defaults(run=on_installation(run_import))
+    bring.add_argument(
+        "--domain",
+        default="",
+        help="pin it for all addresses of this domain: the certificate of a gateway (RFC 3183)",
+    )
+    bring.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="take other keys than those known so far; the log names them",
+    )
+    bring.add_argument("--dry-run", action="store_true", help="check and report, and store nothing")
+    bring.set_defaults(run=on_wiring(run_import))
 
     remove = verbs.add_parser("remove", help="take a certificate of the local store out of use")
     remove.add_argument("fingerprint", metavar="FINGERPRINT", help="SHA-256, 64 hex digits")
     remove.set_defaults(run=on_installation(_remove))
+    add_decide(verbs)
+    add_harvest(verbs)
+    add_audit(verbs)
     for verb in (find, show, listing, bring, remove):
         add_config(verb)
         add_json(verb)

@@ -88,6 +88,8 @@ def _places(wiring: Wiring, sha256: str, output: Output) -> Iterator[_Kept]:
     """Every place in which this certificate is kept."""
     from hashlib import sha256 as digest
 
+    from gateway.cli.pki_anchor import STATES
+    from gateway.foureyes.desk import book_of
     from pki.anchors import load_certificates
     from pki.evidence import certificate
     from pki.persons import list_keys
@@ -99,6 +101,24 @@ def _places(wiring: Wiring, sha256: str, output: Output) -> Iterator[_Kept]:
                 anchor.certificate,
                 {"place": "anchor", "name": anchor.name},
                 output.text("It is the trust anchor {name}.", name=anchor.name),
+            )
+    for record in book_of(wiring).ledger.anchors.values():
+        if record.certificate.sha256 == sha256:
+            state = output.text(STATES[record.state.value])
+            yield _Kept(
+                record.certificate.der,
+                {
+                    "place": "anchor",
+                    "name": record.terms.name,
+                    "id": record.id,
+                    "state": record.state.value,
+                },
+                output.text(
+                    "It is the trust anchor {name} ({id}): {state}.",
+                    name=record.terms.name,
+                    id=record.id,
+                    state=state,
+                ),
             )
     for path in wiring.config.pki.intermediates:
         for der in load_certificates(path):

@@ -98,6 +98,7 @@ def _certificate_json(checked: CheckedCertificate) -> dict[str, object]:
     return {
         **facts_json(certificate_facts(path[-1])),
         "source": checked.source,
+        "domain": checked.domain or None,
         "anchor": checked.anchor,
         "path": [cert.subject_text for cert in path],
         "revocation": [evidence_json(each) for each in checked.revocation],
@@ -133,6 +134,10 @@ def _print(
         return
     path = [ParsedCertificate(der) for der in finding.certificate.path]
     output.say("  found in: {source}", source=finding.certificate.source)
+    if finding.certificate.domain:
+        output.say(
+            "  it is pinned for the whole domain {domain}", domain=finding.certificate.domain
+        )
     print_facts(certificate_facts(path[-1]), output)
     output.say("  trusted through: {path}", path=" > ".join(cert.subject_text for cert in path))
     print_evidence(finding.certificate.revocation, output)

@@ -11,7 +11,7 @@ from gateway.cli.account import operator
 from gateway.cli.exits import DONE, NO
 from gateway.cli.opening import on_wiring
 from gateway.cli.options import add_config, add_json
-from gateway.cli.output import output_of, time_text
+from gateway.cli.output import output_of, time_json, time_text
 from gateway.cli.pki_key_consent import add_ground, ground_of
 from gateway.cli.usage import UsageError
 
@@ -46,9 +46,10 @@ def add_escrow(parser: ArgumentParser) -> None:
     opening.add_argument(
         "--archive-key",
         type=Path,
+        action="append",
         required=True,
         metavar="FILE",
-        help="private key of one of the archive's recipients",
+        help="private key of one of the archive's recipients; of two with pki.four_eyes",
     )
     opening.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="PEM file that is made, mode 600"
@@ -149,7 +150,14 @@ def _open(args: Namespace, wiring: Wiring) -> int:
     ground = ground_of(args)
     if not ground.basis:
         raise UsageError("{names} is missing", facts={"names": "--basis"})
-    unwrapper = load_private_key(args.archive_key)
+    unwrappers = {
+        one.recipient.id: one for one in (load_private_key(file) for file in args.archive_key)
+    }
+    if wiring.config.pki.four_eyes and len(unwrappers) < 2:
+        raise UsageError(
+            "pki.four_eyes is true: it takes the private keys of two archive recipients",
+            hint="give --archive-key twice",
+        )
     wanted = "" if args.certificate is None else fingerprint_of(args.certificate)
     found = _wanted(wiring, args.address, wanted)
     if not found:
@@ -161,10 +169,9 @@ def _open(args: Namespace, wiring: Wiring) -> int:
             facts={"address": args.address},
         )
     (key,) = found
-    agreed = wiring.escrow_agreement(key, ground)
-    plain = departure.open_escrow(key, unwrapper)
+    plain = departure.open_escrow(key, list(unwrappers.values()))
     draft = departure.taking_out(
-        key, agreed, by=operator(), ground=ground, org=wiring.config.gateway.organisation
+        key, list(unwrappers), by=operator(), ground=ground, org=wiring.config.gateway.organisation
     )
     # The file first, empty: a key that is logged as taken out can be written.
     descriptor = os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -197,7 +204,7 @@ def _record(key: EscrowedKey) -> dict[str, object]:
     return {
         "address": key.address,
         "certificate_sha256": key.certificate_sha256,
-        "departed_at": time_text(key.departed_at),
+        "departed_at": time_json(key.departed_at),
         "departed_by": key.departed_by,
         "id": key.entry_id,
     }

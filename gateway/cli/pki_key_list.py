@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.installation import Installation
     from gateway.wiring import Wiring
+    from pki.decryption_keys import StoredDecryptionKey
     from pki.may_sign import MaySign, Unfit
     from pki.person_list import Listed
     from pki.persons import Consent, Ground
@@ -83,6 +84,7 @@ def _show(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock
     from pki.addresses import canonical
     from pki.certificate import ParsedCertificate
+    from pki.decryption_keys import list_decryption_keys
     from pki.may_sign import judge_signer
     from pki.person_list import Wanted, each_key
     from pki.persons import chain_of
@@ -94,16 +96,65 @@ def _show(args: Namespace, wiring: Wiring) -> int:
     with wiring.database.read() as conn:
         found = list(each_key(conn, Wanted(address=address)))
         chains = [chain_of(conn, one.key) for one in found]
-    if not found:
+        opening = list_decryption_keys(conn, address)
+    if not found and not opening:
         raise NotFound("no key of {address} is stored", facts={"address": address})
     for one, chain in zip(found, chains, strict=True):
         cert = ParsedCertificate(one.key.certificate)
         answer = judge_signer(cert, chain, address=address, moment=now, trust=trust).answer
         if output.as_json:
-            output.record({**_as_json(one), **_answer_json(answer)})
+            output.record({"use": "sign", **_as_json(one), **_answer_json(answer)})
         else:
             _print(one, answer, now, output)
+    for key in opening:
+        if output.as_json:
+            output.record(_opening_json(key))
+        else:
+            _print_opening(key, now, output)
     return DONE
+
+
+def _print_opening(key: StoredDecryptionKey, now: datetime, output: Output) -> None:
+    from pki.certificate import ParsedCertificate
+
+    cert = ParsedCertificate(key.certificate)
+    output.line(cert.subject_text)
+    stored = output.text("{time} by {who}", time=time_text(key.added_at), who=key.added_by)
+    left = key.departed_at
+    use = (
+        output.text("opens mail")
+        if left is None
+        else output.text("in escrow since {time}: opens nothing here", time=time_text(left))
+    )
+    rows = [
+        ("fingerprint (SHA-256)", key.certificate_sha256),
+        ("issuer", cert.issuer_text),
+        ("valid until", _until(key.not_after, now, output)),
+        ("key stored", stored),
+        ("use", use),
+    ]
+    width = max(len(output.text(name)) for name, _ in rows)
+    for name, value in rows:
+        output.line(f"  {output.text(name):<{width}}  {value}")
+
+
+def _opening_json(key: StoredDecryptionKey) -> dict[str, object]:
+    from pki.certificate import ParsedCertificate
+
+    cert = ParsedCertificate(key.certificate)
+    return {
+        "use": "decrypt",
+        "address": key.address,
+        "certificate_sha256": key.certificate_sha256,
+        "subject": cert.subject_text,
+        "issuer": cert.issuer_text,
+        "not_before": time_json(cert.not_before),
+        "not_after": time_json(cert.not_after),
+        "added": time_json(key.added_at),
+        "added_by": key.added_by,
+        "kek": key.kek,
+        "departed_at": None if key.departed_at is None else time_json(key.departed_at),
+    }
 
 
 def _print(one: Listed, answer: MaySign | Unfit, now: datetime, output: Output) -> None:

@@ -184,7 +184,8 @@ def _refresh(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock
 
     output = output_of(args)
-    reports = wiring.ocsp_rounds.round(clock.now(), force=True)
+    material = wiring.trust.current().material
+    reports = wiring.ocsp.refresh(material, moment=clock.now(), force=True)
     if not reports:
         output.note("No certificate in use is to be asked about by OCSP.")
     return worst(_print_report(report, output) for report in reports)

@@ -27,6 +27,7 @@ _CONDITIONS = (
 def run_show(args: Namespace) -> int:
     """All rules in the order in which they are looked at within a level."""
     from gateway.policy import HeaderProtection
+    from pki.models import DomainCertificate
 
     output = output_of(args)
     policy = policy_section(args, args.policy).policy()
@@ -59,6 +60,12 @@ def run_show(args: Namespace) -> int:
                 "{domains}: protection of header fields {header_protection} is agreed",
                 domains=", ".join(agreed.domains),
                 header_protection=agreed.header_protection.value,
+            )
+        if agreed.domain_certificate is not DomainCertificate.FALLBACK:
+            output.say(
+                "{domains}: use of a certificate of the whole domain: {domain_certificate}",
+                domains=", ".join(agreed.domains),
+                domain_certificate=agreed.domain_certificate.value,
             )
     output.say("The hash of this policy is {sha256}.", sha256=policy.sha256)
     return DONE

@@ -7,7 +7,7 @@ already told; a check that asks for it ends there, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
@@ -183,13 +183,16 @@ def _crls(config: Config) -> Iterator[Finding]:
             )
 
 
+_PORTS = {"http": 80, "https": 443, "ldap": 389, "ldaps": 636}
+
+
 def _fetched(config: Config) -> Iterator[Finding]:
     urls = [("crls", number, crl.url) for number, crl in enumerate(config.pki.crls) if crl.url]
     urls += [("ocsp", number, each.url) for number, each in enumerate(config.pki.ocsp)]
     for section, number, url in urls:
         parts = urlsplit(url)
         name = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port or _PORTS[parts.scheme]
         if f"{name}:{port}" not in config.pki.fetch.allow:
             place = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
             yield _wrong(
@@ -201,7 +204,7 @@ def _fetched(config: Config) -> Iterator[Finding]:
 
 
 def _seals(config: Config) -> Iterator[Finding]:
-    sealed: set[str] = set()
+    sealed: dict[str, set[datetime | None]] = {}
     for number, seal in enumerate(config.seals):
         for domain in seal.domains:
             if domain not in config.gateway.domains:
@@ -210,13 +213,14 @@ def _seals(config: Config) -> Iterator[Finding]:
                     "{domain} is not one of our domains (gateway.domains)",
                     domain=domain,
                 )
-            if domain in sealed:
+            if seal.signs_from in sealed.setdefault(domain, set()):
                 yield _wrong(
                     ("seals", number, "domains"),
                     "another seal already signs for {domain}",
+                    'signs_from = "2027-01-04T06:00:00Z"',
                     domain=domain,
                 )
-            sealed.add(domain)
+            sealed[domain].add(seal.signs_from)
     for domain in config.gateway.domains:
         if domain not in sealed:
             yield _wrong(

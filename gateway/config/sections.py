@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -49,7 +49,8 @@ from gateway.policy.folding import Glob
 from gateway.policy.times import Span
 from pki.anchors import RevocationSources
 from pki.directory import CERTIFICATE_ATTRIBUTES, ServerOrder
-from pki.models import Purpose
+from pki.models import DomainCertificate, Harvest, Purpose
+from pki.recipient_keys import KeyChange
 
 
 class Language(Enum):
@@ -280,7 +281,7 @@ class Crl:
     """[[pki.crls]]: a revocation list, fetched ahead of need. Exactly one of url and file."""
 
     url: str = setting(
-        kinds.http_url, example='"http://crl.justice.example/issuing.crl"', default=""
+        kinds.crl_url, example='"http://crl.justice.example/issuing.crl"', default=""
     )
     file: Path | None = setting(kinds.file, example='"crls/issuing.crl"', default=None, live=True)
     every: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
@@ -330,6 +331,18 @@ class TokenKey:
 
 
 @section
+class Recipients:
+    """[[pki.recipients]]: other rules for some domains' certificates. None: as [pki] has it."""
+
+    domains: tuple[str, ...] = setting(
+        kinds.list_of(kinds.domain_or_below, least=1),
+        example='["justice.example", "*.justice.example"]',
+    )
+    key_change: KeyChange | None = setting(kinds.choice(KeyChange), example='"hold"', default=None)
+    harvest: Harvest | None = setting(kinds.choice(Harvest), example='"accept"', default=None)
+
+
+@section
 class Pki:
     """[pki]: certificates of others, and the key that wraps the keys of our people.
 
@@ -357,9 +370,14 @@ class Pki:
     )
     found_ttl: timedelta = setting(kinds.duration, example='"1h"', default=timedelta(hours=1))
     not_found_ttl: timedelta = setting(kinds.duration, example='"5m"', default=timedelta(minutes=5))
+    key_change: KeyChange = setting(
+        kinds.choice(KeyChange), example='"hold"', default=KeyChange.RECORD
+    )
+    harvest: Harvest = setting(kinds.choice(Harvest), example='"suggest"', default=Harvest.SUGGEST)
     fetch: CrlFetch = table(CrlFetch)
     anchors: tuple[Anchor, ...] = tables(Anchor)
     directories: tuple[Directory, ...] = tables(Directory)
+    recipients: tuple[Recipients, ...] = tables(Recipients)
     crls: tuple[Crl, ...] = tables(Crl)
     ocsp: tuple[Ocsp, ...] = tables(Ocsp)
 
@@ -369,7 +387,7 @@ class Seal:
     """[[seals]]: a key of the organisation that signs for some of its domains (RFC 3183).
 
     key: PKCS#12, or PEM with `certificate` beside it; or in a token, with `certificate` here or
-    under the key's id in the token.
+    under the key's id in the token. signs_from: when it takes over from the seal before it.
     """
 
     domains: tuple[str, ...] = setting(
@@ -378,6 +396,9 @@ class Seal:
     key: Path | TokenKey = value_or_table(kinds.file, TokenKey, example='"keys/seal.p12"')
     certificate: Path | None = setting(kinds.file, example='"keys/seal.crt"', default=None)
     password_file: Path | None = setting(kinds.file, example='"keys/seal.password"', default=None)
+    signs_from: datetime | None = setting(
+        kinds.moment, example='"2027-01-04T06:00:00Z"', default=None
+    )
 
 
 @section
@@ -467,6 +488,11 @@ class PartnerSection:
     header_protection: HeaderProtection = setting(
         kinds.choice(HeaderProtection), example='"confidential"', default=HeaderProtection.OFF
     )
+    domain_certificate: DomainCertificate = setting(
+        kinds.choice(DomainCertificate),
+        example='"preferred"',
+        default=DomainCertificate.FALLBACK,
+    )
 
 
 @section
@@ -500,7 +526,10 @@ class PolicySection:
                 {name: rules(level.rules) for name, level in self.domain.items()},
                 {name: rules(level.rules) for name, level in self.person.items()},
             ),
-            (Partner(each.domains, each.crypto, each.header_protection) for each in self.partners),
+            (
+                Partner(each.domains, each.crypto, each.header_protection, each.domain_certificate)
+                for each in self.partners
+            ),
         )
 
 

@@ -14,18 +14,17 @@ database. What becomes of a request is thus never stored; it follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from gateway.foureyes.approval import signer_of, unfit
+from gateway.foureyes.enrolment import described, only, readable, refuse_doubles, renewed
 from gateway.foureyes.errors import ActRefused
-from gateway.foureyes.persons import Person, name_key, person_id, same_person
+from gateway.foureyes.persons import Person, same_person
 from gateway.foureyes.records import Approval, Asked, Fate, State, TrustedAnchor
 from gateway.foureyes.request import LASTS, Act, Request, malformed, read_request
 from gateway.foureyes.terms import read_terms
-from pki.certificate import ParsedCertificate
-from pki.errors import CertificateRefused, problem
+from pki.errors import problem
 
 _AHEAD = timedelta(hours=1)  # clocks of two machines
 
@@ -133,7 +132,7 @@ class Ledger:
     def _voters(self, request: Request, moment: datetime) -> list[Person]:
         """Whose signatures are looked for: of those who are founded here, their own."""
         if request.act is Act.FOUND:
-            return self._described(request, moment)
+            return described(request, moment)
         return list(self.persons.values())
 
     def counting(self, asked: Asked, moment: datetime) -> list[Approval]:
@@ -162,9 +161,9 @@ class Ledger:
             case Act.FOUND:
                 self._may_found(request, moment)
             case Act.ENROL:
-                self._no_double(self._described(request, moment), self.persons.values())
+                refuse_doubles(described(request, moment), self.persons.values())
             case Act.RENEW:
-                self._renewed(request, moment)
+                renewed(request, self.persons, moment)
             case Act.SUSPEND_PERSON | Act.RESUME_PERSON:
                 person = self.person(request.subjects[0])
                 self._turn(request, person.basis, on=person.active)
@@ -179,7 +178,7 @@ class Ledger:
                     self._one_of_a_kind(record, replacing=record.id)
             case Act.REFUSE:
                 about = self.requests.get(request.subjects[0])
-                _only(request.changes, "reason")
+                only(request.changes, "reason")
                 if about is None or about.fate is not Fate.PROPOSED:
                     raise _refused("request.ended", "there is no such request that waits")
 
@@ -196,70 +195,14 @@ class Ledger:
                 'pki.founders = ["{sha256}"], with the founding requests that stay believed',
                 sha256=request.sha256,
             )
-        self._no_double(self._described(request, moment), ())
-
-    def _described(self, request: Request, moment: datetime) -> list[Person]:
-        """The persons that a request is to make."""
-        _only(request.changes, "persons")
-        listed = request.changes["persons"]
-        if not isinstance(listed, list) or len(listed) != len(request.certificates):
-            raise malformed("persons")
-        found = []
-        for der, one in zip(request.certificates, listed, strict=True):
-            if not isinstance(one, dict):
-                raise malformed("persons")
-            _only(one, "name", "verified")
-            name, verified = one["name"], one["verified"]
-            if not isinstance(name, str) or not isinstance(verified, str):
-                raise malformed("persons")
-            if not name_key(name) or not verified.strip() or max(len(name), len(verified)) > 2000:
-                raise malformed("name, verified")
-            cert = _fit(der, moment)
-            found.append(
-                Person(
-                    id=person_id(cert),
-                    name=name,
-                    verified=verified,
-                    certificates=(cert,),
-                    enrolled_at=moment,
-                    enrolled_by=(),
-                    basis=request.sha256,
-                    founder=request.act is Act.FOUND,
-                )
-            )
-        return found
-
-    def _no_double(self, new: Sequence[Person], known: Iterable[Person]) -> None:
-        """No one gets two records, not even beside one that is suspended."""
-        others = list(known)
-        for at, person in enumerate(new):
-            for other in (*others, *new[:at]):
-                if (same := same_person(person, other)) is not None:
-                    raise ActRefused(same)
-
-    def _renewed(self, request: Request, moment: datetime) -> Person:
-        """The person with the certificate that is added."""
-        _only(request.changes, "person", "verified")
-        if not request.text("verified").strip():
-            raise malformed("verified")
-        person = self.person(request.text("person"))
-        cert = _fit(request.certificates[0], moment)
-        if any(cert.sha256 == one.sha256 for one in person.certificates):
-            raise _refused(
-                "person.same-certificate", "{name} has this certificate", name=person.name
-            )
-        new = person.with_certificate(cert, request.sha256)
-        for other in self.persons.values():
-            if other.id != person.id and (same := same_person(new, other)) is not None:
-                raise ActRefused(same)
-        return new
+        refuse_doubles(described(request, moment), ())
 
     def _turn(self, request: Request, basis: str, *, on: bool) -> None:
         """A suspension or its end: of what is so now, and not of what was when it was asked for.
 
         An old request to resume would otherwise undo a suspension that came after it.
         """
-        _only(request.changes, "basis", "reason")
+        only(request.changes, "basis", "reason")
         if request.text("basis") != basis:
             raise _refused("request.overtaken", "something was decided since: it must be made anew")
         wants_off = request.act in (Act.SUSPEND_PERSON, Act.SUSPEND)
@@ -268,7 +211,7 @@ class Ledger:
 
     def _may_trust(self, request: Request) -> None:
         terms = read_terms(request.changes)
-        cert = _readable(request.certificates[0])
+        cert = readable(request.certificates[0])
         if not cert.is_ca and cert.basic is not None:
             raise _refused(
                 "anchor.no-ca",
@@ -288,6 +231,8 @@ class Ledger:
             since=request.time,
             basis=request.sha256,
         )
+        if record.id in self.anchors:  # ids are short: nobody shall find two requests with one
+            raise _refused("request.repeated", "this request was made before; it counts once")
         self._one_of_a_kind(record, replacing=terms.supersedes)
 
     def _one_of_a_kind(self, record: TrustedAnchor, *, replacing: str) -> None:
@@ -320,13 +265,13 @@ class Ledger:
                     self.persons[old.id] = replace(
                         old, suspended_at=moment, suspended_why="founded anew", basis=request.sha256
                     )
-                for person in self._described(request, moment):
+                for person in described(request, moment):
                     self.persons[person.id] = replace(person, enrolled_by=signed)
             case Act.ENROL:
-                (person,) = self._described(request, moment)
+                (person,) = described(request, moment)
                 self.persons[person.id] = replace(person, enrolled_by=signed)
             case Act.RENEW:
-                person = self._renewed(request, moment)
+                person = renewed(request, self.persons, moment)
                 self.persons[person.id] = person
             case Act.SUSPEND_PERSON | Act.RESUME_PERSON:
                 person = self.person(request.subjects[0])
@@ -363,7 +308,7 @@ class Ledger:
             )
         record = TrustedAnchor(
             id=request.sha256[:16],
-            certificate=_readable(request.certificates[0]),
+            certificate=readable(request.certificates[0]),
             terms=terms,
             state=State.ACTIVE,
             approved_by=signed,
@@ -385,25 +330,6 @@ class Ledger:
         if (found := self.anchors.get(id_)) is None:
             raise _refused("anchor.unknown", "there is no record of a trust anchor {id}", id=id_)
         return found
-
-
-def _fit(der: bytes, moment: datetime) -> ParsedCertificate:
-    cert = _readable(der)
-    if (reason := unfit(cert, moment)) is not None:
-        raise ActRefused(reason)
-    return cert
-
-
-def _readable(der: bytes) -> ParsedCertificate:
-    try:
-        return ParsedCertificate(der)
-    except CertificateRefused as error:
-        raise ActRefused(error.problem) from None
-
-
-def _only(changes: object, *names: str) -> None:
-    if not isinstance(changes, dict) or changes.keys() != set(names):
-        raise malformed("changes")
 
 
 def _refused(code: str, template: str, **facts: str) -> ActRefused:

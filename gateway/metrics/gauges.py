@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,12 +29,15 @@ from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
 from pki.questions import count_open
-from pki.store import list_crls
+from pki.refused_keys import count_since
+from pki.store import LastFetch, last_fetches, list_crls
+from pki.suggestions import count_waiting
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
 _SHARE = 10
 _SKIPPED_WITHIN = timedelta(days=1)
+_REFUSED_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Standing:
         (`gateway.diskprobe`). absent: neighbours that do not answer.
     people: who may sign. refused_seals: by domain, why a seal signs nothing now.
     skipped: mails that the index has left out within the last day. ends: of recipients'
-        certificates and OCSP responses, and what grace CRLs have.
+        certificates and OCSP responses, and what grace CRLs have. fetches: of CRLs, by source.
     """
 
     moment: datetime
@@ -73,8 +76,11 @@ class Standing:
     doubt: Doubt | None = None  # of this machine's clock
     ends: Ends = field(default_factory=Ends)
     crls_begun: Mapping[str, datetime] = field(default_factory=dict)
+    fetches: Mapping[str, LastFetch] = field(default_factory=dict)
     unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
     questions: int = 0  # authorities that nobody knows
+    changed_keys: int = 0  # of recipients, that wait for a person
+    refused_keys: int = 0  # found weak by an audit, lately
 
 
 @dataclass
@@ -89,6 +95,7 @@ class Gauges:
     now: Callable[[], datetime]
     signing: SigningWatch | None = None
     expiry: ExpiryWatch | None = None
+    crl_sources: Collection[str] = ()
     unbelieved: Callable[[], tuple[Problem, ...]] = tuple
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
@@ -114,13 +121,16 @@ class Gauges:
         with self.read() as conn:
             queue = backlog(conn)
             asked = count_open(conn)
+            changed = count_waiting(conn)
+            refused = count_since(conn, moment - _REFUSED_WITHIN)
             crls: dict[str, datetime] = {}
             begun: dict[str, datetime] = {}
-            for crl in list_crls(conn):
+            for crl in list_crls(conn, newest_only=True):
                 # One issuer may have several series (scopes): the first to end is what counts.
-                if crl.newest and crl.next_update <= crls.get(crl.issuer, crl.next_update):
+                if crl.next_update <= crls.get(crl.issuer, crl.next_update):
                     crls[crl.issuer] = crl.next_update
                     begun[crl.issuer] = crl.this_update
+            fetches = last_fetches(conn)
             with suppress(ArchiveError):
                 behind = self._onlooker.lag(conn, moment=moment)
         return Standing(
@@ -129,6 +139,7 @@ class Gauges:
             index=behind,
             crls=crls,
             crls_begun=begun,
+            fetches={name: fetches[name] for name in self.crl_sources if name in fetches},
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
@@ -139,6 +150,8 @@ class Gauges:
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
             unbelieved=self.unbelieved(),
             questions=asked,
+            changed_keys=changed,
+            refused_keys=refused,
         )
 
 

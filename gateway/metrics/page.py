@@ -147,6 +147,22 @@ def _trust(standing: Standing) -> Iterator[Metric]:
     for issuer, next_update in sorted(standing.crls.items()):
         crls.add_metric([issuer], next_update.timestamp())
     yield crls
+    failures = GaugeMetricFamily(
+        "sceau_crl_source_failures",
+        "Fetches of a CRL source that failed one after the other",
+        labels=["source"],
+    )
+    until = GaugeMetricFamily(
+        "sceau_crl_source_next_update_seconds",
+        "nextUpdate of the CRL that a source brought last (Unix time)",
+        labels=["source"],
+    )
+    for source, fetch in sorted(standing.fetches.items()):
+        failures.add_metric([source], fetch.failures)
+        if fetch.next_update is not None:
+            until.add_metric([source], fetch.next_update.timestamp())
+    yield failures
+    yield until
     expiry = GaugeMetricFamily(
         "sceau_certificate_expiry_seconds",
         "notAfter of a certificate that mail depends on (Unix time)",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from gateway.policy.outcomes import HeaderProtection
 from gateway.policy.patterns import Pattern
 from gateway.policy.rules import Levels, Partner, Rule
+from pki.models import DomainCertificate
 
 _FORMAT = "sceau-policy/1"
 
@@ -49,6 +50,8 @@ def _partner(partner: Partner) -> dict[str, object]:
     # Left out where it is off: policies of before it was there keep their hash.
     if partner.header_protection is not HeaderProtection.OFF:
         said["header_protection"] = partner.header_protection.value
+    if partner.domain_certificate is not DomainCertificate.FALLBACK:
+        said["domain_certificate"] = partner.domain_certificate.value
     return said
 
 

@@ -22,6 +22,7 @@ from gateway.policy.outcomes import (
 )
 from gateway.policy.rules import DEFAULT_RULE, Levels, Partner, Rule
 from pki.errors import Problem
+from pki.models import DomainCertificate
 
 # Decisions that are kept, where sender and recipient alone decide.
 _REMEMBERED = 16_384
@@ -238,6 +239,11 @@ class Policy:
         """What was agreed with the owner of an address's domain about header fields."""
         agreed = self._agreed.get(_domain(recipient))
         return HeaderProtection.OFF if agreed is None else agreed.header_protection
+
+    def domain_certificate_of(self, recipient: str) -> DomainCertificate:
+        """How a certificate of the whole domain is used for an address of it, if one is pinned."""
+        agreed = self._agreed.get(_domain(recipient))
+        return DomainCertificate.FALLBACK if agreed is None else agreed.domain_certificate
 
     # -- before everything is known ------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from gateway.policy.outcomes import (
     WithoutCertificate,
 )
 from gateway.policy.patterns import AddressSet, Pattern
+from pki.models import DomainCertificate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +131,7 @@ class Partner:
     domains: tuple[str, ...]
     crypto: Crypto
     header_protection: HeaderProtection = HeaderProtection.OFF
+    domain_certificate: DomainCertificate = DomainCertificate.FALLBACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class Hold:
     """Keep the mail, visibly.
 
     temporary: True when nobody could tell whether there is a certificate: the queue asks again
-        by its own schedule. False when there is none: a person ends it, once there is one.
+        by its own schedule. False when there is none, or a key that nobody has accepted: a person
+        ends it.
     """
 
     reason: Problem
@@ -116,10 +117,10 @@ def settle(decision: Decision, finding: Finding | None) -> Treatment:
             return Encrypt(certificate)
         case NoCertificate(problem=problem):
             return _without_certificate(decision, problem)
-        case CannotTell(problem=problem):
+        case CannotTell(problem=problem, person=person):
             # I3: a directory that does not answer, a CRL that is too old are never "there is no
             # certificate". An attacker who can cut us off from LDAP must not get clear text.
-            return Hold(problem, temporary=True)
+            return Hold(problem, temporary=not person)
         case None:
             raise ValueError("somebody must have been asked for a certificate")
 

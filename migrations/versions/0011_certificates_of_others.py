@@ -3,8 +3,13 @@
 Revision: 0011
 """
 
+import hashlib
+
 import sqlalchemy as sa
 from alembic import op
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 revision = "0011"
 down_revision = "0010"
@@ -22,7 +27,7 @@ def _org() -> sa.Column[str]:
 
 
 def upgrade() -> None:
-    """Add columns and tables; what is stored already is known from its first use on."""
+    """Add columns and tables; the keys of stored certificates are those that are known."""
     # SQLite has no schemas, and ALTER TABLE is not among what is translated.
     schema = "pki" if op.get_bind().dialect.name == "postgresql" else None
     op.add_column("certificates", sa.Column("chain", sa.LargeBinary()), schema=schema)
@@ -44,6 +49,7 @@ def upgrade() -> None:
         ),
         schema="pki",
     )
+    _known_keys(schema)
     op.create_table(
         "suggestions",
         _id(),
@@ -73,6 +79,13 @@ def upgrade() -> None:
         unique=False,
         schema="pki",
     )
+    op.create_index(
+        "suggestions_by_decision",
+        "suggestions",
+        ["org", "decided_at"],
+        unique=False,
+        schema="pki",
+    )
     op.create_table(
         "refused_keys",
         sa.Column("org", sa.String(length=64), server_default="", nullable=False),
@@ -84,3 +97,56 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org", "key_sha256"),
         schema="pki",
     )
+
+
+def _known_keys(schema: str | None) -> None:
+    conn = op.get_bind()
+    stored = sa.table(
+        "certificates",
+        *(sa.column(name) for name in ("id", "org", "address", "sha256", "der", "source")),
+        *(sa.column(name) for name in ("added_at", "added_by", "removed_at")),
+        schema=schema,
+    )
+    known = sa.table(
+        "recipient_keys",
+        *(sa.column(name) for name in ("org", "address", "key_sha256", "issuer_sha256")),
+        *(sa.column(name) for name in ("certificate_sha256", "source", "seen_at", "accepted_by")),
+        schema=schema,
+    )
+    last = 0
+    seen: set[tuple[str, str, str, str]] = set()
+    while True:
+        rows = conn.execute(
+            sa.select(stored)
+            .where(stored.c.id > last, stored.c.removed_at.is_(None))
+            .order_by(stored.c.id)
+            .limit(500)
+        ).all()
+        for row in rows:
+            certificate = x509.load_der_x509_certificate(row.der)
+            try:
+                spki = certificate.public_key().public_bytes(
+                    Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+                )
+            except (ValueError, UnsupportedAlgorithm):
+                continue  # no mail was ever encrypted to it
+            key = hashlib.sha256(spki).hexdigest()
+            issuer = hashlib.sha256(certificate.issuer.public_bytes()).hexdigest()
+            if (row.org, row.address, key, issuer) in seen:
+                continue
+            seen.add((row.org, row.address, key, issuer))
+            conn.execute(
+                sa.insert(known).values(
+                    org=row.org,
+                    address=row.address,
+                    key_sha256=key,
+                    issuer_sha256=issuer,
+                    certificate_sha256=row.sha256,
+                    source=row.source,
+                    seen_at=row.added_at,
+                    accepted_by=row.added_by,
+                )
+            )
+        if not rows:
+            return
+        last = rows[-1].id

@@ -49,6 +49,12 @@ def upgrade() -> None:
         ("decryption_keys_by_kek", "kek"),
     ):
         op.create_index(name, "decryption_keys", ["org", column], schema="pki")
+    op.create_index(
+        "decryption_keys_by_end",
+        "decryption_keys",
+        ["org", "address", "departed_at", "not_after"],
+        schema="pki",
+    )
     op.create_table(
         "decryption_names",
         _org(primary_key=True),

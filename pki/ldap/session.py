@@ -50,8 +50,11 @@ class Session:
     After a fault it must be closed: answers may still be on their way.
     """
 
-    def __init__(self, directory: Directory, channel: Channel) -> None:
+    def __init__(
+        self, directory: Directory, channel: Channel, *, max_octets: int = MAX_OCTETS
+    ) -> None:
         self._directory = directory
+        self._max_octets = max_octets
         self._channel = channel
         self._received = bytearray()
         self._number = 1  # 1 was StartTLS
@@ -67,7 +70,19 @@ class Session:
             tls = Tls(directory.ca_file, directory.certificate_file, directory.key_file)
         with _faults(directory):
             channel = open_channel(url, tls=tls, starttls=directory.starttls, deadline=deadline)
-        session = cls(directory, channel)
+        return cls.over(directory, channel, deadline)
+
+    @classmethod
+    def over(
+        cls,
+        directory: Directory,
+        channel: Channel,
+        deadline: float,
+        *,
+        max_octets: int = MAX_OCTETS,
+    ) -> Session:
+        """Logged in over a connection that is up, and closed if that fails. Raises ServerFault."""
+        session = cls(directory, channel, max_octets=max_octets)
         try:
             session._log_in(deadline)
         except BaseException:
@@ -162,7 +177,7 @@ class Session:
     def _receive(self, number: int, deadline: float) -> wire.Message:
         """The next message. Raises OSError, WireFault, TooMuch."""
         while True:
-            length = wire.message_length(self._received, MAX_OCTETS - self._octets)
+            length = wire.message_length(self._received, self._max_octets - self._octets)
             if length is None or len(self._received) < length:
                 self._received += self._channel.receive(deadline)
                 continue

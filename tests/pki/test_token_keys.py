@@ -377,3 +377,45 @@ def test_the_seal_of_a_gateway_in_a_token(hsm: Hsm, tmp_path: Path) -> None:
         assert b"there is no token sceau" in served.stderr
     finally:
         hsm.token.put_back()
+
+
+@pytest.mark.parametrize("kind", ["rsa-3072", "p-384", "ed25519"])
+def test_a_key_is_created_in_the_token_asked_for_and_used(
+    hsm: Hsm, tmp_path: Path, kind: str
+) -> None:
+    uri = hsm.token.uri(f"new-{kind}")
+    made = sceau(hsm.token, "pki", "key", "create", uri, "--kind", kind, "--use", "sign")
+    assert made.returncode == 0, made.stderr
+    again = sceau(hsm.token, "pki", "key", "create", uri, "--kind", kind)
+    assert (again.returncode, b"has this key already" in again.stderr) == (2, True)
+    request = tmp_path / "csr"
+    asked = sceau(
+        hsm.token, "pki", "key", "csr", uri, "--email", "marie@interior.example", "--out", request
+    )
+    assert asked.returncode == 0, asked.stderr
+    # The CA's answer, by openssl; then the key signs with it.
+    (tmp_path / "ca.key").write_bytes(hsm.ca.key_pem)
+    (tmp_path / "ext").write_text(
+        "subjectAltName=email:marie@interior.example\nextendedKeyUsage=emailProtection\n"
+    )
+    subprocess.run(
+        ["openssl", "x509", "-req", "-in", request, "-CA", hsm.folder / "root.pem", "-CAkey",
+         tmp_path / "ca.key", "-days", "30", "-extfile", tmp_path / "ext", "-out",
+         tmp_path / "crt", "-set_serial", "77"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    signed = sceau(
+        hsm.token, "smime", "sign", "--key", uri, "--cert", tmp_path / "crt", "--out",
+        tmp_path / "signed", hsm.folder / "mail",
+    )  # fmt: skip
+    assert signed.returncode == 0, signed.stderr
+    said = python(
+        hsm.token,
+        """
+        from pkcs11 import Attribute
+        wanted = (Attribute.SENSITIVE, Attribute.EXTRACTABLE, Attribute.SIGN, Attribute.DECRYPT)
+        print(*key(sys.argv[1]).run(lambda held: [held[one] for one in wanted]))
+        """,
+        uri,
+    )
+    assert said == "True False True False\n"

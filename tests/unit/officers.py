@@ -57,9 +57,9 @@ def officer(
     ca = authority or _staff()
     address = more.pop("email", f"{name.lower().replace(' ', '.')}@interior.example")
     more = {"start": start - DAY, "end": start + 300 * DAY, **more}
-    own = key(more.pop("key_name", f"officer {name}"), "ec")
+    own = more.pop("own_key", None) or key(more.pop("key_name", f"officer {name}"), "ec")
     issued = ca.issue(more.pop("subject", name), emails=(address,), subject_key=own, **more)
-    return Officer(name, issued)
+    return Officer(name, Issued(issued.cert, own))
 
 
 @dataclass

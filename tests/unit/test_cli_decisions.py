@@ -350,3 +350,42 @@ def test_with_four_eyes_an_anchor_in_the_file_is_a_fault(office: Office) -> None
     office.config.write_text(text[:start] + text[text.index("[[pki.crls]]", start) :], "utf-8")
     assert office.run("anchor", "list").code == 0
     assert "a trust anchor takes the approval of two persons" in office.check()
+
+
+def signed_mail(office: Office, who: Issued, text: str = "Bonjour.\r\n") -> Path:
+    """A mail from Paul, signed by openssl, with the root that issued his certificate beside it."""
+    office.write("body", b"Content-Type: text/plain\r\n\r\n" + text.encode())
+    office.write("who.crt", who.pem)
+    office.write("who.key", who.key_pem)
+    subprocess.run(
+        ["openssl", "smime", "-sign", "-in", office.folder / "body", "-signer", "who.crt",
+         "-inkey", "who.key", "-certfile", office.partner_file, "-from", PAUL,
+         "-to", "anna@interior.example", "-subject", "essai", "-out", "mail.eml"],
+        check=True, capture_output=True, cwd=office.folder,
+    )  # fmt: skip
+    return office.folder / "mail.eml"
+
+
+def test_an_unknown_authority_met_in_mail_becomes_a_question(office: Office) -> None:
+    mail = signed_mail(office, office.issue("Paul", PAUL, authority=office.partner))
+
+    office.run("cert", "harvest", mail)
+
+    (asked,) = office.run("anchor", "questions", "--json").json
+    assert (asked["place"], asked["address"]) == ("mail", PAUL)
+    assert asked["above_sha256"] == [office.partner.sha256]
+    out = office.folder / "from-mail.pem"
+    office.run("anchor", "questions", str(asked["number"]), "--out", out)
+    assert x509.load_pem_x509_certificate(out.read_bytes()) == office.partner.cert
+    assert office.states() == {"house": "configured"}
+
+
+@pytest.mark.parametrize("wrong", ["text", "From"])
+def test_a_mail_that_is_wrong_otherwise_asks_nothing(office: Office, wrong: str) -> None:
+    mail = signed_mail(office, office.issue("Paul", PAUL, authority=office.partner))
+    other = {"text": (b"Bonjour.", b"Bonsoir."), "From": (b"From: paul", b"From: marie")}[wrong]
+    mail.write_bytes(mail.read_bytes().replace(*other))
+
+    office.run("cert", "harvest", mail)
+
+    assert office.run("anchor", "questions", "--json").json == []

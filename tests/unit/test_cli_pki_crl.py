@@ -189,3 +189,37 @@ def test_show_what_is_no_crl(house: House, content: bytes, code: int) -> None:
 
     assert done.code == code
     assert done.json[0]["problems"][0]["code"] == "structure.crl"
+
+
+def test_a_large_crl_is_indexed_and_revokes(house: House, tmp_path: Path) -> None:
+    marie = house.issue("Marie", "marie@justice.example")
+    paul = house.issue("Paul", "paul@justice.example")
+    for person in (marie, paul):
+        file = house.write("person.pem", person.pem)
+        assert house.run("cert", "import", file).code == 0
+    house.ca.revoked = dict.fromkeys(range(10_000, 13_000), (house.now - DAY, "superseded"))
+    house.ca.revoke(marie, when=house.now - DAY)
+    house.publish(2)
+
+    assert house.run("crl", "refresh").out.count(": new: CRL no. 2 of CN=House ") == 2
+
+    (index,) = house.base.glob("**/crls/*.crlindex")
+    (listed,) = [one for one in house.run("crl", "list", "--json").json if "CA" in one["issuer"]]
+    assert index.name.startswith(listed["sha256"])
+    (shown,) = house.run("crl", "show", listed["sha256"], "--json").json
+    assert shown["crls"][0]["revoked"] == 3001
+    assert house.run("cert", "find", "paul@justice.example").code == 0
+    for damage in (None, b"", b"x" * 1000):  # and whatever becomes of the file
+        if damage is not None:
+            index.write_bytes(damage)
+        found = house.run("cert", "find", "marie@justice.example", "--json")
+        assert "revocation.revoked" in found.out
+        assert index.stat().st_size > 100_000
+
+    whole = (tmp_path / "ca.crl").read_bytes()
+    brought = house.run("crl", "import", house.write("cut.crl", whole[:-1]))
+    assert brought.code == 2
+    house.publish(3)
+    brought = house.run("crl", "import", tmp_path / "ca.crl")
+    assert brought.code == 0
+    assert ": new: CRL no. 3 of CN=House CA" in brought.out

@@ -232,6 +232,7 @@ class House:
         self.database, self.ca = database, ca
         self.folder = CrlFolder(state, above=0)
         self.trust = self.process()
+        self.given_up: set[str] = set()
 
     def process(self) -> StoredTrust:
         return StoredTrust(self.database.read, anchors=[self.ca.anchor()], folder=self.folder)
@@ -252,7 +253,11 @@ class House:
 
     def keep(self) -> list[str]:
         return keep_indexed(
-            self.database.read, self.database.write, trust=self.trust, folder=self.folder
+            self.database.read,
+            self.database.write,
+            trust=self.trust,
+            folder=self.folder,
+            given_up=self.given_up,
         )
 
     def known(self) -> Crl:
@@ -384,6 +389,16 @@ def test_what_an_older_version_stored_is_indexed_and_the_replaced_are_swept(
     house.keep()
     assert not house.folder._file(first.sha256).exists()
     assert isinstance(house.known().entries, IndexedEntries)
+
+
+def test_a_crl_of_a_ca_that_is_gone_is_not_read_again_and_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with house.database.write() as conn:
+        store.store_crl(conn, Crl(root("Gone").crl(5)), moment=NOW)
+    assert house.keep() == []
+    monkeypatch.setattr(store, "crl_bytes", lambda *_, **__: 1 / 0)
+    assert house.keep() == []
 
 
 def test_a_full_disk_costs_memory_and_no_verdict(

@@ -84,6 +84,13 @@ def test_every_generation_opens_its_mail(folder: P12Folder) -> None:
             assert found is not None
             assert found.content == MAIL
             assert found.certificate == issued.der
+    shown = house.run("key", "show", MARIE, "--json").json
+    assert [(one["use"], one["certificate_sha256"]) for one in shown] == [
+        ("sign", new.sha256),
+        ("decrypt", old.sha256),
+        ("decrypt", new.sha256),
+    ]
+    assert "opens mail" in house.run("key", "show", MARIE).out
     stranger = house.issue("x", "x@justice.example", kind="ec")
     assert opened(house, sealed(folder, stranger)) is None
 
@@ -143,6 +150,19 @@ def test_a_folder_twice_and_a_new_key_encryption_key(folder: P12Folder) -> None:
     found = opened(house, sealed(folder, issued[3]))
     assert found is not None
     assert found.content == MAIL
+
+
+def test_a_last_certificate_that_ends_is_told(folder: P12Folder) -> None:
+    house = folder.house
+
+    def told() -> bool:
+        checked = sceau("check", "--config", house.config, "--json")
+        return "persons.opening-ends" in checked.out
+
+    bring(folder, "old", "--use", "decrypt", end=house.now + 10 * DAY)
+    assert told()
+    bring(folder, "new", "--use", "decrypt", end=house.now + 300 * DAY)
+    assert not told()
 
 
 def test_a_row_that_was_moved_does_not_open(folder: P12Folder) -> None:
@@ -231,6 +251,21 @@ def test_escrow_opens_for_nobody_else(folder: P12Folder, tmp_path: Path) -> None
     from archive.recipients import generate_recipient
 
     generate_recipient("stranger", tmp_path / "s.pub", tmp_path / "s.key")
+    text = house.config.read_text("utf-8")
+    four = text.replace("four_eyes = false", "four_eyes = true").partition("[[pki.anchors]]\nname")
+    house.config.write_text(four[0], "utf-8")
+    first, second = sorted((house.base / "authority").glob("*.key"))
+    taking = ("key", "escrow", "open", MARIE, "--basis", "b", "--out", tmp_path / "out")
+    for keys in ((first,), (first, first)):
+        named = [part for file in keys for part in ("--archive-key", file)]
+        alone = house.run(*taking, *named)
+        assert (alone.code, "the private keys of two" in alone.err) == (2, True), alone.err
+    mixed = house.run(*taking, "--archive-key", first, "--archive-key", tmp_path / "s.key")
+    assert "was not sealed to this key" in mixed.err
+    assert not (tmp_path / "out").exists()
+    both = ("--archive-key", first, "--archive-key", second)
+    assert house.run(*taking[:-1], tmp_path / "both", *both).code == 0
+    house.config.write_text(text, "utf-8")
     ran = house.run(
         "key", "escrow", "open", MARIE, "--archive-key", tmp_path / "s.key", "--basis", "b",
         "--out", tmp_path / "out",

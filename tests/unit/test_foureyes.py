@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from archive.models import log_entries, log_payloads
 from archive.store import Draft, append
@@ -24,7 +25,7 @@ from gateway.foureyes.trust import Decided
 from pki.tables import decision_turns
 from pki.trust import StoredTrust
 from tests.conftest import ORIGIN
-from tests.pki_maker import DAY, Authority, root
+from tests.pki_maker import DAY, Authority, key, root
 from tests.unit.officers import NOW, ORG, Desk, Officer, officer
 
 ANNA, BERT, CARLA = officer("Anna Keller"), officer("Bert Lang"), officer("Carla Roux")
@@ -162,6 +163,17 @@ def test_a_refused_proposal_stays_refused(one_desk: Desk, ca: Authority) -> None
     refused("request.ended", desk.approve, request, BERT)
 
 
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_keys_of_all_kinds_approve(one_desk: Desk, ca: Authority, kind: str) -> None:
+    own = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else key("officer rsa", "rsa")
+    dora = officer("Dora Blum", own_key=own)
+    one_desk.ask(one_desk.enrolment(dora), ANNA, BERT)
+
+    one_desk.trust(ca, dora, BERT)
+
+    assert active(one_desk) == ["justice"]
+
+
 # -- one person is never two -----------------------------------------------------------------------
 
 
@@ -293,6 +305,14 @@ def test_a_request_whose_content_changed_has_no_approval(one_desk: Desk, ca: Aut
     one_desk.ask(request, ANNA)
     refused("request.unknown", one_desk.add, Event(NOW, b"", wider.sha256, (BERT.signs(wider),)))
     assert active(one_desk) == []
+
+
+def test_a_request_that_waits_is_not_made_again(one_desk: Desk, ca: Authority) -> None:
+    """Who sends it anew would take the signatures off it that it has."""
+    request = one_desk.trusting(ca)
+    one_desk.ask(request, ANNA)
+    refused("request.repeated", one_desk.ask, request, BERT)
+    assert [one.person for one in one_desk.ledger.requests[request.sha256].approvals] == [ANNA.id]
 
 
 def test_other_forms_of_a_request_are_none(one_desk: Desk, ca: Authority) -> None:

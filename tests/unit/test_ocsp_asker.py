@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
+from structlog.testing import capture_logs
 
 from gateway.database import Database
+from gateway.neighbours import Neighbours
+from gateway.ocsp import OcspRounds
+from gateway.policy import Mail, Policy
+from gateway.record import decision_record
 from pki import ocsp_store
 from pki.anchors import RevocationSources
 from pki.certificate import ParsedCertificate
@@ -19,6 +27,7 @@ from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules, Post
 from pki.finder import CertificateFinder
 from pki.models import CannotTell, Certified, NoCertificate
+from pki.ocsp import OcspResponse
 from pki.ocsp_ask import OcspRules, Responder
 from pki.ocsp_asker import OcspAsker, OcspReport, StoredResponses
 from pki.store import import_certificate, store_crl
@@ -123,28 +132,43 @@ def test_mail_that_waits_has_the_responder_asked_once(house: House) -> None:
     assert house.versions() == ["good"]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        lambda h: error(3),
-        lambda h: b"",
-        lambda h: h.good(status="unknown").der(),
-        lambda h: h.good(by=root("Stranger"), certificates=()).der(),
-        lambda h: h.good(nonce=b"n" * 32).der(),
-        lambda h: h.good(cert=h.delegate).der(),
-        lambda h: h.good(next_update=NOW - HOUR, this_update=NOW - DAY).der(),
-        lambda h: h.good(this_update=NOW + HOUR).der(),
-    ],
-    ids=["away", "tryLater", "empty", "unknown", "stranger", "nonce", "other", "old", "future"],
-)  # fmt: skip
-def test_no_good_answer_is_cannot_tell(
-    house: House, answer: Callable[[House], bytes] | None
-) -> None:
-    house.net.answer = None if answer is None else lambda: answer(house)
+def test_the_record_names_the_response_and_its_octets_are_kept(house: House) -> None:
     found = house.find()
-    assert isinstance(found, CannotTell)
-    assert found.problem.code.startswith("revocation.ocsp-")
+    assert isinstance(found, Certified)
+    decision = Policy((), ()).decide(Mail("a@a.example"), ANNA)
+    record = json.loads(
+        decision_record(decision, "encrypted", finding=found, certificate=found.certificate)
+    )
+    (said,) = record["certificate"]["revocation"]
+    assert said["kind"] == "ocsp"
+    assert "Responder" in said["responder"]
+    assert said["produced-at"] == "2026-06-01T11:00:00Z"
+    assert said["source"] == URL
+    with house.database.read() as conn:
+        der = ocsp_store.response_bytes(conn, said["sha256"])
+    assert der is not None
+    assert OcspResponse(der).singles[0].status == "good"
+
+
+def test_no_good_answer_is_cannot_tell(house: House) -> None:
+    stranger = root("Stranger")
+    for answer in (
+        error(3),
+        b"",
+        house.good(status="unknown", this_update=NOW - 2 * HOUR).der(),
+        house.good(by=stranger, certificates=()).der(),
+        house.good(nonce=b"n" * 32).der(),
+        house.good(cert=house.delegate).der(),
+        house.good(next_update=NOW - HOUR, this_update=NOW - DAY).der(),
+        house.good(this_update=NOW + HOUR).der(),
+    ):
+        house.net.answer = lambda answer=answer: answer
+        found = house.find()
+        assert isinstance(found, CannotTell)
+        assert found.problem.code.startswith("revocation.ocsp-")
+    house.net.answer = None
+    assert isinstance(house.find(), CannotTell)
+    assert house.versions() == ["unknown"]
 
 
 def test_revoked_is_refused_and_stays_so_behind_a_replayed_good_answer(house: House) -> None:
@@ -205,9 +229,8 @@ def test_an_anchor_with_crls_alone_asks_nobody(pki_database: Database) -> None:
 # -- who is asked (threat L8) ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_hosts_that_are_not_listed_are_never_asked(house: House) -> None:
+    for url in (
         "http://127.0.0.1/",
         "http://169.254.169.254/",
         "http://ocsp.example:22/",
@@ -216,14 +239,12 @@ def test_an_anchor_with_crls_alone_asks_nobody(pki_database: Database) -> None:
         "ldap://ocsp.example/",
         "gopher://ocsp.example:80/",
         "http://evil.example/",
-    ],
-)
-def test_hosts_that_are_not_listed_are_never_asked(pki_database: Database, url: str) -> None:
-    house = House(pki_database, aia=url)
-    assert isinstance(house.find(), CannotTell)
-    (report,) = house.round()
-    assert report.problem is not None
-    assert report.problem.code == "revocation.ocsp-nobody"
+    ):
+        cert = ParsedCertificate(house.ca.issue("Anna", extra=(naming(url),)).der)
+        house.asker.supply(cert, house.trust.current().material, moment=NOW, accept=lambda _: None)
+        (report,) = house.round()
+        assert report.problem is not None
+        assert report.problem.code == "revocation.ocsp-nobody"
     assert house.net.asked == []
 
 
@@ -281,7 +302,35 @@ def test_what_was_needed_is_asked_about_again_at_half_time(house: House) -> None
 def test_what_nobody_needs_any_more_is_not_asked_about(house: House) -> None:
     house.find()
     house.stored.take_wanted()
-    assert house.round(NOW + 8 * DAY) == []
+    asked = []
+    for day in range(1, 12):
+        at = NOW + day * DAY
+        house.net.answer = lambda at=at: house.good(
+            this_update=at, produced_at=at, next_update=at + DAY
+        ).der()
+        if house.asker.refresh(house.trust.current().material, moment=at):
+            asked.append(day)
+    assert asked == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_needed_again_is_kept_fresh_without_asking_twice(house: House) -> None:
+    house.net.answer = lambda: house.good(next_update=NOW + 30 * DAY).der()
+    house.find()
+    house.finder.forget()
+    house.find(NOW + 6 * DAY)
+    assert len(house.net.asked) == 1
+    house.stored.take_wanted()
+    assert [one.state for one in house.round(NOW + 12 * DAY + HOUR, force=True)] == ["unchanged"]
+
+
+def test_a_first_question_that_failed_is_repeated_by_the_keeper(house: House) -> None:
+    answer, house.net.answer = house.net.answer, None
+    assert isinstance(house.find(), CannotTell)
+    house.net.answer = answer
+    house.stored.take_wanted()
+    (report,) = house.round(NOW + timedelta(minutes=2))
+    assert report.state == "stored"
+    assert isinstance(house.find(), Certified)
 
 
 def test_what_others_looked_for_is_asked_about_by_the_keeper(house: House) -> None:
@@ -335,6 +384,44 @@ def test_a_responder_without_nocheck_is_asked_about_too(house: House) -> None:
     assert found.problem.code == "revocation.ocsp-responder"
     house.round()
     assert isinstance(house.find(), Certified)
+
+
+def test_two_workers_that_ask_at_once_do_not_stumble(house: House) -> None:
+    together = threading.Barrier(2, timeout=20)
+    answer = house.good().der()
+
+    def slow() -> bytes:
+        together.wait()
+        return answer
+
+    house.net.answer = slow
+    finders = [
+        CertificateFinder(
+            read=house.database.read, trust=house.trust, directories=(), ocsp=house.asker
+        )
+        for _ in range(2)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda finder: finder.find(ANNA, moment=NOW), finders))
+    assert [type(one) for one in found] == [Certified, Certified]
+    assert house.versions() == ["good"]
+
+
+def test_rounds_of_the_keeper_say_what_came_of_it(house: House) -> None:
+    neighbours = Neighbours(None, lambda: NOW)
+    rounds = OcspRounds(house.asker, house.stored, house.trust.current, neighbours)
+    house.stored.about(house.parsed, house.issuer)
+    answer, house.net.answer = house.net.answer, None
+    with capture_logs() as lines:
+        rounds.when_due(NOW)
+        rounds.when_due(NOW + timedelta(seconds=9))
+    assert [line["event"] for line in lines if line["event"].startswith("ocsp")] == ["ocsp_failed"]
+    assert len(house.net.asked) == 1
+    house.net.answer = answer
+    with capture_logs() as lines:
+        rounds.when_due(NOW + timedelta(minutes=3))
+    (line,) = [line for line in lines if line["event"].startswith("ocsp")]
+    assert (line["event"], line["status"]) == ("ocsp_stored", "good")
 
 
 def test_a_clock_that_ran_ahead_stops_nothing(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -470,3 +471,23 @@ def test_made_after_the_moment_it_condemns_what_was_revoked_by_then_and_acquits_
     assert code(lambda: validate(after)) == "revocation.ocsp-future"
     assert validate(after, good())  # revoked since, good at the moment
     assert code(lambda: validate(good(**later))) == "revocation.ocsp-future"
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_whatever_the_octets_are_they_are_read_or_refused() -> None:
+    chance = random.Random(6960)
+    seeds = [good().der(), good(status="revoked", nonce=b"n" * 32, by_key=False).der()]
+    read = 0
+    for _ in range(1500):
+        octets = bytearray(chance.choice(seeds))
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(octets))
+            if chance.random() < 0.6:
+                octets[at] = chance.randrange(256)
+            else:
+                octets[at : at + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+        try:
+            read += bool(OcspResponse(bytes(octets)).certificates)
+        except OcspRefused:
+            continue
+    assert read, "some leave the structure whole: the rest of the reader was reached"

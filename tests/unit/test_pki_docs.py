@@ -31,10 +31,10 @@ def explained() -> list[str]:
     return [code for row in rows for code in re.findall(r"`([^`]+)`", row)]
 
 
-def test_every_verdict_is_explained_once() -> None:
+def test_every_verdict_is_explained_once_and_no_other() -> None:
     codes = explained()
     assert sorted(codes) == sorted(set(codes))
-    assert codes_of_the_code() - set(codes) == set()
+    assert codes_of_the_code() ^ set(codes) == set()
 
 
 def test_the_collector_finds_codes() -> None:

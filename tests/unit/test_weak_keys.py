@@ -7,7 +7,7 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from functools import cache
-from math import gcd
+from math import gcd, prod
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
@@ -50,11 +50,7 @@ def code(public: object) -> str | None:
 
 def infineon_prime(bits: int, dice: random.Random) -> int:
     """k·M + 65537^a mod M, as the faulty library made them (M of the 512-bit keys)."""
-    primes = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79,
-              83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167]  # fmt: skip
-    product = 1
-    for each in primes:
-        product *= each
+    product = prod(number for number in range(2, 168) if gcd(number, prod(range(2, number))) == 1)
     while True:
         k = (3 << (bits - 2)) // product + dice.getrandbits(bits - 2 - product.bit_length())
         found = k * product + pow(65537, dice.getrandbits(60), product)

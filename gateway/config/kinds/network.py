@@ -12,7 +12,7 @@ from gateway.config.kinds.plain import kind_of, list_of, shown
 from gateway.config.reader import Kind
 from gateway.policy.patterns import Pattern
 from pki.addresses import canonical, canonical_domain
-from pki.errors import AddressError
+from pki.errors import AddressError, FetchTrouble
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -161,6 +161,21 @@ def ldap_url(value: str, _folder: Path) -> str:
 def http_url(value: str, _folder: Path) -> str:
     """ "http://host/path" or "https://host/path"."""
     return _url(value, ("http", "https"))
+
+
+@kind_of
+def crl_url(value: str, _folder: Path) -> str:
+    """ "http://host/path", "https://…", "ldap://host/DN?certificateRevocationList" or "ldaps://…"."""
+    from pki.fetch_ldap import read_ldap_url  # every command reads the configuration
+
+    url = _url(value, ("http", "https", "ldap", "ldaps"))
+    if url.partition(":")[0].startswith("ldap"):
+        try:
+            read_ldap_url(url)
+        except FetchTrouble as error:
+            reason = error.problem
+            raise Wrong(reason.template, **reason.facts) from None
+    return url
 
 
 @kind_of

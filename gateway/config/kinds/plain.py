@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -71,6 +71,18 @@ def text(value: str, _folder: Path) -> str:
     if any(ord(char) < 32 for char in value):
         raise Wrong("{value} is more than one line", value=shown(value))
     return value
+
+
+@kind_of
+def moment(value: str, _folder: Path) -> datetime:
+    """A time as RFC 3339 writes it, with its offset."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or "T" not in value.upper():
+        raise Wrong("{value} is not a time with its offset", value=shown(value))
+    return found.astimezone(UTC)
 
 
 @kind_of

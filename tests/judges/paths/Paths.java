@@ -3,9 +3,11 @@ import java.nio.file.*;
 import java.security.*;
 import java.security.cert.*;
 import java.util.*;
+import org.bouncycastle.jcajce.PKIXExtendedBuilderParameters;
+import org.bouncycastle.jcajce.PKIXExtendedParameters;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 
-/** Paths judged by the providers of this machine, one case a line on standard input: "valid" or why not. */
+/** Paths judged by Bouncy Castle, one case a line on standard input: "valid" or why not. */
 public class Paths {
     public static void main(String[] none) throws Exception {
         Security.addProvider(new BouncyCastleProvider());
@@ -27,10 +29,10 @@ public class Paths {
         }
     }
 
-    /** provider, folder, moment in ms, revocation, explicit, inhibit mapping, inhibit any, policies. */
+    /** folder, moment in ms, revocation, explicit, inhibit mapping, inhibit any, policies. */
     static void run(String[] a) throws Exception {
-        Path folder = Path.of(a[1]);
-        CertificateFactory read = CertificateFactory.getInstance("X.509", a[0]);
+        Path folder = Path.of(a[0]);
+        CertificateFactory read = CertificateFactory.getInstance("X.509", "BC");
         X509Certificate leaf = (X509Certificate) certificates(read, folder.resolve("leaf.pem")).iterator().next();
         Set<TrustAnchor> anchors = new HashSet<>();
         for (java.security.cert.Certificate one : certificates(read, folder.resolve("anchors.pem"))) {
@@ -50,16 +52,18 @@ public class Paths {
         target.setCertificate(leaf);
         PKIXBuilderParameters wanted = new PKIXBuilderParameters(anchors, target);
         wanted.addCertStore(CertStore.getInstance("Collection", new CollectionCertStoreParameters(known)));
-        wanted.setMaxPathLength(12);
-        wanted.setDate(new Date(Long.parseLong(a[2])));
-        wanted.setRevocationEnabled(a[3].equals("yes"));
-        wanted.setExplicitPolicyRequired(a[4].equals("yes"));
-        wanted.setPolicyMappingInhibited(a[5].equals("yes"));
-        wanted.setAnyPolicyInhibited(a[6].equals("yes"));
-        if (!a[7].isEmpty()) {
-            wanted.setInitialPolicies(new HashSet<>(Arrays.asList(a[7].split(" "))));
+        wanted.setDate(new Date(Long.parseLong(a[1])));
+        wanted.setRevocationEnabled(a[2].equals("yes"));
+        wanted.setExplicitPolicyRequired(a[3].equals("yes"));
+        wanted.setPolicyMappingInhibited(a[4].equals("yes"));
+        wanted.setAnyPolicyInhibited(a[5].equals("yes"));
+        if (!a[6].isEmpty()) {
+            wanted.setInitialPolicies(new HashSet<>(Arrays.asList(a[6].split(" "))));
         }
-        CertPathBuilder.getInstance("PKIX", a[0]).build(wanted);
+        PKIXExtendedParameters deltas =
+            new PKIXExtendedParameters.Builder(wanted).setUseDeltasEnabled(true).build();
+        CertPathBuilder.getInstance("PKIX", "BC").build(
+            new PKIXExtendedBuilderParameters.Builder(deltas).setMaxPathLength(12).build());
     }
 
     static Collection<? extends java.security.cert.Certificate> certificates(CertificateFactory read, Path file)

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.judges.paths.compare import Peer, bouncy_castle, openssl_peer
+from tests.judges.paths.compare import Comparison, Peer, bouncy_castle, openssl_peer
 from tests.judges.paths.page import page
 from tests.judges.paths.peers import Java, java_missing
 from tests.judges.paths.run import Result, run
@@ -40,7 +40,9 @@ def main() -> int:
         peers.append(bouncy_castle(java))
     folder = args.keep or Path(tempfile.mkdtemp(prefix="judge-paths-"))
     try:
-        result = run(args.seed, range(args.first, args.first + args.chains), peers, folder)
+        result = run(
+            args.seed, range(args.first, args.first + args.chains), peers, folder, _tell_one
+        )
     finally:
         if java is not None:
             java.close()
@@ -58,13 +60,16 @@ def _tell(result: Result) -> None:
         print(f"{count:6}  {peer}: ours {_word(ours)}, theirs {_word(theirs)}")
     for (peer, key), numbers in sorted(result.classes.items()):
         print(f"{len(numbers):6}  {peer}: {key}, first in chain {numbers[0]}")
-    for one in result.unclassified:
-        print(
-            f"in no class: chain {one.case.number} {sorted(one.case.traits)}\n"
-            f"  ours: {one.ours.why}\n  {one.peer.name}: {one.theirs.why}",
-            file=sys.stderr,
-        )
     print(f"{len(result.unclassified)} in no class", file=sys.stderr)
+
+
+def _tell_one(one: Comparison) -> None:
+    print(
+        f"in no class: chain {one.case.number} {sorted(one.case.traits)}\n"
+        f"  ours: {one.ours.why}\n  {one.peer.name}: {one.theirs.why}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _word(valid: bool) -> str:

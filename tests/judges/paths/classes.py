@@ -6,242 +6,29 @@ in it. A fact is something found in the case or asked of the peer once more, nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
-from pki.models import Purpose
+from tests.judges.paths.classes_both import BOTH
+from tests.judges.paths.classes_bouncy_castle import BOUNCY_CASTLE
+from tests.judges.paths.classes_openssl import OPENSSL
 from tests.judges.paths.compare import Comparison
-from tests.judges.paths.model import NOW
+from tests.judges.paths.disagreement import Class
 
-
-@dataclass(frozen=True)
-class Class:
-    """key: short name in the table. peer: whose. they, rule: sentences for the table."""
-
-    key: str
-    peer: str
-    they: str
-    rule: str
-    holds: Callable[[Comparison], bool]
+# By the name of the peer; the first that holds is the one.
+CLASSES: dict[str, tuple[Class, ...]] = {
+    "openssl": BOTH + OPENSSL,
+    "Bouncy Castle": BOTH + BOUNCY_CASTLE,
+}
 
 
 def class_of(one: Comparison) -> Class | None:
     """The first class that a disagreement is in."""
-    return next((c for c in CLASSES if c.peer == one.peer.name and c.holds(one)), None)
+    for each in CLASSES.get(one.peer.name, ()):
+        if each.holds(one) and (not each.alone or _known_alone(one)):
+            return each
+    return None
 
 
-def _encrypts(one: Comparison) -> bool:
-    return one.case.purpose is Purpose.ENCRYPT
-
-
-def _address_of_another_case(one: Comparison) -> bool:
-    return any(
-        text != one.case.address and text.casefold() == one.case.address.casefold()
-        for text in [*_san(one), *_in_subject(one)]
-    )
-
-
-def _san(one: Comparison) -> list[str]:
-    try:
-        found = one.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return list(found.get_values_for_type(x509.RFC822Name))
-
-
-def _in_subject(one: Comparison) -> list[str]:
-    return [str(a.value) for a in one.leaf.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
-
-
-def _mailbox_subtree_of_another_case(one: Comparison) -> bool:
-    """A CA's name constraint is an address that differs from the leaf's in case only."""
-    addresses = [*_san(one), *_in_subject(one)]
-    return any(
-        "@" in tree and tree not in addresses and tree.casefold() in map(str.casefold, addresses)
-        for der in [*one.case.anchors, *one.case.others]
-        for tree in _mail_subtrees(der)
-    )
-
-
-def _mail_subtrees(der: bytes) -> list[str]:
-    extensions = x509.load_der_x509_certificate(der).extensions
-    try:
-        found = extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return []
-    trees = [*(found.permitted_subtrees or []), *(found.excluded_subtrees or [])]
-    return [tree.value for tree in trees if isinstance(tree, x509.RFC822Name)]
-
-
-def _one_path(one: Comparison) -> bool:
-    """Offered our path alone the peer agrees, or disagrees for a reason that is known."""
-    if not one.ours.valid or not set(one.case.others) - set(one.ours.path):
-        return False
-    rest = one.alone.agree or class_of(one.alone)
-    return rest is True or (isinstance(rest, Class) and rest.key != "one-path")
-
-
-def _of_the_anchor(one: Comparison) -> bool:
-    """openssl's error is at the depth at which our path has its anchor."""
-    return one.ours.valid and one.error[1] == len(one.ours.path) - 1
-
-
-def _ends_now(one: Comparison) -> bool:
-    certs = [one.case.leaf, *one.case.others]
-    return any(x509.load_der_x509_certificate(der).not_valid_after_utc == NOW for der in certs)
-
-
-OPENSSL = "openssl"
-BC = "Bouncy Castle"
-
-CLASSES: tuple[Class, ...] = (
-    Class(
-        "encrypt-usage", OPENSSL,
-        "`-purpose smimeencrypt` asks for keyEncipherment whatever the key",
-        "RFC 5753 §3.1, RFC 8410 §5: a key of an elliptic curve needs keyAgreement; one that signs "
-        "only encrypts nothing",
-        lambda one: _encrypts(one) and not one.rsa_leaf
-        and (one.error == (26, 0) or one.code in ("path.key-usage", "algorithm.key")),
-    ),
-    Class(
-        "any-eku", OPENSSL,
-        "refuses anyExtendedKeyUsage for mail",
-        "RFC 8550 §4.4.4: emailProtection or anyExtendedKeyUsage",
-        lambda one: one.error[0] == 26 and one.has("leaf-any-eku", "ca-eku", "leaf-eku"),
-    ),
-    Class(
-        "anchor-revocation", OPENSSL,
-        "asks for a CRL that speaks for the trust anchor itself",
-        "RFC 5280 §6.1: the anchor is no part of the path; nothing about it is asked",
-        lambda one: one.case.revocation and _of_the_anchor(one)
-        and one.error[0] in (3, 11, 12, 23, 24, 33, 44),
-    ),
-    Class(
-        "last-second", OPENSSL,
-        "a certificate has expired in the second of its notAfter",
-        "RFC 5280 §4.1.2.5: from notBefore through notAfter, inclusive",
-        lambda one: one.error[0] == 10 and _ends_now(one),
-    ),
-    Class(
-        "address-case", OPENSSL,
-        "`-verify_email` tells upper from lower case before the @",
-        "house rule of `pki.addresses.canonical`: ASCII letters of the local part in lower case; "
-        "no mail system of our users has two mailboxes that differ in it",
-        lambda one: one.error[0] == 63 and _address_of_another_case(one),
-    ),
-    Class(
-        "address-in-subject", OPENSSL,
-        "`-verify_email` looks into the subject only if there is no rfc822Name",
-        "RFC 8550 §3: an address may stand in either place, and all of them count",
-        lambda one: one.error[0] == 63 and bool(_san(one)) and one.case.address.casefold()
-        in [text.casefold() for text in _in_subject(one)],
-    ),
-    Class(
-        "mailbox-constraint-case", OPENSSL,
-        "a name constraint that is one mailbox holds for it only in the same case",
-        "the house rule of `address-case`, in constraints as in addresses",
-        lambda one: _mailbox_subtree_of_another_case(one)
-        and (one.ours.valid or one.code == "path.name-constraints"),
-    ),
-    Class(
-        "anchor-critical", OPENSSL,
-        "refuses an anchor with a critical extension that it does not know",
-        "RFC 5280 §6.1: the anchor is no part of the path; people decided about it, and saw it",
-        lambda one: one.error[0] == 34 and _of_the_anchor(one) and one.has("root-critical"),
-    ),
-    Class(
-        "leaf-key", OPENSSL,
-        "measures the key of the certificate itself, too",
-        "we do it with its purpose (`pki.usage.purpose_problem`); a path is about the keys that "
-        "signed",
-        lambda one: one.ours.valid and one.error == (66, 0) and one.case.purpose is None,
-    ),
-    Class(
-        "partial-chain-crl", OPENSSL,
-        "the path of who signed a CRL must end in a self-signed certificate, even with "
-        "`-partial_chain`",
-        "RFC 5280 §6.1.1 (d): an anchor is what people trust, self-signed or not",
-        lambda one: one.ours.valid and one.error[0] == 54 and one.has("anchor-below-root"),
-    ),
-    Class(
-        "one-path", OPENSSL,
-        "builds one path and does not try another where that one fails; offered our path alone it "
-        "agrees",
-        "RFC 4158 §2.2: a builder that tries one path only refuses what is valid",
-        _one_path,
-    ),
-    Class(
-        "wrong-akid", OPENSSL,
-        "refuses an issuer whose subjectKeyIdentifier is not the authorityKeyIdentifier below it",
-        "RFC 5280 §4.2.1.1: the identifier helps to find the key; whether it is the one, the "
-        "signature says",
-        lambda one: one.ours.valid and one.error[0] in (20, 21, 30) and one.has("wrong-akid"),
-    ),
-    Class(
-        "path-only", BC,
-        "takes an anchor as a name and a key: its dates, path length, name and policy constraints, "
-        "usages and unknown extensions do not count",
-        "RFC 5280 §6.1 allows it; we ask for more (RFC 5937 §3.2): what a CA says of itself holds, "
-        "and people expect that an anchor ends when it says so",
-        lambda one: one.theirs.valid and any(trait.startswith("root-") for trait in one.case.traits)
-        and one.code.startswith(("path.", "revocation.signature")),
-    ),
-    Class(
-        "algorithms", BC,
-        "has no table of algorithms: a key of RSA 1024 is as good as any",
-        "`pki/algorithm_rows.py`: below 2048 bits is legacy (RFC 8551 §4)",
-        lambda one: one.theirs.valid and one.code.startswith("algorithm."),
-    ),
-    Class(
-        "mailbox-constraint-case", BC,
-        "a name constraint that is one mailbox holds for it only in the same case",
-        "the house rule of `address-case`, in constraints as in addresses",
-        lambda one: _mailbox_subtree_of_another_case(one)
-        and (one.ours.valid or one.code == "path.name-constraints"),
-    ),
-    Class(
-        "crl-signer-unrevoked", BC,
-        "does not ask whether the certificate of who signed a CRL is revoked",
-        "RFC 5280 §6.3.3 (f), §6.1.3 (a)(3): its path is validated like any other. If only the CRL "
-        "that it signed itself speaks for it, nobody can tell",
-        lambda one: one.theirs.valid and one.code == "revocation.signature"
-        and one.has("self-issued", "crl-signer-right", "crl-signer-revoked"),
-    ),
-    Class(
-        "critical-entry", BC,
-        "reads past a critical extension of a CRL entry that it does not know",
-        "RFC 5280 §5.3: such a CRL tells nothing about any certificate",
-        lambda one: one.theirs.valid and one.has("crl-entry-critical")
-        and one.code == "revocation.missing",
-    ),
-    Class(
-        "future-crl", BC,
-        "believes a CRL whose thisUpdate is still to come",
-        "RFC 5280 §5.1.2.4: it has not been issued yet",
-        lambda one: one.theirs.valid and one.has("future-crl")
-        and one.code == "revocation.missing",
-    ),
-    Class(
-        "any-of-the-crls", BC,
-        "of several CRLs that hold at the moment it takes the first it meets",
-        "RFC 5280 §5.1.2.4, §6.3.3: an issuer's newest CRL is what it says now",
-        lambda one: one.has("newer-revokes", "older-revokes"),
-    ),
-    Class(
-        "one-path", BC,
-        "gives up where one of the certificates offered leads nowhere, above all when it looks "
-        "for the path of who signed a CRL; offered our path alone it agrees",
-        "RFC 4158 §2.2: a builder that tries one path only refuses what is valid",
-        _one_path,
-    ),
-    Class(
-        "wrong-akid", BC,
-        "looks for an issuer by authorityKeyIdentifier and takes no other, and none without one",
-        "RFC 5280 §4.2.1.1: the identifier helps to find the key; whether it is the one, the "
-        "signature says",
-        lambda one: one.ours.valid and one.has("wrong-akid", "no-key-identifiers"),
-    ),
-)  # fmt: skip
+def _known_alone(one: Comparison) -> bool:
+    if one.alone.agree:
+        return True
+    rest = class_of(one.alone)
+    return rest is not None and not rest.alone

@@ -73,7 +73,7 @@ class Comparison:
         Who issues CRLs and no certificates stays, and so do all CRLs.
         """
         anchor, *path = self.ours.path
-        kept = tuple(der for der in self.case.others if der in path or not _is_ca(der))
+        kept = tuple(der for der in self.case.others if der in path or not may_lead_astray(der))
         case = replace(self.case, anchors=(anchor,), others=kept)
         folder = self.folder / "alone"
         write(case, folder)
@@ -97,9 +97,13 @@ def bouncy_castle(java: Java) -> Peer:
     return Peer("Bouncy Castle", java.version, java.ask, mail=False)
 
 
-def _is_ca(der: bytes) -> bool:
-    try:
-        found = x509.load_der_x509_certificate(der).extensions
-        return found.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+def may_lead_astray(der: bytes) -> bool:
+    """Whether a builder may take it for an issuer's: by basicConstraints or by keyUsage."""
+    extensions = x509.load_der_x509_certificate(der).extensions
+    for extension in extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints) and value.ca:
+            return True
+        if isinstance(value, x509.KeyUsage) and value.key_cert_sign:
+            return True
+    return False

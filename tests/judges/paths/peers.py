@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 from base64 import encodebytes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -142,6 +143,7 @@ class Java:
             ["java", "-cp", os.pathsep.join(map(str, JARS)), str(_SOURCE)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self._lock = threading.Lock()
         self.version = self._line()
 
     def close(self) -> None:
@@ -151,14 +153,15 @@ class Java:
     def ask(self, case: Case, folder: Path) -> Answer:
         """The case's files have been written to `folder`."""
         words = [
-            "BC", str(folder), str(int(case.moment.timestamp() * 1000)), _word(case.revocation),
+            str(folder), str(int(case.moment.timestamp() * 1000)), _word(case.revocation),
             _word(case.require_explicit), _word(case.inhibit_mapping), _word(case.inhibit_any),
             " ".join(sorted(case.acceptable)), "end",
         ]  # fmt: skip
         assert self._java.stdin is not None
-        self._java.stdin.write("\t".join(words) + "\n")
-        self._java.stdin.flush()
-        answer = self._line()
+        with self._lock:
+            self._java.stdin.write("\t".join(words) + "\n")
+            self._java.stdin.flush()
+            answer = self._line()
         return Answer(answer == "valid", answer)
 
     def _line(self) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.judges.paths.classes import class_of
 from tests.judges.paths.compare import Comparison, Peer, compare
+from tests.judges.paths.disagreement import Class
 from tests.judges.paths.generate import case
+from tests.judges.paths.model import Case
 from tests.judges.paths.peers import write
 
 
@@ -25,27 +29,43 @@ class Result:
     traits: Counter[str] = field(default_factory=Counter)
 
 
-def run(seed: int, numbers: Iterable[int], peers: Sequence[Peer], folder: Path) -> Result:
-    """Every case before every peer. Files of cases that are in no class stay in `folder`."""
+def run(
+    seed: int,
+    numbers: Iterable[int],
+    peers: Sequence[Peer],
+    folder: Path,
+    tell: Callable[[Comparison], None] = lambda _: None,
+) -> Result:
+    """Every case before every peer. Files of cases that are in no class stay in `folder`.
+
+    tell: is told of each of these at once, for a run takes long.
+    """
     result = Result()
-    for number in numbers:
-        made = case(seed, number)
-        result.cases += 1
-        result.traits.update(made.traits)
-        files = folder / str(number)
-        write(made, files)
-        kept = False
-        for peer in peers:
-            found = compare(made, peer, files)
-            result.verdicts[peer.name, found.ours.valid, found.theirs.valid] += 1
-            if found.agree:
-                continue
-            known = class_of(found)
-            if known is not None:
-                result.classes[peer.name, known.key].append(number)
-            else:
-                result.unclassified.append(found)
-                kept = True
-        if not kept:
-            shutil.rmtree(files)
+    # Most of the time goes into waiting for the processes of peers.
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        for made, compared in pool.map(lambda number: _one(seed, number, peers, folder), numbers):
+            result.cases += 1
+            result.traits.update(made.traits)
+            for found, known in compared:
+                name = found.peer.name
+                result.verdicts[name, found.ours.valid, found.theirs.valid] += 1
+                if known is not None:
+                    result.classes[name, known.key].append(made.number)
+                elif not found.agree:
+                    result.unclassified.append(found)
+                    tell(found)
     return result
+
+
+def _one(
+    seed: int, number: int, peers: Sequence[Peer], folder: Path
+) -> tuple[Case, list[tuple[Comparison, Class | None]]]:
+    """One case before every peer, and the class of each disagreement."""
+    made = case(seed, number)
+    files = folder / str(number)
+    write(made, files)
+    compared = [compare(made, peer, files) for peer in peers]
+    judged = [(found, None if found.agree else class_of(found)) for found in compared]
+    if all(found.agree or known is not None for found, known in judged):
+        shutil.rmtree(files)
+    return made, judged

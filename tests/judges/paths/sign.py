@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.judges.paths.model import Case, Cert, CrlSpec, World
+from tests.judges.paths.model import DAY, Case, Cert, CrlSpec, World
 from tests.pki_maker import usage
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
@@ -94,7 +94,7 @@ def crl_der(owner: Cert, spec: CrlSpec) -> bytes:
         x509.CertificateRevocationListBuilder()
         .issuer_name(spec.issuer or owner.subject)
         .last_update(spec.start)
-        .next_update(spec.end)
+        .next_update(max(spec.end, spec.start + DAY))
     )
     extensions = [(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False)]
     if spec.number is not None:

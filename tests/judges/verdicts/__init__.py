@@ -1,0 +1,1 @@
+"""Published certificates with published verdicts: what we say of each, and why."""
