@@ -8,6 +8,7 @@ place has answered, and none has a usable certificate, there is none.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,11 +66,14 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A verdict on a candidate, what of it is not believed, and the version of the CRLs."""
+    """A verdict on a candidate, what of it is not believed, the version of the CRLs, and the hash
+    of its key (`Material.refused_keys`).
+    """
 
     verdict: Judged
     refused: tuple[Refusal, ...]
     crls: int
+    key_sha256: str
 
 
 @dataclass(slots=True)
@@ -322,8 +326,10 @@ class CertificateFinder:
         for candidate in candidates:
             cert: ParsedCertificate | None = None
             try:
-                cert = ParsedCertificate(candidate.der)
-                judged = self._judge(cert, candidate, address, trust, moment, domain)
+                judged = self._remembered(candidate, address, trust, moment, domain)
+                if judged is None:
+                    cert = ParsedCertificate(candidate.der)
+                    judged = self._judge(cert, candidate, address, trust, moment, domain)
                 (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
@@ -351,6 +357,22 @@ class CertificateFinder:
             met, self._met = self._met, []
             self._pool.submit(self._unknown, met)
 
+    def _remembered(
+        self, candidate: Candidate, address: str, trust: Trust, moment: datetime, domain: str
+    ) -> _Known | None:
+        """The verdict that was reached before, while CRLs, refused keys and dates let it hold."""
+        known = self._verdicts.get(_verdict_key(candidate, address, domain))
+        if known is None or known.crls != trust.crls:
+            return None
+        checked = known.verdict.certificate
+        if (
+            checked.source == candidate.source
+            and checked.moment <= moment < known.verdict.until
+            and known.key_sha256 not in trust.material.refused_keys
+        ):
+            return known
+        return None
+
     def _judge(
         self,
         cert: ParsedCertificate,
@@ -360,26 +382,9 @@ class CertificateFinder:
         moment: datetime,
         domain: str,
     ) -> _Known:
-        """A verdict; one that was reached before holds while CRLs and dates are the same."""
+        """A verdict, reached now and remembered."""
         if (refusal := trust.material.refusal_of(cert)) is not None:
             raise refusal
-        key = (
-            cert.sha256,
-            address,
-            domain,
-            candidate.chain,
-            candidate.capabilities,
-            candidate.believed,
-        )
-        known = self._verdicts.get(key)
-        if known is not None:
-            checked = known.verdict.certificate
-            if (
-                known.crls == trust.crls
-                and checked.source == candidate.source
-                and checked.moment <= moment < known.verdict.until
-            ):
-                return known
         material = trust.material.with_chain(candidate.chain)
         if self._ocsp is not None:
             self._ocsp.supply(
@@ -400,11 +405,12 @@ class CertificateFinder:
             domain=domain,
         )
         verdict, refused = with_capabilities(verdict, candidate, material, moment)
-        known = _Known(verdict, refused, trust.crls)
+        key_sha256 = hashlib.sha256(cert.spki).hexdigest()
+        known = _Known(verdict, refused, trust.crls, key_sha256)
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts = {}
-            self._verdicts[key] = known
+            self._verdicts[_verdict_key(candidate, address, domain)] = known
         return known
 
     def _conclude(
@@ -448,6 +454,17 @@ def _preference(judged: Judged) -> tuple[float, str]:
     """The newest certificate first (people renew), the smaller SHA-256 where that is equal."""
     checked = judged.certificate
     return -checked.certificate.not_valid_before_utc.timestamp(), checked.sha256
+
+
+def _verdict_key(candidate: Candidate, address: str, domain: str) -> _VerdictKey:
+    return (
+        hashlib.sha256(candidate.der).hexdigest(),
+        address,
+        domain,
+        candidate.chain,
+        candidate.capabilities,
+        candidate.believed,
+    )
 
 
 def _pinned_name(address: str) -> str:
