@@ -8,6 +8,7 @@ import resource
 import tarfile
 from argparse import Namespace
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setattr(smime_show, "inspect", _hostile)
-    monkeypatch.setattr(smime_show, "_BUDGET", Budget(cpu=0.3, memory=64 * MEGABYTE))
+    budget = Budget(cpu=0.3, memory=64 * MEGABYTE)
+    monkeypatch.setattr(smime_show, "judging", partial(judging, budget=budget))
     for name in [*BROKEN, "good", "other"]:
         (tmp_path / name).write_bytes(LETTER.replace(b"hello", name.encode()))
     return tmp_path
