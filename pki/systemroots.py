@@ -1,7 +1,7 @@
 """Where the distribution keeps its root certificates: only to be listed for a choice.
 
 Those roots are chosen by browser makers for web sites, and any of them could vouch for any mail
-address: nothing here is ever trusted by being there (docs/decisions/0030-candidate-roots.md).
+address: nothing here is ever trusted by being there (docs/decisions/0023-candidate-roots.md).
 """
 
 from __future__ import annotations
