@@ -19,6 +19,7 @@ import structlog
 from gateway.ahead import Ahead
 from gateway.alarm import Alarm
 from gateway.alarms_of_ends import (
+    CRL_DELTA,
     CRL_ENDING,
     CRL_STALE,
     GRACE,
@@ -53,7 +54,7 @@ DECISION = "decision-not-believed"
 AUTHORITY = "authority-unknown"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
-    SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, GRACE, OCSP_LATE, RECIPIENTS,
+    SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, CRL_DELTA, GRACE, OCSP_LATE, RECIPIENTS,
 )  # fmt: skip
 
 # Whoever restarts a server need not be told.

@@ -29,7 +29,7 @@ from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.errors import Problem
 from pki.questions import count_open
-from pki.store import LastFetch, last_fetches, list_crls
+from pki.store import LastFetch, last_fetches
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
@@ -48,8 +48,10 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls, crls_begun: nextUpdate and thisUpdate of the newest CRL of each issuer, of
-    several scopes the first to end. index: None if unreadable.
+    """One look. crls, crls_begun: nextUpdate and thisUpdate of what counts of each issuer's CRLs (a
+    complete one, or the delta that keeps it current), of several scopes the first to end.
+    late_deltas: by issuer, nextUpdate of a delta that should have been replaced while the complete
+    CRL still counts. index: None if unreadable.
 
     refusing: folders in which nothing can be written, and why, where that was tried
         (`gateway.diskprobe`). absent: neighbours that do not answer.
@@ -73,6 +75,7 @@ class Standing:
     doubt: Doubt | None = None  # of this machine's clock
     ends: Ends = field(default_factory=Ends)
     crls_begun: Mapping[str, datetime] = field(default_factory=dict)
+    late_deltas: Mapping[str, datetime] = field(default_factory=dict)
     fetches: Mapping[str, LastFetch] = field(default_factory=dict)
     unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
     questions: int = 0  # authorities that nobody knows
@@ -113,16 +116,19 @@ class Gauges:
     def _look(self) -> Standing:
         moment = self.now()
         behind: Lag | None = None
+        ends = Ends() if self.expiry is None else self.expiry.ends
+        crls: dict[str, datetime] = {}
+        begun: dict[str, datetime] = {}
+        late: dict[str, datetime] = {}
+        for one in ends.crls:  # the first to end comes first
+            if one.complete is not None:
+                crls.setdefault(one.issuer, one.until)
+                begun.setdefault(one.issuer, one.current.this_update)
+            if one.delta is not None and one.delta_is_late(moment):
+                late.setdefault(one.issuer, one.delta.next_update)
         with self.read() as conn:
             queue = backlog(conn)
             asked = count_open(conn)
-            crls: dict[str, datetime] = {}
-            begun: dict[str, datetime] = {}
-            for crl in list_crls(conn, newest_only=True):
-                # One issuer may have several series (scopes): the first to end is what counts.
-                if crl.next_update <= crls.get(crl.issuer, crl.next_update):
-                    crls[crl.issuer] = crl.next_update
-                    begun[crl.issuer] = crl.this_update
             fetches = last_fetches(conn)
             with suppress(ArchiveError):
                 behind = self._onlooker.lag(conn, moment=moment)
@@ -132,6 +138,7 @@ class Gauges:
             index=behind,
             crls=crls,
             crls_begun=begun,
+            late_deltas=late,
             fetches={name: fetches[name] for name in self.crl_sources if name in fetches},
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
@@ -139,7 +146,7 @@ class Gauges:
             absent=tuple(absent(self.run_folder)),
             people=People() if self.signing is None else self.signing.people,
             refused_seals={} if self.signing is None else self.signing.refused_seals,
-            ends=Ends() if self.expiry is None else self.expiry.ends,
+            ends=ends,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
             unbelieved=self.unbelieved(),
             questions=asked,
