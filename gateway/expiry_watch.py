@@ -1,8 +1,8 @@
-"""Looks at ends that only the database knows: recipients' certificates, CRLs, OCSP, grace."""
+"""Looks at ends that only the database knows: recipients' certificates, OCSP, grace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from pki import ocsp_store
-from pki.crl_standing import CrlStanding, crl_standings
 from pki.errors import PkiError
 from pki.expiring import RecipientsEnding, recipients_ending
 from pki.ocsp_store import OcspStanding
@@ -25,13 +24,12 @@ _RECIPIENTS = timedelta(hours=1)
 class Ends:
     """What was seen. grace: by issuer of CRLs, how long one may be used past its nextUpdate.
 
-    crls: those that somebody looks at. ocsp: what is asked about by OCSP.
+    ocsp: what is asked about by OCSP.
     """
 
     recipients: RecipientsEnding = field(default_factory=RecipientsEnding)
     ocsp: OcspStanding = field(default_factory=OcspStanding)
     grace: Mapping[str, timedelta] = field(default_factory=dict)
-    crls: Sequence[CrlStanding] = ()
 
 
 class ExpiryWatch:
@@ -54,17 +52,16 @@ class ExpiryWatch:
     def once(self, moment: datetime) -> None:
         """Look again at what may have changed."""
         material = self._trust().material
-        grace, recipients, crls = self.ends.grace, self.ends.recipients, self.ends.crls
+        grace, recipients = self.ends.grace, self.ends.recipients
         if material is not self._material:
             self._material, grace = material, grace_by_issuer(material, moment)
-            crls = crl_standings(material, moment)
         looked = self._looked
         with self._read() as conn:
             ocsp = ocsp_store.standing(conn, moment=moment)
             if looked is None or not looked <= moment < looked + _RECIPIENTS:
                 recipients = recipients_ending(conn, moment=moment, until=moment + self._ahead)
                 self._looked = moment
-        self.ends = Ends(recipients, ocsp, grace, crls)
+        self.ends = Ends(recipients, ocsp, grace)
 
 
 def grace_by_issuer(material: Material, moment: datetime) -> dict[str, timedelta]:

@@ -27,9 +27,12 @@ from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
+from pki.crl_standing import CrlStanding, crl_standings
 from pki.errors import Problem
+from pki.path import Material
 from pki.questions import count_open
 from pki.store import LastFetch, last_fetches
+from pki.trust import Trust
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
@@ -95,6 +98,9 @@ class Gauges:
     expiry: ExpiryWatch | None = None
     crl_sources: Collection[str] = ()
     unbelieved: Callable[[], tuple[Problem, ...]] = tuple
+    trust: Callable[[], Trust] | None = None
+    _material: Material | None = field(default=None, init=False)
+    _crls: Sequence[CrlStanding] = field(default=(), init=False)
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -116,11 +122,10 @@ class Gauges:
     def _look(self) -> Standing:
         moment = self.now()
         behind: Lag | None = None
-        ends = Ends() if self.expiry is None else self.expiry.ends
         crls: dict[str, datetime] = {}
         begun: dict[str, datetime] = {}
         late: dict[str, datetime] = {}
-        for one in ends.crls:  # the first to end comes first
+        for one in self._crl_standings(moment):  # the first to end comes first
             if one.complete is not None:
                 crls.setdefault(one.issuer, one.until)
                 begun.setdefault(one.issuer, one.current.this_update)
@@ -146,11 +151,17 @@ class Gauges:
             absent=tuple(absent(self.run_folder)),
             people=People() if self.signing is None else self.signing.people,
             refused_seals={} if self.signing is None else self.signing.refused_seals,
-            ends=ends,
+            ends=Ends() if self.expiry is None else self.expiry.ends,
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
             unbelieved=self.unbelieved(),
             questions=asked,
         )
+
+    def _crl_standings(self, moment: datetime) -> Sequence[CrlStanding]:
+        """Put together anew only when something was stored."""
+        if self.trust is not None and (material := self.trust().material) is not self._material:
+            self._crls, self._material = crl_standings(material, moment), material
+        return self._crls
 
 
 def disks(folders: Sequence[Path]) -> list[Disk]:
