@@ -52,9 +52,12 @@ SIGNER = "signer-refused"
 CLOCK = "clock-not-believed"
 DECISION = "decision-not-believed"
 AUTHORITY = "authority-unknown"
+KEY_CHANGED = "key-changed"
+KEY_REFUSED = "key-refused"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
     SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, CRL_DELTA, GRACE, OCSP_LATE, RECIPIENTS,
+    KEY_CHANGED, KEY_REFUSED,
 )  # fmt: skip
 
 # Whoever restarts a server need not be told.
@@ -170,6 +173,26 @@ def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterat
                 "authorities were met that nobody knows: {number} (sceau pki anchor questions)"
             ),
             {"number": str(standing.questions)},
+        )
+    if standing.changed_keys:
+        yield Alarm(
+            KEY_CHANGED,
+            str(standing.changed_keys),
+            message(
+                "recipients have other keys than before, and a person must accept them: {number} "
+                "(sceau pki cert suggestions)"
+            ),
+            {"number": str(standing.changed_keys)},
+        )
+    if standing.refused_keys:
+        yield Alarm(
+            KEY_REFUSED,
+            str(standing.refused_keys),
+            message(
+                "keys of recipients share primes with others and are refused: {number} "
+                "(sceau pki cert audit)"
+            ),
+            {"number": str(standing.refused_keys)},
         )
     if (doubt := standing.doubt) is not None:
         yield Alarm(CLOCK, doubt.code, _CLOCK[doubt.code], doubt.facts)

@@ -9,16 +9,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import (
-    dsa,
-    ec,
-    ed448,
-    ed25519,
-    mldsa,
-    padding,
-    rsa,
-)
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki import ber
@@ -28,6 +20,7 @@ from pki.der import algorithms_agree, signed_part
 from pki.errors import CertificateRefused, problem
 from pki.inherited import complete, public_value, with_placeholder
 from pki.names import NameKey, name_key, name_text
+from pki.signature import made_by
 
 ANY_POLICY = "2.5.29.32.0"
 _SMIME_CAPABILITIES = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
@@ -64,15 +57,6 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
-)
-
-# Keys that sign the octets themselves and name no digest (RFC 8410, RFC 9881).
-_WHOLE = (
-    ed25519.Ed25519PublicKey,
-    ed448.Ed448PublicKey,
-    mldsa.MLDSA44PublicKey,
-    mldsa.MLDSA65PublicKey,
-    mldsa.MLDSA87PublicKey,
 )
 
 _MD5 = x509.SignatureAlgorithmOID.RSA_WITH_MD5
@@ -244,31 +228,17 @@ def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     """
     if too_large(key) is not None:
         return False
-    tbs = signed_part(der)
     try:
-        if isinstance(key, _WHOLE):
-            if signed.signature_hash_algorithm is not None:
-                return False
-            key.verify(signed.signature, tbs)
-            return True
-        parameters = signed.signature_algorithm_parameters
+        octets, signature = signed_part(der), signed.signature
         digest = signed.signature_hash_algorithm
+        parameters = None if digest is None else signed.signature_algorithm_parameters
         if parameters is None and signed.signature_algorithm_oid == _MD5:
             parameters = padding.PKCS1v15()  # `cryptography` says none for it; the table: legacy
-        if isinstance(key, rsa.RSAPublicKey) and digest is not None:
-            if not isinstance(parameters, padding.PKCS1v15 | padding.PSS):
-                return False
-            key.verify(signed.signature, tbs, parameters, digest)
-            return True
-        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
-            key.verify(signed.signature, tbs, parameters)
-            return True
-        if isinstance(key, dsa.DSAPublicKey) and digest is not None:  # the table: legacy
-            key.verify(signed.signature, tbs, digest)
-            return True
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (UnsupportedAlgorithm, ValueError, TypeError):
         return False
-    return False
+    if isinstance(parameters, ec.ECDSA) != isinstance(key, ec.EllipticCurvePublicKey):
+        return False
+    return made_by(key, signature, octets, digest, parameters)
 
 
 def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:

@@ -36,16 +36,8 @@ from typing import BinaryIO
 from cryptography import x509
 
 from pki.crl_entries import REMOVED, Entry
-from pki.crl_scan import (
-    DATE,
-    NO_REASON,
-    PARTICULARS,
-    RECORD,
-    SERIAL,
-    Scan,
-    directory_names,
-    moment_of,
-)
+from pki.crl_scan import PARTICULARS, Scan, directory_names, moment_of
+from pki.crl_shapes import DATE, NO_REASON, RECORD, SERIAL
 from pki.der import integer
 from pki.names import NameKey, name_key
 

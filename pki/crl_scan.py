@@ -12,24 +12,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from struct import Struct
 
 from pki import ber
 from pki.crl_entries import revoked_certificates
+from pki.crl_shapes import DATE, NO_REASON, OF_SIZE, RECORD, SERIAL, usual_entries
 from pki.der import element
 from pki.errors import CrlRefused, problem
 from pki.names import NameKey, name_key_of
 
 MAX_OCTETS = 64 * 1024 * 1024
 
-# A record: serial, date, reason, number of the particulars; `pki.crl_index` says more.
-SERIAL = 22  # the INTEGER without its tag: length, then at most 21 octets; then zeros
-DATE = 14  # YYYYMMDDhhmmss
-RECORD = SERIAL + DATE + 1 + 4
-NO_REASON = 0xFF
 PARTICULARS = DATE + 4  # invalidityDate or zeros; number of the issuer, 0 for the CRL's own
 _IS_OID = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f])+", re.DOTALL)
 _NOTHING = bytes(PARTICULARS)
@@ -41,79 +36,7 @@ _DIRECTORY_NAME = 0xA4  # GeneralName directoryName [4]
 _REASON, _INVALIDITY, _ISSUER = b"\x55\x1d\x15", b"\x55\x1d\x18", b"\x55\x1d\x1d"
 _REASONS = frozenset(range(11)) - {7}  # §5.3.1: 7 is not used
 
-# The usual entry: an INTEGER as DER writes it, a UTCTime, and nothing else or a reasonCode.
-_SHORTEST = rb"(?!\x00[\x00-\x7f]|\xff[\x80-\xff])"
-_SOME_REASON = rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[\x00-\x06\x08-\x0a]"
-# A UTCTime from 2000 on that the calendar has; the look behind is for leap years.
-_TIME = (
-    rb"\x17\x0d(?!..02(?:3|29(?<!(?:[02468][048]|[13579][26])0229))|..(?:0[469]|11)31)"
-    rb"[0-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
-)
-_TIME_SIZE, _REASON_SIZE = 15, 14
-_SAMPLE, _WINDOW, _SMALLEST = 32 * 1024, 64 * 1024, 512
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Entries that are alike but for what is in them. serial: octets of the number."""
-
-    serial: int
-    reason: bool
-
-    @property
-    def size(self) -> int:
-        """Octets of the whole entry."""
-        return 4 + self.serial + _TIME_SIZE + self.reason * _REASON_SIZE
-
-    @property
-    def pattern(self) -> bytes:
-        """Matches such entries and no others."""
-        head = rb"\x30\x%02x\x02\x%02x" % (self.size - 2, self.serial)
-        serial = (_SHORTEST if self.serial > 1 else b"") + rb".{%d}" % self.serial
-        return head + serial + _TIME + (_SOME_REASON if self.reason else b"")
-
-    def among(self, entries: bytes) -> bytes:
-        """Those of this shape among entries of its size: the length of the number tells."""
-        size, lengths = self.size, entries[3 :: self.size]
-        if lengths.count(self.serial) == len(lengths):
-            return entries
-        return b"".join(
-            entries[at * size : (at + 1) * size]
-            for at, length in enumerate(lengths)
-            if length == self.serial
-        )
-
-    def records(self, entries: bytes, particulars: bytes) -> bytes:
-        """Records of entries of this shape, one behind the other.
-
-        Octet by octet for all entries at once: a slice with a step is a loop in C.
-        """
-        size = self.size
-        record = bytes((self.serial,)).ljust(SERIAL, b"\0") + b"20".ljust(DATE, b"0")
-        record += bytes((NO_REASON,)) + particulars
-        made = bytearray(record * (len(entries) // size))
-        for octet in range(self.serial):
-            made[1 + octet :: RECORD] = entries[4 + octet :: size]
-        for octet in range(DATE - 2):
-            made[SERIAL + 2 + octet :: RECORD] = entries[6 + self.serial + octet :: size]
-        if self.reason:
-            made[SERIAL + DATE :: RECORD] = entries[size - 1 :: size]
-        return bytes(made)
-
-
-_SHAPES = [_Shape(size, reason) for size in range(1, SERIAL) for reason in (False, True)]
-_OF_SIZE = {one.size: [each for each in _SHAPES if each.size == one.size] for one in _SHAPES}
-
-
-def _usual_entries(der: bytes, at: int, end: int) -> re.Pattern[bytes]:
-    """Matches a usual entry, or else one octet of anything.
-
-    So each match begins where the one before has ended, and what comes before such an octet leaves
-    no gaps. What is frequent among the first entries is tried first.
-    """
-    sample = der[at : min(end, at + _SAMPLE)]
-    frequent = sorted(_SHAPES, key=lambda shape: -len(re.findall(shape.pattern, sample, re.DOTALL)))
-    return re.compile(b"|".join([*(shape.pattern for shape in frequent), b"."]), re.DOTALL)
+_WINDOW, _SMALLEST = 64 * 1024, 512
 
 
 class Scan:
@@ -148,7 +71,7 @@ class Scan:
         begin, end = revoked_certificates(der)
         if begin < end:
             content, _ = element(der, begin)
-            self._pattern = _usual_entries(der, content, end)
+            self._pattern = usual_entries(der, content, end)
             self._walk(content, end)
 
     def __len__(self) -> int:
@@ -206,7 +129,7 @@ class Scan:
         nothing = self._number(b"", self._issuer)
         for size, group in groupby(sorted(found[:count], key=len), key=len):
             entries = b"".join(group)
-            for shape in _OF_SIZE[size]:
+            for shape in OF_SIZE[size]:
                 self._add(shape.serial, shape.records(shape.among(entries), nothing))
         return at + sum(sizes[:count])
 

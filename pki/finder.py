@@ -42,7 +42,7 @@ from pki.models import (
 )
 from pki.ocsp_asker import OcspAsker
 from pki.questions import Met, Place, meet
-from pki.recipient_keys import Familiar, Sighting, familiar
+from pki.recipient_keys import Familiar, Sighting, familiar, key_pair
 from pki.trust import Connect, StoredTrust, Trust, Version
 from pki.usage import anchor_problem
 from pki.verdict import Judged, judge
@@ -65,11 +65,14 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A verdict on a candidate, what of it is not believed, and the version of the CRLs."""
+    """A verdict on a candidate, what of it is not believed, and with which CRLs and which refused
+    keys (`Material.refused_keys`) it was reached.
+    """
 
     verdict: Judged
     refused: tuple[Refusal, ...]
     crls: int
+    without: Mapping[str, Problem]
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class _Evidence:
 
 
 _VerdictKey = tuple[
-    str, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
+    bytes, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]
 ]
 _Lot = tuple[tuple[DirectoryClient, ...], list[str]]
 
@@ -128,6 +131,7 @@ class CertificateFinder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="find")
         self._lock = threading.Lock()
         self._cache: dict[str, _Kept] = {}
+        self._familiar: dict[str, Familiar] = {}
         self._verdicts: dict[_VerdictKey, _Known] = {}
 
     def find(self, address: str, *, moment: datetime) -> Finding:
@@ -159,12 +163,10 @@ class CertificateFinder:
         with self._read() as conn:
             named = list(dict.fromkeys(_pinned_name(address) for address in distinct))
             stored = store.candidates_for(conn, distinct + named, org=self._org)
-            watched = [address for address in distinct if self._keys.watches(address)]
-            known = familiar(conn, watched, org=self._org)
         lots = self._lots(distinct)
 
         def look(lot: _Lot) -> dict[str, tuple[Finding, datetime]]:
-            return self._look(lot, stored, known, trust, moment)
+            return self._look(lot, stored, trust, moment)
 
         results = map(look, lots) if len(lots) == 1 else self._pool.map(look, lots)
         fresh = {address: result for part in results for address, result in part.items()}
@@ -181,6 +183,7 @@ class CertificateFinder:
         with self._lock:
             self._cache = {}
             self._verdicts = {}
+            self._familiar = {}
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -213,7 +216,6 @@ class CertificateFinder:
         self,
         lot: _Lot,
         stored: Mapping[str, tuple[Candidate, ...]],
-        known: Mapping[str, Familiar],
         trust: Trust,
         moment: datetime,
     ) -> dict[str, tuple[Finding, datetime]]:
@@ -233,6 +235,7 @@ class CertificateFinder:
                 self._ask(client, missing, trust, moment, seen)
         found: dict[str, tuple[Finding, datetime]] = {}
         sightings: list[Sighting] = []
+        known = self._known_keys(addresses, seen)
         for address in addresses:
             one = seen[address]
             missing_all = not one.usable and not one.trouble
@@ -242,6 +245,32 @@ class CertificateFinder:
         if sightings:
             self._keys.noticed(sightings)
         return found
+
+    def _known_keys(
+        self, addresses: Sequence[str], seen: Mapping[str, _Evidence]
+    ) -> Mapping[str, Familiar]:
+        """What is known of the keys of those that have any. A key that is known stays so: the
+        database is asked only where there is another one.
+        """
+        before = self._familiar
+        asked = [
+            address
+            for address in addresses
+            if self._keys.watches(address)
+            and any(
+                key_pair(one.certificate.certificate) not in before.get(address, Familiar()).pairs
+                for one in seen[address].usable
+            )
+        ]
+        if not asked:
+            return before
+        with self._read() as conn:
+            fresh = familiar(conn, asked, org=self._org)
+        with self._lock:
+            if len(self._familiar) >= _MAX_CACHED:
+                self._familiar = {}
+            self._familiar.update(fresh)
+        return {**{each: before[each] for each in addresses if each in before}, **fresh}
 
     def _judge_pinned(
         self,
@@ -296,8 +325,10 @@ class CertificateFinder:
         for candidate in candidates:
             cert: ParsedCertificate | None = None
             try:
-                cert = ParsedCertificate(candidate.der)
-                judged = self._judge(cert, candidate, address, trust, moment, domain)
+                judged = self._remembered(candidate, address, trust, moment, domain)
+                if judged is None:
+                    cert = ParsedCertificate(candidate.der)
+                    judged = self._judge(cert, candidate, address, trust, moment, domain)
                 (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
@@ -325,6 +356,22 @@ class CertificateFinder:
             met, self._met = self._met, []
             self._pool.submit(self._unknown, met)
 
+    def _remembered(
+        self, candidate: Candidate, address: str, trust: Trust, moment: datetime, domain: str
+    ) -> _Known | None:
+        """The verdict that was reached before, while CRLs, refused keys and dates let it hold."""
+        known = self._verdicts.get(_verdict_key(candidate, address, domain))
+        if known is None or known.crls != trust.crls:
+            return None
+        checked = known.verdict.certificate
+        if (
+            checked.source == candidate.source
+            and checked.moment <= moment < known.verdict.until
+            and known.without == trust.material.refused_keys
+        ):
+            return known
+        return None
+
     def _judge(
         self,
         cert: ParsedCertificate,
@@ -334,26 +381,9 @@ class CertificateFinder:
         moment: datetime,
         domain: str,
     ) -> _Known:
-        """A verdict; one that was reached before holds while CRLs and dates are the same."""
+        """A verdict, reached now and remembered."""
         if (refusal := trust.material.refusal_of(cert)) is not None:
             raise refusal
-        key = (
-            cert.sha256,
-            address,
-            domain,
-            candidate.chain,
-            candidate.capabilities,
-            candidate.believed,
-        )
-        known = self._verdicts.get(key)
-        if known is not None:
-            checked = known.verdict.certificate
-            if (
-                known.crls == trust.crls
-                and checked.source == candidate.source
-                and checked.moment <= moment < known.verdict.until
-            ):
-                return known
         material = trust.material.with_chain(candidate.chain)
         if self._ocsp is not None:
             self._ocsp.supply(
@@ -374,11 +404,11 @@ class CertificateFinder:
             domain=domain,
         )
         verdict, refused = with_capabilities(verdict, candidate, material, moment)
-        known = _Known(verdict, refused, trust.crls)
+        known = _Known(verdict, refused, trust.crls, trust.material.refused_keys)
         with self._lock:
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts = {}
-            self._verdicts[key] = known
+            self._verdicts[_verdict_key(candidate, address, domain)] = known
         return known
 
     def _conclude(
@@ -422,6 +452,17 @@ def _preference(judged: Judged) -> tuple[float, str]:
     """The newest certificate first (people renew), the smaller SHA-256 where that is equal."""
     checked = judged.certificate
     return -checked.certificate.not_valid_before_utc.timestamp(), checked.sha256
+
+
+def _verdict_key(candidate: Candidate, address: str, domain: str) -> _VerdictKey:
+    return (
+        candidate.der,
+        address,
+        domain,
+        candidate.chain,
+        candidate.capabilities,
+        candidate.believed,
+    )
 
 
 def _pinned_name(address: str) -> str:

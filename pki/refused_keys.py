@@ -28,6 +28,13 @@ def load(conn: sa.Connection, *, org: str = "") -> Mapping[str, Problem]:
     }
 
 
+def count_since(conn: sa.Connection, moment: datetime, *, org: str = "") -> int:
+    """How many were refused since then."""
+    table = refused_keys.c
+    query = sa.select(sa.func.count()).where(table.org == org, table.refused_at >= moment)
+    return int(conn.execute(query).scalar_one())
+
+
 def refuse(
     conn: sa.Connection,
     keys: Iterable[tuple[str, Problem]],

@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -21,6 +20,7 @@ from pki.ber import Element
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused
 from pki.models import SignedCapabilities
+from pki.signature import made_by
 
 # A value: a few certificates of a few kB each. In one value: people's certificates, and the chain.
 MAX_VALUE = 256 * 1024
@@ -118,16 +118,10 @@ def capabilities_hold(claim: SignedCapabilities, moment: datetime) -> bool:
     size = digest.digest_size * 8
     if not judge(Operation.VERIFY_DIGEST, digest.name, size, moment).allowed:
         return False
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(claim.signature, claim.signed, _padding(claim.algorithm, digest), digest)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(claim.signature, claim.signed, ec.ECDSA(digest))
-        else:
-            return False
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         return False
-    return True
+    pad = _padding(claim.algorithm, digest)
+    return made_by(key, claim.signature, claim.signed, digest, pad)
 
 
 def _padding(algorithm: str, digest: hashes.HashAlgorithm) -> padding.PKCS1v15 | padding.PSS:

@@ -227,17 +227,38 @@ def has_certificate_in(conn: sa.Connection, domain: str, *, org: str = "") -> bo
     return row is not None
 
 
+# Made once: making it anew takes longer than running it.
+_CANDIDATES = (
+    sa.select(
+        certificates.c.address,
+        certificates.c.der,
+        certificates.c.source,
+        certificates.c.chain,
+        certificates.c.capabilities,
+    )
+    .where(
+        certificates.c.org == sa.bindparam("org"),
+        certificates.c.address.in_(sa.bindparam("addresses", expanding=True)),
+        certificates.c.removed_at.is_(None),
+    )
+    .order_by(certificates.c.id)
+)
+
+
+def _padded(addresses: Sequence[str]) -> list[str]:
+    """The same addresses, the last one repeated up to a power of two: lists of few lengths make
+    few statements, and drivers keep each, with its values.
+    """
+    full = 1 << max(len(addresses) - 1, 0).bit_length()
+    return [*addresses, *(addresses[-1] for _ in range(full - len(addresses)) if addresses)]
+
+
 def candidates_for(
     conn: sa.Connection, addresses: Sequence[str], *, org: str = ""
 ) -> Mapping[str, tuple[Candidate, ...]]:
     """Candidates for canonical addresses, in one query; addresses without any are left out."""
-    table = certificates.c
     found: dict[str, list[Candidate]] = {}
-    for row in conn.execute(
-        sa.select(table.address, table.der, table.source, table.chain, table.capabilities)
-        .where(table.org == org, table.address.in_(addresses), table.removed_at.is_(None))
-        .order_by(table.id)
-    ):
+    for row in conn.execute(_CANDIDATES, {"org": org, "addresses": _padded(addresses)}):
         found.setdefault(row.address, []).append(
             Candidate(
                 row.der,

@@ -167,6 +167,15 @@ def waiting(
     ]
 
 
+def count_waiting(conn: sa.Connection, *, org: str = "") -> int:
+    """How many keys of recipients, other than those known, wait for a person; mail may, too."""
+    table = suggestions.c
+    query = sa.select(sa.func.count()).where(
+        table.org == org, table.state == _OPEN, table.kind != Kind.HARVEST.value
+    )
+    return int(conn.execute(query).scalar_one())
+
+
 def accept(
     conn: sa.Connection, found: Suggestion, *, by: str, moment: datetime, org: str = ""
 ) -> bool:

@@ -31,13 +31,16 @@ from pki.crl_standing import CrlStanding, crl_standings
 from pki.errors import Problem
 from pki.path import Material
 from pki.questions import count_open
+from pki.refused_keys import count_since
 from pki.store import LastFetch, last_fetches
+from pki.suggestions import count_waiting
 from pki.trust import Trust
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
 _SHARE = 10
 _SKIPPED_WITHIN = timedelta(days=1)
+_REFUSED_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Standing:
     fetches: Mapping[str, LastFetch] = field(default_factory=dict)
     unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
     questions: int = 0  # authorities that nobody knows
+    changed_keys: int = 0  # of recipients, that wait for a person
+    refused_keys: int = 0  # found weak by an audit, lately
 
 
 @dataclass
@@ -134,6 +139,8 @@ class Gauges:
         with self.read() as conn:
             queue = backlog(conn)
             asked = count_open(conn)
+            changed = count_waiting(conn)
+            refused = count_since(conn, moment - _REFUSED_WITHIN)
             fetches = last_fetches(conn)
             with suppress(ArchiveError):
                 behind = self._onlooker.lag(conn, moment=moment)
@@ -155,6 +162,8 @@ class Gauges:
             skipped=len(skipped_since(self.index, moment - _SKIPPED_WITHIN)),
             unbelieved=self.unbelieved(),
             questions=asked,
+            changed_keys=changed,
+            refused_keys=refused,
         )
 
     def _crl_standings(self, moment: datetime) -> Sequence[CrlStanding]:

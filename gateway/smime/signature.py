@@ -1,12 +1,11 @@
-"""The mathematics of one signature (RFC 5652 §5.6). Says nothing about who, when or whether. Pure.
+"""One signature over a message (RFC 5652 §5.6). Says nothing about who, when or whether. Pure.
 
-`cryptography` does the work; which scheme, digest and parameters are meant was read before, and
-whether they are allowed is asked of the dated table elsewhere.
+`pki.signature` does the mathematics; which scheme, digest and parameters are meant was read before,
+and whether they are allowed is asked of the dated table elsewhere.
 """
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -23,15 +22,8 @@ from gateway.smime.cms import algorithm
 from gateway.smime.digests import NAMED, Digest
 from gateway.smime.schemes import Pss, Scheme, pss_of
 from pki.errors import Problem, problem
+from pki.signature import made_by
 
-# Keys that sign the message itself.
-_WHOLE = (
-    ed25519.Ed25519PublicKey,
-    ed448.Ed448PublicKey,
-    mldsa.MLDSA44PublicKey,
-    mldsa.MLDSA65PublicKey,
-    mldsa.MLDSA87PublicKey,
-)
 _KINDS: dict[str, type] = {
     "rsa-pkcs1": rsa.RSAPublicKey,
     "rsa-pss": rsa.RSAPublicKey,
@@ -106,25 +98,11 @@ def holds(
     which only schemes that are `whole` look at; for others None will do.
     False for whatever does not fit each other; never raises for what strangers wrote.
     """
-    try:
-        match scheme.name:
-            case "rsa-pkcs1" | "rsa-pss":
-                assert isinstance(key, rsa.RSAPublicKey)
-                prehashed = utils.Prehashed(digest.hashing)
-                key.verify(signature, hashed, _padding(scheme), prehashed)
-            case "ecdsa":
-                assert isinstance(key, ec.EllipticCurvePublicKey)
-                key.verify(signature, hashed, ec.ECDSA(utils.Prehashed(digest.hashing)))
-            case "dsa":
-                assert isinstance(key, dsa.DSAPublicKey)
-                key.verify(signature, hashed, utils.Prehashed(digest.hashing))
-            case _:
-                assert isinstance(key, _WHOLE)
-                assert message is not None
-                key.verify(signature, message)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+    if not isinstance(key, _KINDS[scheme.name]):
         return False
-    return True
+    if scheme.whole:
+        return message is not None and made_by(key, signature, message, None)
+    return made_by(key, signature, hashed, utils.Prehashed(digest.hashing), _padding(scheme))
 
 
 def _padding(scheme: Scheme) -> padding.PKCS1v15 | padding.PSS:

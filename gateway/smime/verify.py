@@ -242,16 +242,23 @@ class _Check:
     ) -> ParsedCertificate | None:
         """Steps 3 and 4: the certificate whose key made the signature, else the first candidate."""
         wrong: Problem | None = None
+        tried = False
         for cert in candidates[:_MEANT]:
             if cert.public_key is None or too_large(cert.public_key) is not None:
-                continue  # step 6 says so
+                continue  # step 6 says why
+            tried = True
             unfit = key_problem(scheme, cert.der, cert.public_key)
             if unfit is None and self._holds(info, digest, scheme, cert.public_key):
                 return cert
             wrong = wrong or unfit
         if not candidates:
             return None
-        if self._checks <= 0:
+        if not tried:
+            wrong = problem(
+                "signature.unchecked",
+                "the signature was not checked: the key in the certificate cannot be used",
+            )
+        elif self._checks <= 0:
             wrong = problem(
                 "limits.signatures",
                 "its signers want more than {limit} signatures to be checked",

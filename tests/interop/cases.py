@@ -70,7 +70,7 @@ _RFC4134 = (
         "verify",
         (f"{_RFC}4.6.bin",),
         _2003,
-        "invalid identity.from-missing signature.certificate-missing",
+        "invalid algorithm.key-unreadable identity.from-missing signature.unchecked",
         "Diane's certificate inherits DSS parameters (RFC 3279 §2.3.2), which we do not do: "
         "her signature is not checked, and one good signer of two is not enough.",
     ),

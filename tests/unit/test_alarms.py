@@ -105,6 +105,8 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, {"absent": (_away(29),)}),
     ("decision-not-believed", {"unbelieved": (REVOKED,)}),
     ("authority-unknown", {"questions": 3}),
+    ("key-changed", {"changed_keys": 2}),
+    ("key-refused", {"refused_keys": 2}),
     ("signer-refused", {"refused_seals": {"interior.example": REVOKED}}),
     ("signer-refused", {"people": People(unfit=1, refused={"a@b.example": REVOKED})}),
     (None, {"people": People(fit=9, cannot_tell=1, unknown={"a@b.example": REVOKED})}),

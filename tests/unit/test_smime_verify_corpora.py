@@ -105,7 +105,10 @@ def test_rfc_4134_two_signers_of_whom_one_inherits_dss_parameters() -> None:
 
     alice, diane = found.signers
     assert {one.code for one in alice.problems} == {"identity.from-missing"}
-    assert {one.code for one in diane.problems} >= {"signature.certificate-missing"}
+    assert {one.code for one in diane.problems} >= {
+        "signature.unchecked",
+        "algorithm.key-unreadable",
+    }
     assert found.status is Status.INVALID
 
 
