@@ -19,6 +19,7 @@ import structlog
 from gateway.ahead import Ahead
 from gateway.alarm import Alarm
 from gateway.alarms_of_ends import (
+    CRL_DELTA,
     CRL_ENDING,
     CRL_STALE,
     GRACE,
@@ -55,7 +56,7 @@ KEY_CHANGED = "key-changed"
 KEY_REFUSED = "key-refused"
 CODES = (
     CRL_STALE, CERTIFICATE, DISK, DISK_REFUSES, INDEX, SKIPPED, PROCESS, POISON, QUEUE, NEIGHBOUR,
-    SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, GRACE, OCSP_LATE, RECIPIENTS,
+    SIGNER, CLOCK, DECISION, AUTHORITY, CRL_ENDING, CRL_DELTA, GRACE, OCSP_LATE, RECIPIENTS,
     KEY_CHANGED, KEY_REFUSED,
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from gateway.metrics.gauges import Standing
 
 CRL_STALE = "crl-stale"
 CRL_ENDING = "crl-ending"
+CRL_DELTA = "crl-delta-late"
 GRACE = "revocation-grace"
 OCSP_LATE = "ocsp-late"
 RECIPIENTS = "recipients-expiring"
@@ -22,7 +23,7 @@ _NAMED = 5
 
 
 def judge_revocation(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
-    """CRLs that are over, used by grace or nearly over, and OCSP responses that are late."""
+    """CRLs that are over, used by grace or nearly over; deltas and OCSP responses that are late."""
     moment = standing.moment
     for issuer, next_update in standing.crls.items():
         facts = {"issuer": issuer, "date": rfc3339(next_update)}
@@ -53,6 +54,16 @@ def judge_revocation(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
                 message("the CRL of {issuer} ends on {date}, and no newer one could be had"),
                 facts,
             )
+    for issuer, next_update in standing.late_deltas.items():
+        yield Alarm(
+            CRL_DELTA,
+            issuer,
+            message(
+                "the delta CRL of {issuer} was to be replaced by {date}: the complete CRL counts, "
+                "mail flows, and what was revoked since is not known"
+            ),
+            {"issuer": issuer, "date": rfc3339(next_update)},
+        )
     yield from _ocsp(standing, ahead)
 
 

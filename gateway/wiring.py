@@ -838,6 +838,7 @@ class Wiring(Installation):
             crl_sources=tuple(source.location for source in self.crl_sources),
             expiry=self.expiry_watch,
             unbelieved=self._unbelieved,
+            trust=self.trust.current,
         )
 
     def _unbelieved(self) -> tuple[Problem, ...]:

@@ -100,11 +100,17 @@ def index_stored(der: bytes, *, material: Material, folder: CrlFolder) -> str:
         return _make(der, head, key, folder)
 
 
+def unsigned_head(der: bytes, source: str) -> Crl:
+    """A CRL without its entries, whose signature nobody has looked at. Raises CrlRefused."""
+    sha256 = hashlib.sha256(der).hexdigest()
+    return Crl.from_header(_header(der), Unread(), sha256=sha256, verified_keys=(), source=source)
+
+
 def _signed_head(der: bytes, source: str, material: Material) -> tuple[Crl, str]:
     """A CRL without its entries, and the key, of those we know, that was seen to sign it."""
     header = _header(der)
-    sha256 = hashlib.sha256(der).hexdigest()
-    head = Crl.from_header(header, Unread(), sha256=sha256, verified_keys=(), source=source)
+    head = unsigned_head(der, source)
+    sha256 = head.sha256
     if algorithms_agree(der):
         for signer in material.signers_named(head.issuer):
             if signature_holds(der, head.x509, signer.public_key):

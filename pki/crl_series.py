@@ -42,13 +42,13 @@ class Series:
         elif self.base is None:
             self.base = crl
 
-    def _newer(self, delta: Crl) -> bool:
+    def newer(self, delta: Crl) -> bool:
         """§5.2.4: "the CRL number of the complete CRL is less than the CRL number of the delta"."""
         if self.base is None or self.base.number is None or delta.number is None:
             return self.base is None or delta.this_update > self.base.this_update
         return delta.number > self.base.number
 
-    def _combined(self, delta: Crl) -> bool:
+    def combined(self, delta: Crl) -> bool:
         """(c): whether `delta` completes the base: nothing that happened between the two is left
         out. Issuer, scope and key are the same in a series.
         """
@@ -63,7 +63,7 @@ class Series:
     @property
     def until(self) -> datetime:
         """Until when it is current: a delta makes an older base current again (§6.3.3 (a))."""
-        crls = [delta for delta in self.deltas if self._combined(delta)]
+        crls = [delta for delta in self.deltas if self.combined(delta)]
         crls += [self.base] if self.base is not None else []
         return max(crl.next_update for crl in crls or self.deltas or self.later)
 
@@ -75,7 +75,7 @@ class Series:
 
     def _current_delta(self, moment: datetime, grace: timedelta) -> Crl | None:
         for delta in self.deltas:
-            if self._combined(delta) and moment <= delta.next_update + grace:
+            if self.combined(delta) and moment <= delta.next_update + grace:
                 return delta
         return None
 
@@ -90,13 +90,13 @@ class Series:
         """
         lifted = False
         for delta in self.deltas:  # (i)
-            entry = delta.find(cert) if self._newer(delta) else None
+            entry = delta.find(cert) if self.newer(delta) else None
             if entry is not None and entry.reason != REMOVED:
                 return Condemned(delta, entry)
             if entry is not None:
                 # What lifts a hold must be current: a new one may have followed.
                 lifted = delta is self._current_delta(moment, grace)
-            if self._combined(delta):
+            if self.combined(delta):
                 break  # it says all that has changed since the base: older ones are replaced
         entry = self.base.find(cert) if self.base is not None and not lifted else None  # (j), (k)
         if entry is not None and self.base is not None:

@@ -15,7 +15,7 @@ from pki.certificate import ParsedCertificate
 from pki.crl import Crl, Version, check_successor
 from pki.crl_folder import CrlFolder
 from pki.crl_index import IndexDamagedError
-from pki.crl_receive import Indexed, open_indexed
+from pki.crl_receive import Indexed, open_indexed, unsigned_head
 from pki.der import elements
 from pki.errors import CertificateRefused, CrlRefused
 from pki.models import Candidate
@@ -49,7 +49,7 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True)
 class StoredCrl:
-    """A stored version of a CRL, without its bytes. newest: of its issuer, key and scope."""
+    """A stored version of a CRL, without its bytes. newest: of its series (`Crl.series`)."""
 
     sha256: str
     issuer: str
@@ -59,6 +59,7 @@ class StoredCrl:
     source: str
     known_at: datetime
     newest: bool
+    series: str
 
 
 def import_certificate(
@@ -179,6 +180,13 @@ def list_certificates(
     if address:
         query = query.where(table.address == canonical(address))
     return [_stored(row) for row in conn.execute(query.order_by(table.address, table.id))]
+
+
+def newest_certificates(conn: sa.Connection, limit: int, *, org: str = "") -> list[bytes]:
+    """DER of certificates in use, the last ones that came: a sample of what mail needs."""
+    table = certificates.c
+    query = sa.select(table.der).where(table.org == org, table.removed_at.is_(None))
+    return list(conn.execute(query.order_by(table.id.desc()).limit(limit)).scalars())
 
 
 def certificate_history(
@@ -404,9 +412,22 @@ def list_crls(
             source=row.source,
             known_at=row.known_at,
             newest=row.id in newest,
+            series=row.series,
         )
         for row in conn.execute(query.order_by(table.this_update.desc(), table.id.desc()))
     ]
+
+
+def crl_heads(conn: sa.Connection, *, org: str = "") -> dict[str, Crl]:
+    """By series, a CRL without its entries: issuer, scope, and whether it is a delta are the same
+    for a whole series. Nobody is asked whose signature it bears: that was when it was stored.
+    """
+    heads = {}
+    for crl in list_crls(conn, newest_only=True, org=org):
+        der = crl_bytes(conn, crl.sha256, org=org)
+        with suppress(CrlRefused):  # an older version took what this one would not
+            heads[crl.series] = unsigned_head(der or b"", crl.source)
+    return heads
 
 
 def _newest(org: str) -> sa.Select[tuple[str, int]]:

@@ -10,9 +10,9 @@ from gateway.check.finding import Finding, good, warning
 from gateway.expiry_watch import grace_by_issuer
 from gateway.wiring import Wiring
 from pki.anchors import RevocationSources
+from pki.crl_standing import crl_standings
 from pki.expiring import recipients_ending
 from pki.ocsp_store import standing
-from pki.store import list_crls
 
 _SOON = timedelta(days=30)
 _NAMED = 3
@@ -47,12 +47,11 @@ def recipients(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
 
 def grace(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     """CRLs that are used past their end."""
-    allowed = grace_by_issuer(wiring.trust.current().material, moment)
-    with wiring.database.read() as conn:
-        known = [crl for crl in list_crls(conn) if crl.newest and crl.issuer in allowed]
-    for crl in known:
-        until = crl.next_update + allowed[crl.issuer]
-        if crl.next_update < moment <= until:
+    material = wiring.trust.current().material
+    allowed = grace_by_issuer(material, moment)
+    for crl in crl_standings(material, moment):
+        until = crl.until + allowed.get(crl.issuer, timedelta())
+        if crl.complete is not None and crl.until < moment <= until:
             yield warning(
                 "crls",
                 "crl.grace",
@@ -60,7 +59,7 @@ def grace(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
                 meaning="what was revoked since is not known; from then on mail waits",
                 advice="sceau pki crl refresh; ask the CA if it has no newer one",
                 issuer=crl.issuer,
-                date=day(crl.next_update),
+                date=day(crl.until),
                 until=day(until),
             )
 

@@ -46,20 +46,26 @@ def add_crl(parser: ArgumentParser) -> None:
 
 def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
-    from pki.store import list_crls
+    from gateway.cli.pki_facts import only_for
+    from pki.store import crl_heads, list_crls
 
     output = output_of(args)
     with installation.database.read() as conn:
+        heads = crl_heads(conn)
         found = [crl for crl in list_crls(conn) if crl.newest or args.all]
     now = clock.now()
     rows = []
     for crl in found:
+        head = heads.get(crl.series)
         if output.as_json:
             output.record(
                 {
                     "sha256": crl.sha256,
                     "issuer": crl.issuer,
                     "number": crl.number,
+                    "delta": None if head is None else head.base_number is not None,
+                    "indirect": None if head is None else head.scope.indirect,
+                    "only_for": None if head is None else only_for(head.scope),
                     "this_update": time_json(crl.this_update),
                     "next_update": time_json(crl.next_update),
                     "newest": crl.newest,
@@ -74,12 +80,27 @@ def _list(args: Namespace, installation: Installation) -> int:
         elif now > crl.next_update:
             until = output.text("{time} (too old)", time=until)
         number = "-" if crl.number is None else str(crl.number)
-        rows.append([crl.issuer, number, time_text(crl.this_update), until, crl.source, crl.sha256])
+        kind = "-" if head is None else _kind(head, output)
+        issued = time_text(crl.this_update)
+        rows.append([crl.issuer, number, kind, issued, until, crl.source, crl.sha256])
     if not output.as_json:
         output.table(
-            ["issuer", "number", "issued", "next one by", "from", "fingerprint (SHA-256)"], rows
+            ["issuer", "number", "kind", "issued", "next one by", "from", "fingerprint (SHA-256)"],
+            rows,
         )
     return DONE
+
+
+def _kind(head: Crl, output: Output) -> str:
+    """Complete or delta, indirect, and what it is limited to."""
+    from gateway.cli.pki_facts import only_for
+
+    parts = [output.text("complete") if head.base_number is None else output.text("delta")]
+    if head.scope.indirect:
+        parts.append(output.text("indirect"))
+    if limits := only_for(head.scope):
+        parts.append(output.text("only for {limits}", limits=" ".join(limits)))
+    return ", ".join(parts)
 
 
 def _show(args: Namespace) -> int:

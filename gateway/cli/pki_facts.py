@@ -16,6 +16,7 @@ from pki.algorithms import describe_key
 if TYPE_CHECKING:
     from pki.certificate import ParsedCertificate
     from pki.crl import Crl
+    from pki.crl_scope import IssuingScope
     from pki.models import RevocationEvidence
 
 # Names of RFC 5280 §4.2.1.3 and §4.2.1.12; other usages are shown as OIDs.
@@ -103,13 +104,6 @@ def crl_facts(crl: Crl) -> dict[str, object]:
 
     base: of a delta CRL, the number of the complete one that it completes.
     """
-    scope = ["onlyContainsUserCerts"] * crl.scope.only_users
-    scope += ["onlyContainsCACerts"] * crl.scope.only_cas
-    scope += sorted(reason.value for reason in crl.scope.reasons or ())
-    scope += sorted(
-        name if isinstance(name, str) else ", ".join(value for rdn in name for _, value in rdn)
-        for _, name in crl.scope.points or ()
-    )
     return {
         "sha256": crl.sha256,
         "issuer": crl.issuer_text,
@@ -118,10 +112,22 @@ def crl_facts(crl: Crl) -> dict[str, object]:
         "this_update": crl.this_update,
         "next_update": crl.next_update,
         "revoked": len(crl.entries),
-        "only_for": scope,
+        "only_for": only_for(crl.scope),
         "indirect": crl.scope.indirect,
         "freshest": list(crl.freshest),
     }
+
+
+def only_for(scope: IssuingScope) -> list[str]:
+    """What a CRL is limited to: kinds of certificates, reasons, distribution points."""
+    limits = ["onlyContainsUserCerts"] * scope.only_users
+    limits += ["onlyContainsCACerts"] * scope.only_cas
+    limits += sorted(reason.value for reason in scope.reasons or ())
+    limits += sorted(
+        name if isinstance(name, str) else ", ".join(value for rdn in name for _, value in rdn)
+        for _, name in scope.points or ()
+    )
+    return limits
 
 
 def facts_json(facts: Facts) -> dict[str, object]:

@@ -27,11 +27,14 @@ from gateway.neighbours import Absence, absent
 from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
+from pki.crl_standing import CrlStanding, crl_standings
 from pki.errors import Problem
+from pki.path import Material
 from pki.questions import count_open
 from pki.refused_keys import count_since
-from pki.store import LastFetch, last_fetches, list_crls
+from pki.store import LastFetch, last_fetches
 from pki.suggestions import count_waiting
+from pki.trust import Trust
 
 # Seconds for which a look is good; after a slow one (a long queue) as many times as long.
 _FRESH = 2.0
@@ -51,8 +54,10 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look. crls, crls_begun: nextUpdate and thisUpdate of the newest CRL of each issuer, of
-    several scopes the first to end. index: None if unreadable.
+    """One look. crls, crls_begun: nextUpdate and thisUpdate of what counts of each issuer's CRLs (a
+    complete one, or the delta that keeps it current), of several scopes the first to end.
+    late_deltas: by issuer, nextUpdate of a delta that should have been replaced while the complete
+    CRL still counts. index: None if unreadable.
 
     refusing: folders in which nothing can be written, and why, where that was tried
         (`gateway.diskprobe`). absent: neighbours that do not answer.
@@ -76,6 +81,7 @@ class Standing:
     doubt: Doubt | None = None  # of this machine's clock
     ends: Ends = field(default_factory=Ends)
     crls_begun: Mapping[str, datetime] = field(default_factory=dict)
+    late_deltas: Mapping[str, datetime] = field(default_factory=dict)
     fetches: Mapping[str, LastFetch] = field(default_factory=dict)
     unbelieved: tuple[Problem, ...] = ()  # decisions in the log that do not count
     questions: int = 0  # authorities that nobody knows
@@ -97,6 +103,9 @@ class Gauges:
     expiry: ExpiryWatch | None = None
     crl_sources: Collection[str] = ()
     unbelieved: Callable[[], tuple[Problem, ...]] = tuple
+    trust: Callable[[], Trust] | None = None
+    _material: Material | None = field(default=None, init=False)
+    _crls: Sequence[CrlStanding] = field(default=(), init=False)
     _seen: Standing | None = field(default=None, init=False)
     _good_until: float = field(default=0.0, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -118,18 +127,20 @@ class Gauges:
     def _look(self) -> Standing:
         moment = self.now()
         behind: Lag | None = None
+        crls: dict[str, datetime] = {}
+        begun: dict[str, datetime] = {}
+        late: dict[str, datetime] = {}
+        for one in self._crl_standings(moment):  # the first to end comes first
+            if one.complete is not None:
+                crls.setdefault(one.issuer, one.until)
+                begun.setdefault(one.issuer, one.current.this_update)
+            if one.delta is not None and one.delta_is_late(moment):
+                late.setdefault(one.issuer, one.delta.next_update)
         with self.read() as conn:
             queue = backlog(conn)
             asked = count_open(conn)
             changed = count_waiting(conn)
             refused = count_since(conn, moment - _REFUSED_WITHIN)
-            crls: dict[str, datetime] = {}
-            begun: dict[str, datetime] = {}
-            for crl in list_crls(conn, newest_only=True):
-                # One issuer may have several series (scopes): the first to end is what counts.
-                if crl.next_update <= crls.get(crl.issuer, crl.next_update):
-                    crls[crl.issuer] = crl.next_update
-                    begun[crl.issuer] = crl.this_update
             fetches = last_fetches(conn)
             with suppress(ArchiveError):
                 behind = self._onlooker.lag(conn, moment=moment)
@@ -139,6 +150,7 @@ class Gauges:
             index=behind,
             crls=crls,
             crls_begun=begun,
+            late_deltas=late,
             fetches={name: fetches[name] for name in self.crl_sources if name in fetches},
             certificates=self.certificates,
             disks=tuple(disks(self.folders)),
@@ -153,6 +165,12 @@ class Gauges:
             changed_keys=changed,
             refused_keys=refused,
         )
+
+    def _crl_standings(self, moment: datetime) -> Sequence[CrlStanding]:
+        """Put together anew only when something was stored."""
+        if self.trust is not None and (material := self.trust().material) is not self._material:
+            self._crls, self._material = crl_standings(material, moment), material
+        return self._crls
 
 
 def disks(folders: Sequence[Path]) -> list[Disk]:

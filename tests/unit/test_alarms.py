@@ -76,6 +76,7 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, _crl(begun=10, ends=5)),  # a tenth of its life is shorter than 6 hours
     ("revocation-grace", _crl(begun=50, ends=-1, grace=2)),
     ("crl-stale", _crl(begun=50, ends=-3, grace=2)),
+    ("crl-delta-late", {"late_deltas": {"CN=ca": NOW - timedelta(seconds=1)}}),
     ("ocsp-late", _ocsp(failing=1, missing=1)),
     ("ocsp-late", _ocsp(failing=1, stale=1)),
     ("ocsp-late", _ocsp(failing=1, ends=NOW + timedelta(minutes=59))),
