@@ -23,9 +23,10 @@ from gateway.database import open_database
 from gateway.demo.pki import Authority, Keys, World, crowd_address, make_world
 from pki.anchors import load_anchor
 from pki.crl import read_crl
+from pki.crl_store import store_crl
 from pki.finder import CertificateFinder
 from pki.models import Certified
-from pki.store import import_certificate, store_crl
+from pki.store import import_certificate
 from pki.trust import StoredTrust
 
 ENTRIES = 100_000

@@ -30,10 +30,11 @@ from pki.anchors import Anchor, load_anchor
 from pki.certificate import ParsedCertificate
 from pki.crl_folder import CrlFolder
 from pki.crl_receive import receive
+from pki.crl_store import store_crl
 from pki.finder import CertificateFinder
 from pki.models import Certified
 from pki.path import Material, find_path
-from pki.store import import_certificate, store_crl
+from pki.store import import_certificate
 from pki.trust import StoredTrust
 
 ENTRIES = 1_000_000

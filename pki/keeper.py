@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from pki import store
+from pki import crl_store
 from pki.crl_folder import CrlFolder
 from pki.crl_receive import index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
@@ -90,7 +90,7 @@ def refresh_crls(
     first. What a round has no time for is "waiting", and due in the next one.
     """
     with read() as conn:
-        before = store.last_fetches(conn, org=org)
+        before = crl_store.last_fetches(conn, org=org)
     material = trust.current().material
     found: dict[str, SourceReport] = {}
     due = []
@@ -113,14 +113,14 @@ def refresh_crls(
                 data, source.location, material=material, moment=moment, folder=folder
             )
             with write() as conn:
-                new = store.store_crl(conn, crl, moment=moment, indexed=indexed, org=org)
-                store.record_fetch(
+                new = crl_store.store_crl(conn, crl, moment=moment, indexed=indexed, org=org)
+                crl_store.record_fetch(
                     conn, source.location, moment=moment, crl_sha256=crl.sha256, org=org
                 )
         except Exception as error:  # noqa: BLE001 - a stranger's bytes stop no other source
             reason = error.problem if isinstance(error, PkiError) else _fault(error)
             with write() as conn:
-                store.record_fetch(
+                crl_store.record_fetch(
                     conn, source.location, moment=moment, problem=reason.text, org=org
                 )
             report = SourceReport(source.name, "failed", next_update=_until(last), problem=reason)
@@ -182,13 +182,13 @@ def keep_indexed(
     its octets give: who can write there must not be able to hide a revocation behind a digest.
     """
     with read() as conn:
-        newest = [one for one in store.newest_crls(conn, org=org) if one.size >= folder.above]
+        newest = [one for one in crl_store.newest_crls(conn, org=org) if one.size >= folder.above]
     made = []
     for one in newest:
         if one.sha256 in given_up or folder.has(one.sha256, one.index_sha256):
             continue
         with read() as conn:
-            der = store.crl_bytes(conn, one.sha256, org=org)
+            der = crl_store.crl_bytes(conn, one.sha256, org=org)
         if der is None:
             continue
         try:
@@ -198,7 +198,7 @@ def keep_indexed(
             continue
         if digest != one.index_sha256:
             with write() as conn:
-                store.note_index(conn, one.sha256, digest, org=org)
+                crl_store.note_index(conn, one.sha256, digest, org=org)
         made.append(one.sha256)
     folder.sweep({one.sha256 for one in newest}, older_than=_SWEPT_AFTER)
     return made
@@ -212,7 +212,7 @@ def _fault(error: Exception) -> Problem:
     )
 
 
-def is_due(source: CrlSource, last: store.LastFetch, moment: datetime) -> bool:
+def is_due(source: CrlSource, last: crl_store.LastFetch, moment: datetime) -> bool:
     """Whether a source is to be asked again.
 
     After a failure the pause doubles, up to `_LONGEST_PAUSE`. What has one rhythm is drawn apart a
@@ -238,7 +238,7 @@ def _spread(source: CrlSource) -> float:
     return hashlib.sha256(source.location.encode()).digest()[0] / 2560
 
 
-def _until(last: store.LastFetch | None) -> datetime | None:
+def _until(last: crl_store.LastFetch | None) -> datetime | None:
     return None if last is None else last.next_update
 
 

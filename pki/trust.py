@@ -12,7 +12,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from pki import refused_keys, store
+from pki import crl_store, refused_keys, store
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.crl_folder import CrlFolder
@@ -126,7 +126,7 @@ class StoredTrust:
             )
             anchors = (*self._anchors, *self._decided_now)
             signers = Material(anchors, self._intermediates)
-            crls = store.current_crls(
+            crls = crl_store.current_crls(
                 conn, known, folder=self._folder, material=signers, org=self._org
             )
         material = Material(anchors, self._intermediates, crls, self._ocsp)

@@ -12,8 +12,8 @@ from gateway.i18n import message
 from gateway.wiring import Wiring
 from pki.crl import Crl
 from pki.crl_standing import CrlStanding, by_ocsp_alone, crl_standings
+from pki.crl_store import last_fetches
 from pki.path import Material
-from pki.store import last_fetches
 
 # A list is to be replaced before its end: in its last tenth, or last day, no newer one is odd.
 _NEAR = timedelta(days=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.cli.pki_input import Input
     from gateway.installation import Installation
     from pki.crl import Crl
-    from pki.store import StoredCrl
+    from pki.crl_store import StoredCrl
 
 
 def add_crl(parser: ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def add_crl(parser: ArgumentParser) -> None:
 def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from gateway.cli.pki_facts import only_for
-    from pki.store import crl_heads, list_crls
+    from pki.crl_store import crl_heads, list_crls
 
     output = output_of(args)
     with installation.database.read() as conn:
@@ -152,7 +152,7 @@ def _show_stored(args: Namespace, sha256: str, output: Output) -> int:
 def _stored(args: Namespace, sha256: str) -> tuple[Crl, StoredCrl]:
     """A CRL of the database. Raises NotFound."""
     from pki.crl import Crl
-    from pki.store import crl_bytes, list_crls
+    from pki.crl_store import crl_bytes, list_crls
 
     with opened_installation(args) as installation, installation.database.read() as conn:
         known = list_crls(conn, sha256=sha256)

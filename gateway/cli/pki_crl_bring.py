@@ -101,8 +101,8 @@ def _import(file: Input, wiring: Wiring, output: Output) -> int:
     from gateway import clock
     from gateway.cli.pki_input import code_of, crl_octets_in, numbered
     from pki.crl_receive import receive
+    from pki.crl_store import store_crl
     from pki.errors import CrlRefused
-    from pki.store import store_crl
 
     stored: list[tuple[Crl, bool]] = []
     ders, problems = crl_octets_in(file)

@@ -28,11 +28,11 @@ from gateway.queue.backlog import Backlog, backlog
 from gateway.running import Status
 from gateway.signing_watch import People, SigningWatch
 from pki.crl_standing import CrlStanding, crl_standings
+from pki.crl_store import LastFetch, last_fetches
 from pki.errors import Problem
 from pki.path import Material
 from pki.questions import count_open
 from pki.refused_keys import count_since
-from pki.store import LastFetch, last_fetches
 from pki.suggestions import count_waiting
 from pki.trust import Trust
 

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.database import Database
 from gateway.demo.process import free_port
-from pki import store
+from pki import crl_store
 from pki.crl import Crl
 from pki.errors import AddressError, DirectoryTrouble
 from pki.finder import CertificateFinder
@@ -356,7 +356,7 @@ def test_found_checked_and_refused(
     with database.write() as conn:
         metadata.create_all(conn)
         for ca in authorities:
-            store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
+            crl_store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
     trust = StoredTrust(
         database.read,
         anchors=[CA.anchor()],

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from gateway.database import Database
+from pki import crl_store
 from pki import fetch as fetch_module
-from pki import store
 from pki.errors import FetchTrouble
 from pki.fetch import FetchRules, fetch
 from pki.fetch_ldap import fetch_ldap, read_ldap_url
@@ -349,7 +349,7 @@ def test_a_keeper_among_hostile_servers(
     monkeypatch.setattr("pki.keeper._ROUND", 60.0)  # all of them in one round
     trust = StoredTrust(database.read, anchors=[CA.anchor()])
     with database.write() as conn:
-        store.store_crl(conn, known_before(), moment=NOW)
+        crl_store.store_crl(conn, known_before(), moment=NOW)
 
     took: dict[str, float] = {}
 
@@ -379,9 +379,9 @@ def test_a_keeper_among_hostile_servers(
     # A second for what a machine with much to do takes beyond the limit.
     assert max(took.values()) < LIMIT.total_seconds() + 1
     with database.read() as conn:
-        assert [one.number for one in store.current_crls(conn, {})] == [6]
-        assert {one.number for one in store.list_crls(conn)} == {5, 6}
-        fetches = store.last_fetches(conn)
+        assert [one.number for one in crl_store.current_crls(conn, {})] == [6]
+        assert {one.number for one in crl_store.list_crls(conn)} == {5, 6}
+        fetches = crl_store.last_fetches(conn)
     assert all(fetches[source.location].failures == (source.name in bad) for source in sources)
 
 

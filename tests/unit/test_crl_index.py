@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.database import Database
-from pki import crl_receive, crl_scan, store
+from pki import crl_receive, crl_scan, crl_store
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
 from pki.crl_entries import Entry, header_octets, revoked_certificates
@@ -287,7 +287,7 @@ def test_fetched_stored_and_looked_up_without_its_octets(house: House) -> None:
     with pytest.raises(ValueError, match="not in memory"):
         _ = crl.der
     with house.database.read() as conn:  # the evidence is all of it
-        assert store.crl_bytes(conn, crl.sha256) == house.ca.crl(5)
+        assert crl_store.crl_bytes(conn, crl.sha256) == house.ca.crl(5)
 
 
 def test_large_ones_never_go_back_and_all_versions_are_kept(house: House) -> None:
@@ -298,7 +298,7 @@ def test_large_ones_never_go_back_and_all_versions_are_kept(house: House) -> Non
         assert problem is not None
         assert problem.code == "revocation.crl-number"
     with house.database.read() as conn:
-        assert {one.number for one in store.list_crls(conn)} == {5, 6}
+        assert {one.number for one in crl_store.list_crls(conn)} == {5, 6}
 
 
 def test_what_no_known_ca_signed_is_not_even_scanned(
@@ -335,7 +335,7 @@ def test_neither_a_row_nor_a_file_alone_hides_a_revocation(house: House) -> None
     good = file.read_bytes()
     facts = {"crl_sha256": sha256, "key_sha256": key_sha256, "header": header_octets(empty)}
     with house.database.read() as conn:
-        (row,) = store.newest_crls(conn)
+        (row,) = crl_store.newest_crls(conn)
     forged = house.folder.write(scan, **facts)  # type: ignore[arg-type]
     assert house.known().entries.find(77, house.known().issuer)  # the file alone: made anew
     assert file.read_bytes() == good
@@ -345,7 +345,7 @@ def test_neither_a_row_nor_a_file_alone_hides_a_revocation(house: House) -> None
     assert crl.signed_by(ParsedCertificate(house.ca.der))
     assert house.keep() == [sha256]  # and the keeper puts it right
     with house.database.read() as conn:
-        assert store.newest_crls(conn) == [row]
+        assert crl_store.newest_crls(conn) == [row]
 
 
 def test_another_machine_makes_its_index_ahead_or_when_it_is_asked(
@@ -379,7 +379,7 @@ def test_what_an_older_version_stored_is_indexed_and_the_replaced_are_swept(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with house.database.write() as conn:
-        store.store_crl(conn, Crl(house.ca.crl(5)), moment=NOW)
+        crl_store.store_crl(conn, Crl(house.ca.crl(5)), moment=NOW)
     first = house.known()
     assert first.der  # all of it, for want of an index
     assert house.keep() == [first.sha256]
@@ -395,9 +395,9 @@ def test_a_crl_of_a_ca_that_is_gone_is_not_read_again_and_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with house.database.write() as conn:
-        store.store_crl(conn, Crl(root("Gone").crl(5)), moment=NOW)
+        crl_store.store_crl(conn, Crl(root("Gone").crl(5)), moment=NOW)
     assert house.keep() == []
-    monkeypatch.setattr(store, "crl_bytes", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(crl_store, "crl_bytes", lambda *_, **__: 1 / 0)
     assert house.keep() == []
 
 
@@ -420,7 +420,7 @@ def test_sources_that_fail_are_asked_less_often() -> None:
     from pki.keeper import is_due
 
     source = CrlSource("root", "http://crl.example/", every=6 * HOUR)
-    last = store.LastFetch(NOW, None, None, None, "it was not there")
+    last = crl_store.LastFetch(NOW, None, None, None, "it was not there")
     pauses = []
     for failures in range(1, 8):
         now = replace(last, failures=failures)
@@ -431,7 +431,7 @@ def test_sources_that_fail_are_asked_less_often() -> None:
 def test_sources_of_one_rhythm_are_drawn_apart() -> None:
     from pki.keeper import is_due
 
-    last = store.LastFetch(NOW, NOW, NOW - DAY, NOW + 30 * DAY, "")
+    last = crl_store.LastFetch(NOW, NOW, NOW - DAY, NOW + 30 * DAY, "")
     hits = [0] * 61
     for number in range(500):
         source = CrlSource("", f"http://crl.example/{number}.crl", every=HOUR)

@@ -16,7 +16,7 @@ from gateway.metrics.page import page
 from gateway.metrics.tally import Tally
 from gateway.wiring import Wiring
 from pki.crl import Crl
-from pki.store import store_crl
+from pki.crl_store import store_crl
 from tests.crl_maker import Listed, Reason, crl, points, scope
 from tests.pki_maker import DAY, Authority
 from tests.unit.cli_pki_house import House

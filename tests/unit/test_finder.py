@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.database import Database
-from pki import store
+from pki import crl_store, store
 from pki.crl import Crl
 from pki.errors import DirectoryTrouble, problem
 from pki.finder import CertificateFinder
@@ -92,7 +92,7 @@ class World:
         with self.database.write() as conn:
             for ca in (self.root, self.ca):
                 crl = Crl(ca.crl(self.number, start=NOW - DAY + self.number * SECOND, end=end))
-                store.store_crl(conn, crl, moment=NOW)
+                crl_store.store_crl(conn, crl, moment=NOW)
 
     def in_store(self, issued: Issued) -> None:
         with self.database.write() as conn:

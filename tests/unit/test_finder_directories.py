@@ -13,7 +13,7 @@ from gateway.policy.mails import Mail
 from gateway.record import decision_record
 from gateway.smime.algorithms import Cipher
 from gateway.smime.choose import DomainCrypto, Treatment, choose
-from pki import store
+from pki import crl_store
 from pki.crl import Crl
 from pki.errors import DirectoryTrouble, problem
 from pki.finder import CertificateFinder
@@ -77,7 +77,7 @@ class World:
     def crls(self, *authorities: Authority) -> None:
         with self.database.write() as conn:
             for ca in authorities:
-                store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
+                crl_store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
 
     def find(self, address: str = MARIE) -> Finding:
         self.finder.forget()

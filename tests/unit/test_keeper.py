@@ -13,7 +13,7 @@ import pytest
 from archive.working import WorkingKeys
 from gateway.database import Database
 from gateway.keeper import Keeper
-from pki import store
+from pki import crl_store
 from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, SourceReport, refresh_crls
@@ -60,7 +60,7 @@ class House:
 
     def numbers(self) -> list[int | None]:
         with self.database.read() as conn:
-            return [crl.number for crl in store.current_crls(conn, {})]
+            return [crl.number for crl in crl_store.current_crls(conn, {})]
 
 
 @pytest.fixture
@@ -228,4 +228,4 @@ def test_a_server_of_strange_words_stops_no_other_source(
         thread.join(10)
     assert [report.state for report in reports] == ["failed", "stored"]
     with database.read() as conn:
-        assert store.last_fetches(conn)[sources[0].location].problem
+        assert crl_store.last_fetches(conn)[sources[0].location].problem

@@ -36,8 +36,9 @@ from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway.database import Database, open_database
 from gateway.demo.postgres import Postgres
 from gateway.queue import processes, store, view
+from pki.crl_store import list_crls
 from pki.persons import list_keys
-from pki.store import list_certificates, list_crls
+from pki.store import list_certificates
 from tests.pki_maker import root
 
 ALL = (archive.models.metadata, pki.tables.metadata, gateway.queue.models.metadata)

@@ -23,6 +23,7 @@ from pki import ocsp_store
 from pki.anchors import RevocationSources
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
+from pki.crl_store import store_crl
 from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules, Post
 from pki.finder import CertificateFinder
@@ -30,7 +31,7 @@ from pki.models import CannotTell, Certified, NoCertificate
 from pki.ocsp import OcspResponse
 from pki.ocsp_ask import OcspRules, Responder
 from pki.ocsp_asker import OcspAsker, OcspReport, StoredResponses
-from pki.store import import_certificate, store_crl
+from pki.store import import_certificate
 from pki.trust import StoredTrust
 from tests.ocsp_maker import Answer, error, responder
 from tests.pki_maker import DAY, NOW, Authority, Issued, root

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.database import Database
-from pki import store
+from pki import crl_store, store
 from pki.crl import Crl
 from pki.errors import CertificateRefused, CrlRefused
 from pki.trust import StoredTrust
@@ -58,22 +58,22 @@ def test_crls_are_kept_and_never_go_back(pki_database: Database) -> None:
     ca = root()
     with pki_database.write() as conn:
         five = ca.crl(5)
-        assert store.store_crl(conn, Crl(five, "http://a/"), moment=NOW)
-        assert not store.store_crl(conn, Crl(five), moment=NOW)
+        assert crl_store.store_crl(conn, Crl(five, "http://a/"), moment=NOW)
+        assert not crl_store.store_crl(conn, Crl(five), moment=NOW)
         with pytest.raises(CrlRefused, match=r"no\. 4 of .* is older than no\. 5"):
-            store.store_crl(conn, Crl(ca.crl(4)), moment=NOW)
-        assert store.store_crl(conn, Crl(ca.crl(6)), moment=NOW + DAY)
+            crl_store.store_crl(conn, Crl(ca.crl(4)), moment=NOW)
+        assert crl_store.store_crl(conn, Crl(ca.crl(6)), moment=NOW + DAY)
         # One that we had and that was replaced: a source that still serves it is behind.
         with pytest.raises(CrlRefused, match=r"no\. 5 of .* is older than no\. 6"):
-            store.store_crl(conn, Crl(five), moment=NOW + DAY)
+            crl_store.store_crl(conn, Crl(five), moment=NOW + DAY)
     with pki_database.read() as conn:
-        assert [row.number for row in store.list_crls(conn)].count(6) == 1
-        assert {row.number for row in store.list_crls(conn)} == {5, 6}
-        current = store.current_crls(conn, {})
+        assert [row.number for row in crl_store.list_crls(conn)].count(6) == 1
+        assert {row.number for row in crl_store.list_crls(conn)} == {5, 6}
+        current = crl_store.current_crls(conn, {})
         assert [crl.number for crl in current] == [6]
-        again = store.current_crls(conn, {crl.sha256: crl for crl in current})
+        again = crl_store.current_crls(conn, {crl.sha256: crl for crl in current})
         assert again[0] is current[0]
-        assert store.crl_bytes(conn, current[0].sha256) == current[0].der
+        assert crl_store.crl_bytes(conn, current[0].sha256) == current[0].der
 
 
 def test_trust_sees_a_new_crl(pki_database: Database) -> None:
@@ -82,7 +82,7 @@ def test_trust_sees_a_new_crl(pki_database: Database) -> None:
     first = trust.current()
     assert trust.refresh() is first
     with pki_database.write() as conn:
-        store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
+        crl_store.store_crl(conn, Crl(ca.crl(1)), moment=NOW)
     assert trust.current() is first  # within the poll interval
     second = trust.refresh()
     assert second.version != first.version
