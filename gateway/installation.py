@@ -1,6 +1,6 @@
 """An installation as most commands need it: its configuration and its database.
 
-Everything else is put together in `wiring.py`, whose imports take a second that a look at the
+Everything else is put together in `gateway.wiring`, whose imports take a second that a look at the
 queue need not wait for.
 """
 
