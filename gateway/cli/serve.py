@@ -47,6 +47,9 @@ def _run(args: Namespace) -> int:
         # A file that is not there is a mistake, and nothing is made in its place.
         installation.database.close()
     run_folder = make_run_folder(installation.run_folder)
+    # The index process would make it, but the keeper may look before whether the disk takes what is
+    # written there, and a folder that is gone is an alarm.
+    installation.config.archive.index.mkdir(mode=0o700, exist_ok=True)
     tally = Tally(tally_file(run_folder, "supervisor"))
     by = operator()
 
