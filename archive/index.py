@@ -2,8 +2,8 @@
 
 It holds no text to give back, only words and archive ids. The position in the log is a document of
 the index itself, so one commit moves both: killed at any moment, the index and its position still
-agree, and doing a piece again changes nothing, because a mail is removed by its id before it is
-added.
+agree, and doing a piece again changes nothing, because a mail that is there is removed by its id
+before it is added.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from archive.reading import InFlight
 from archive.seal import Sealed, Unwrapper, open_content
 
 _HEAP = 64 << 20  # bytes that tantivy may use before it writes a segment
+# Commits after which the index is opened anew: tantivy remembers the name of every file it ever
+# mapped, 2 to 3 kB a commit, as long as it is open.
+_FRESH_AFTER = 500
 _LARGE = 1 << 20  # contents above are read one by one: several of 50 MB would fill the memory
 _PARTS = re.compile(r"[^\W_]+")
 # What tantivy can hold is narrower than what a Date field can say.
@@ -83,19 +86,23 @@ class Indexer:
         self._read = read
         self._keys = keys
         self.batch = batch
-        self._spoilt = False
-        self._index = open_index(index_dir, create=True)
+        self._open()
+        self._attempts = Attempts(index_dir)
+        self._skipped = skipped
+
+    def _open(self) -> None:
+        self._index = open_index(self._dir, create=True)
         try:
             # One thread: the gateway's seal and delivery processes need the cores more.
             self._writer = self._index.writer(heap_size=_HEAP, num_threads=1)
         except ValueError as error:
-            raise unusable(index_dir, "another process is writing to it") from error
+            raise unusable(self._dir, "another process is writing to it") from error
         # What a process that was killed in the middle of a commit has left: the next commit would
         # find its own file names taken, again and again.
         self._writer.garbage_collect_files()
         self._position = position(self._index)
-        self._attempts = Attempts(index_dir)
-        self._skipped = skipped
+        self._commits = 0
+        self._spoilt = self._closed = False
 
     def step(self) -> int:
         """Index the next entries of the log and commit; how many entries, 0 if there are none.
@@ -104,6 +111,9 @@ class Indexer:
         Raises IndexUnusable, LogMissing; BlobTrouble, IndexTrouble: nothing was done, call it
         again later.
         """
+        if self._closed or self._commits >= _FRESH_AFTER:
+            self.close()
+            self._open()
         if self._spoilt:
             # A writer that met an error takes nothing more; and whether its last commit counts,
             # the folder alone knows.
@@ -122,17 +132,18 @@ class Indexer:
         # A damaged entry may be the one that brought a mail: its id must be in the index. But it
         # must not replace a document that is there.
         added = {one.id for one in bringing}
-        searcher = self._index.searcher()
         for archive_id in unclear:
-            if archive_id not in added and not searcher.doc_freq("id", archive_id):
+            if archive_id not in added and not self._has(archive_id):
                 added.add(archive_id)
                 self._add(archive_id, None, None)
         self._commit(Position(tip.origin, tip.epoch, rows[-1][0] + 1))
         return len(rows)
 
     def close(self) -> None:
-        """Let merges end and give the folder free."""
-        self._writer.wait_merging_threads()
+        """Let merges end and give the folder free. Raises IndexTrouble."""
+        if not self._closed:
+            self._closed = True  # whatever comes of it, this writer takes nothing more
+            self._write(self._writer.wait_merging_threads)
 
     def _add_contents(self, conn: sa.Connection, bringing: list[Entry]) -> None:
         times = {one.id: one.time for one in bringing}
@@ -167,8 +178,15 @@ class Indexer:
             document.add_date("time", time)
         if found is not None:
             _fill(document, found)
-        self._write(self._writer.delete_documents_by_term, "id", archive_id)
+        # Not for all: a removal takes 1.2 kB, which stay as long as segments are being merged, on
+        # a busy machine for minutes; and each commit looks for it in every segment.
+        if self._has(archive_id):
+            self._write(self._writer.delete_documents_by_term, "id", archive_id)
         self._write(self._writer.add_document, document)
+
+    def _has(self, archive_id: str) -> bool:
+        """Whether it is in the index as of the last commit. A piece adds each id once."""
+        return bool(self._index.searcher().doc_freq("id", archive_id))
 
     def _commit(self, reached: Position) -> None:
         document = tantivy.Document()
@@ -183,6 +201,7 @@ class Indexer:
         self._write(self._writer.commit)
         self._index.reload()
         self._position = reached
+        self._commits += 1
         self._attempts.done()
 
     def _write(self, call: Callable[..., object], *arguments: object) -> None:

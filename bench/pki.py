@@ -1,4 +1,4 @@
-"""`./dev bench pki`: a CRL of a million entries, and what a certificate costs.
+"""`./dev bench pki`: a CRL of a million entries, what a certificate costs, and 200,000 of them.
 
 The peer is openssl on the same file in the same run, by turns. Each measurement is a process of its
 own, so that its memory is its own too. Times are processor time: others may use the machine.
@@ -24,9 +24,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import migrations
 from bench.large_crl import large_crl, serials
+from bench.large_ldif import Crowd
 from gateway.database import Database, open_database
-from gateway.demo.pki import Authority, Keys, World, crowd_address, make_world
+from gateway.demo.pki import JUSTICE, Authority, Keys, World, crowd_address, make_world
 from pki.anchors import Anchor, load_anchor
+from pki.bulk import Fate, Import, entries_of_ldif, import_entries
 from pki.certificate import ParsedCertificate
 from pki.crl_folder import CrlFolder
 from pki.crl_receive import receive
@@ -38,6 +40,8 @@ from pki.store import import_certificate
 from pki.trust import StoredTrust
 
 ENTRIES = 1_000_000
+IMPORTED = 200_000
+_IMPORT_SECONDS = 300  # for so many
 _PEOPLE = 60
 _MB = 1_000_000
 
@@ -76,6 +80,11 @@ class Place:
         """The large CRL."""
         return self.folder / "large.crl"
 
+    @property
+    def ldif_file(self) -> Path:
+        """The large directory."""
+        return self.folder / "users.ldif"
+
     def database(self) -> Database:
         """With the large CRL in it, once `index` has run."""
         return open_database(f"sqlite:///{self.folder / 'bench.db'}")
@@ -109,8 +118,8 @@ class Place:
         return [file.read_bytes() for file in sorted(self.folder.glob("person-*.der"))]
 
 
-def prepare(place: Place, entries: int) -> None:
-    """A world, its large CRL, and an empty database."""
+def prepare(place: Place, entries: int, imported: int) -> None:
+    """A world, its large CRL, a directory written out, and an empty database."""
     world: World = make_world(
         place.folder / "world",
         "http://127.0.0.1:9",
@@ -121,6 +130,8 @@ def prepare(place: Place, entries: int) -> None:
     house = world.justice
     moment = place.moment.replace(microsecond=0)
     place.crl_file.write_bytes(large_crl(house.issuing, entries, moment=moment))
+    with place.ldif_file.open("wb") as file:
+        file.writelines(Crowd(house.issuing, JUSTICE, moment=moment).ldif(imported))
     for name, authority in (("root", house.root), ("issuing", house.issuing)):
         (place.folder / f"{name}.der").write_bytes(authority.credential.der)
     pem = house.issuing.credential.certificate.public_bytes(Encoding.PEM)
@@ -223,6 +234,32 @@ def paths(place: Place) -> dict[str, float]:
     return result
 
 
+def people(place: Place) -> dict[str, float]:
+    """All people of the directory: read, judged against all that is known, stored."""
+    database = place.database()
+    how = Import(
+        write=database.write,
+        material=place.trust(database).current().material,
+        by="bench",
+        source=place.ldif_file.name,
+        moment=place.moment,
+    )
+    begin, wall = time.process_time(), time.perf_counter()
+    stored = 0
+    with place.ldif_file.open("rb") as file:
+        for outcome in import_entries(entries_of_ldif(file), how):
+            if outcome.fate is not Fate.STORED or outcome.unusable or len(outcome.addresses) != 2:
+                raise AssertionError(f"entry {outcome.number}: {outcome}")
+            stored += 1
+    result = {
+        "seconds": time.process_time() - begin,
+        "wall": time.perf_counter() - wall,
+        "people": stored,
+    }
+    database.close()
+    return result
+
+
 def _median_ms(act: Callable[..., None], items: Sequence[object]) -> float:
     taken = []
     for item in items:
@@ -244,6 +281,7 @@ _PARTS: dict[str, Callable[[Place], dict[str, float]]] = {
     "index": index,
     "worker": worker,
     "paths": paths,
+    "people": people,
 }
 
 
@@ -303,6 +341,9 @@ def measure(place: Place, rounds: int) -> tuple[list[Target], dict[str, object]]
     work = statistics.median(works)
     known = json.loads(_part("worker", place).said)
     judged = json.loads(_part("paths", place).said)
+    importer = _part("people", place)
+    imported = json.loads(importer.said)
+    share = imported["people"] / IMPORTED
     peak = max(each.peak for each in ours)
     targets = [
         Target("CRL checked and indexed, of `openssl crl -verify`", work / seconds, 1.3, "×"),
@@ -313,12 +354,21 @@ def measure(place: Place, rounds: int) -> tuple[list[Target], dict[str, object]]
         Target("a recipient met for the first time", judged["new"], None, "ms"),
         Target("a known recipient, found and checked", judged["known"], 0.3, "ms"),
         Target("a finding that is kept", judged["cached"], 0.05, "ms"),
+        Target(
+            f"{imported['people']:,} people of an LDIF checked and stored",
+            imported["seconds"],
+            _IMPORT_SECONDS * share,
+            "s",
+        ),
+        Target("the same by the clock on the wall", imported["wall"], None, "s"),
+        Target("its process, peak of memory", importer.peak, 150, "MB"),
     ]
     beside = {
         "openssl": {"seconds": seconds, "peak": max(each.peak for each in theirs)},
         "index": {"seconds": work, "peak": peak, "all": [asdict(each) for each in ours]},
         "worker": known,
         "paths": judged,
+        "people": imported,
         "octets": place.crl_file.stat().st_size,
     }
     return targets, beside
@@ -332,6 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 if something that is to be reached is not."""
     parser = argparse.ArgumentParser(prog="./dev bench pki", description=__doc__)
     parser.add_argument("--entries", type=int, default=ENTRIES, help="of the large CRL")
+    parser.add_argument("--people", type=int, default=IMPORTED, help="of the LDIF")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one object")
     parser.add_argument("--part", choices=sorted(_PARTS), help=argparse.SUPPRESS)
@@ -343,7 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder:
         place = Place(Path(folder))
-        prepare(place, options.entries)
+        prepare(place, options.entries, options.people)
         targets, beside = measure(place, options.rounds)
     if options.json:
         print(json.dumps({"bench": "pki", "targets": [asdict(t) for t in targets], **beside}))

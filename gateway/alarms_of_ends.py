@@ -11,6 +11,7 @@ from gateway.clock import rfc3339
 from gateway.expiry_watch import Ends
 from gateway.i18n import message
 from gateway.metrics.gauges import Standing
+from pki.anchors import usable_until
 
 CRL_STALE = "crl-stale"
 CRL_ENDING = "crl-ending"
@@ -30,7 +31,7 @@ def judge_revocation(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
         grace = standing.ends.grace.get(issuer, timedelta())
         # A CRL that lives for an hour is not "nearly over" all its life.
         life = next_update - standing.crls_begun.get(issuer, next_update - timedelta(days=3650))
-        if next_update < moment <= next_update + grace:
+        if next_update < moment <= usable_until(next_update, grace):
             yield Alarm(
                 GRACE,
                 issuer,
@@ -38,7 +39,7 @@ def judge_revocation(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
                     "the CRL of {issuer} was to be replaced by {date} and is used by grace until "
                     "{until}: what was revoked since is not known, and from then on mail waits"
                 ),
-                {**facts, "until": rfc3339(next_update + grace)},
+                {**facts, "until": rfc3339(usable_until(next_update, grace))},
             )
         elif next_update < moment:
             yield Alarm(

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from gateway.config.sections import Directory as Section
+from gateway.config.pki_sections import Directory as Section
 from gateway.neighbours import DIRECTORY, Neighbours
 from gateway.passwords import secret
 from pki.directory import Directory, GroupRules

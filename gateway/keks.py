@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.sections import Pki, TokenKey
+from gateway.config.pki_sections import Pki, TokenKey
 from pki.kek import Kek, KekRing, load_kek
 
 if TYPE_CHECKING:

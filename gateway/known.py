@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,11 +19,15 @@ from pki.anchors import Anchor, load_certificates
 
 @dataclass(frozen=True, slots=True)
 class KnownCertificate:
-    """kind: "seal", "anchor", "intermediate" or "listener". name: as the configuration has it."""
+    """kind: "seal", "anchor", "intermediate" or "listener". name: as the configuration has it.
+
+    trusted_until: when the trust in an anchor ends, whatever its certificate says.
+    """
 
     kind: str
     name: str
     der: bytes
+    trusted_until: datetime | None = None
 
     @property
     def begins(self) -> datetime:
@@ -32,8 +36,9 @@ class KnownCertificate:
 
     @property
     def ends(self) -> datetime:
-        """notAfter."""
-        return parsed(self.der).not_valid_after_utc
+        """notAfter, or the end of the trust if that comes first."""
+        not_after = parsed(self.der).not_valid_after_utc
+        return not_after if self.trusted_until is None else min(not_after, self.trusted_until)
 
 
 @lru_cache(maxsize=4096)
@@ -42,14 +47,10 @@ def parsed(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
 
 
-def known_certificates(
-    *,
-    seals: Seals,
-    anchors: Sequence[Anchor],
-    intermediates: Iterable[bytes],
-    listener: tuple[str, Path] | None,
+def own_certificates(
+    *, seals: Seals, intermediates: Iterable[bytes], listener: tuple[str, Path] | None
 ) -> tuple[KnownCertificate, ...]:
-    """All of them, but for seals that others take over from in time.
+    """Those of the configuration, but for seals that others take over from in time.
 
     seals: by domain. listener: our host name and its certificate file.
     Raises PkiError for a file that is none.
@@ -59,7 +60,6 @@ def known_certificates(
         for name, each in seals.items()
         for number, one in enumerate(needed(each), 1)
     ]
-    found += [KnownCertificate("anchor", one.name, one.certificate) for one in anchors]
     found += [
         KnownCertificate("intermediate", parsed(der).subject.rfc4514_string(), der)
         for der in dict.fromkeys(intermediates)
@@ -68,3 +68,10 @@ def known_certificates(
         name, file = listener
         found.append(KnownCertificate("listener", name, load_certificates(file)[0]))
     return tuple(found)
+
+
+def anchor_certificates(anchors: Iterable[Anchor]) -> tuple[KnownCertificate, ...]:
+    """Those of the CAs that people decided to trust."""
+    return tuple(
+        KnownCertificate("anchor", one.name, one.certificate, one.trusted_until) for one in anchors
+    )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.config.sections import Pki
+from gateway.config.pki_sections import Pki
 from gateway.neighbours import OCSP, Neighbours
 from pki.anchors import load_certificates
 from pki.certificate import ParsedCertificate

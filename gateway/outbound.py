@@ -667,6 +667,7 @@ def _copies(work: Work, source: _Candidate) -> list[Recipient]:
             group_id=None,
             reason="",
             decision="",
+            stored_decision="",
             copied_by=copy.rule,
             released="",
             # What the sender wants to hear of the one says nothing of the other.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -34,13 +33,14 @@ from gateway.database.trouble import TROUBLE
 from gateway.errors import SceauError
 from gateway.installation import database_name, shared_database
 from gateway.lifeline import die_with_parent, give_signs, say_ready, watch_parent
-from gateway.memory import give_back_now_and_then
+from gateway.memory import collect_rarely, give_back, give_back_now_and_then, keep_heap, one_heap
 from gateway.metrics.server import serve_metrics
 from gateway.metrics.tally import Tally, saved, tally_file
 from gateway.neighbours import Neighbours, neighbours_file
 from gateway.overrun import limit_memory
 from gateway.serve import PARENT_GONE, RETIRE, STORAGE_FAILED
 from gateway.smtp.listener import Listener
+from gateway.unwarned import unwarned
 from gateway.wiring import Wiring
 from pki.errors import PkiError
 
@@ -76,7 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     # The supervisor reads the configuration anew and replaces us; a signal to all processes of
     # the service must not end the children.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    unwarned()
     die_with_parent()
+    if args.role == "index":
+        one_heap()  # before the first thread
     watch_parent(PARENT_GONE)
     config = load(args.config) if args.accepted is None else inherited(args.accepted)
     give_signs(config.database.takeover.total_seconds() / 12)
@@ -92,11 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     structlog.contextvars.bind_contextvars(process=args.name)
     failpoint.say_so()
-    # What was made until here stays for good, and a mail leaves few cycles: collecting rarely and
-    # without looking at those again saves a tenth of the processor time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_rarely()
+    keep_heap()
     give_back_now_and_then()
     try:
         with saved(tally):
@@ -202,16 +202,17 @@ def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
+    os.nice(_NICE_INDEX)  # before the threads that merge segments: each keeps what it began with
     indexer = wiring.indexer
     wiring.report_index()
     reported = time.monotonic()
     say_ready()
-    os.nice(_NICE_INDEX)
     limit_memory()
     # A commit of the index costs the same for one mail as for many: let some come together.
     while not stop.is_set():
         try:
             if indexer.step() < indexer.batch:
+                give_back()  # a commit has freed 25 MB
                 stop.wait(_INDEX_PAUSE)
             if time.monotonic() - reported > _REPORT:
                 wiring.report_index()

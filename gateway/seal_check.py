@@ -18,8 +18,11 @@ from pki.path import find_path
 from pki.trust import Trust
 from pki.usage import anchor_problem
 
-# Nobody here vouches for it: the issuer is not known, or no anchor of its is for signatures.
-NOT_OURS = frozenset({"path.no-anchor", "path.anchor-purpose", "path.anchor-domain"})
+# Nobody here vouches for it: the issuer is not known, or not trusted any more, or no anchor of its
+# is for signatures.
+NOT_OURS = frozenset(
+    {"path.no-anchor", "path.anchor-suspended", "path.anchor-purpose", "path.anchor-domain"}
+)
 
 
 def blocks(answer: Unfit) -> bool:

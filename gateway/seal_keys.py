@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.config.sections import Seal, TokenKey
+from gateway.config.pki_sections import Seal, TokenKey
 from gateway.passwords import secret
 from pki.anchors import load_certificates
 from pki.keys import load_signer

@@ -110,13 +110,21 @@ def certificate_addresses(cert: x509.Certificate) -> tuple[str, ...]:
 
 
 def read_addresses(cert: x509.Certificate) -> CertificateAddresses:
-    """Addresses in SAN (rfc822Name, SmtpUTF8Mailbox) and subject emailAddress (RFC 8550 §3).
+    """Addresses of a certificate. Raises ValueError if its extensions cannot be parsed."""
+    try:
+        san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        san = None
+    return addresses_in(cert.subject, san)
 
-    Raises ValueError if the extensions of the certificate cannot be parsed.
-    """
+
+def addresses_in(
+    subject: x509.Name, san: x509.SubjectAlternativeName | None
+) -> CertificateAddresses:
+    """Addresses in SAN (rfc822Name, SmtpUTF8Mailbox) and subject emailAddress (RFC 8550 §3)."""
     usable: dict[str, None] = {}
     malformed: dict[str, None] = {}
-    for text, ascii_only in _address_texts(cert):
+    for text, ascii_only in _address_texts(subject, san):
         try:
             if ascii_only and not text.isascii():  # an IA5String that is none
                 raise _bad(text, "it must be ASCII in this place")
@@ -126,20 +134,17 @@ def read_addresses(cert: x509.Certificate) -> CertificateAddresses:
     return CertificateAddresses(tuple(usable), tuple(malformed))
 
 
-def _address_texts(cert: x509.Certificate) -> list[tuple[str, bool]]:
+def _address_texts(
+    subject: x509.Name, san: x509.SubjectAlternativeName | None
+) -> list[tuple[str, bool]]:
     """Texts, and whether they stand where only ASCII may stand (RFC 5280 §4.2.1.6)."""
     texts: list[tuple[str, bool]] = []
-    try:
-        san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        pass
-    else:
-        for name in san:
-            if isinstance(name, x509.RFC822Name):
-                texts.append((name.value, True))
-            elif isinstance(name, x509.OtherName) and name.type_id == SMTP_UTF8_MAILBOX:
-                texts.append((_utf8_string(name.value), False))
-    in_subject = cert.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
+    for name in san or ():
+        if isinstance(name, x509.RFC822Name):
+            texts.append((name.value, True))
+        elif isinstance(name, x509.OtherName) and name.type_id == SMTP_UTF8_MAILBOX:
+            texts.append((_utf8_string(name.value), False))
+    in_subject = subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
     return texts + [(one.value, True) for one in in_subject if isinstance(one.value, str)]
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "judge",
     "judge_key",
     "judge_signature",
+    "judge_size",
     "too_large",
 ]
 
@@ -58,6 +59,15 @@ _KEYS: tuple[tuple[type, str, int], ...] = (
     (mlkem.MLKEM1024PublicKey, "ml-kem-1024", 0),
 )
 
+# Keys that each have their own size; with a curve, its name tells more.
+_SIZED: tuple[tuple[type, str, None], ...] = (
+    (rsa.RSAPublicKey, "rsa", None),
+    (ec.EllipticCurvePublicKey, "ec", None),
+    (dsa.DSAPublicKey, "dsa", None),
+)
+# What classes of keys are, once one was met: the interfaces above are abstract, and asking each in
+# turn costs more than all else that is asked of a key.
+_CLASSES: dict[type, tuple[str, int | None]] = {}
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 
 _ROWS: dict[tuple[Operation, str], list[Row]] = {}
@@ -116,7 +126,9 @@ def judge(operation: Operation, algorithm: str, bits: int, moment: datetime) -> 
     for row, verdict in _rows(operation, algorithm, bits):
         if row.start <= moment < row.end:
             return verdict
-    return Verdict(Standing.REFUSED, _named(algorithm, bits), "pki/algorithms.py: no row allows it")
+    return Verdict(
+        Standing.REFUSED, _named(algorithm, bits), "sceau smime algorithms has no row for it"
+    )
 
 
 # A mail asks a dozen times, mostly the same; the moment alone is always another one.
@@ -138,17 +150,24 @@ def _named(algorithm: str, bits: int) -> str:
 
 def describe_key(key: object) -> tuple[str, int]:
     """Name and size of a public key, in the words of the table."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return "rsa", key.key_size
+    algorithm, bits = _CLASSES.get(type(key)) or _kind(type(key))
+    if bits is not None:
+        return algorithm, bits
+    assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey)
     if isinstance(key, ec.EllipticCurvePublicKey):
         name = key.curve.name
-        return f"ec-{_CURVES.get(name, name)}", key.key_size
-    if isinstance(key, dsa.DSAPublicKey):
-        return "dsa", key.key_size
-    for kind, algorithm, bits in _KEYS:
-        if isinstance(key, kind):
-            return algorithm, bits
-    return type(key).__name__.lower(), 0
+        algorithm = f"ec-{_CURVES.get(name, name)}"
+    return algorithm, key.key_size
+
+
+def _kind(kind: type) -> tuple[str, int | None]:
+    """Name and size by the class of a key; no size where each key has its own."""
+    found: tuple[str, int | None] = kind.__name__.lower(), 0
+    for known, algorithm, bits in (*_SIZED, *_KEYS):
+        if issubclass(kind, known):
+            found = algorithm, bits
+    _CLASSES[kind] = found
+    return found
 
 
 def judge_key(
@@ -161,15 +180,26 @@ def judge_key(
     allow_legacy: for old evidence; what the table calls legacy passes, weak keys do not.
     """
     algorithm, bits = describe_key(key)
+    return (
+        judge_size(operation, algorithm, bits, moment, allow_legacy=allow_legacy)
+        or too_large(key)
+        or weakness(key)
+    )
+
+
+def judge_size(
+    operation: Operation, algorithm: str, bits: int, moment: datetime, *, allow_legacy: bool = False
+) -> Problem | None:
+    """What the table alone says of a public key for `operation`: why not, or None."""
     verdict = judge(operation, algorithm, bits, moment)
-    if not verdict.readable(allow_legacy):
-        return problem(
-            "algorithm.key",
-            "the key ({key}) is not allowed at this time ({source})",
-            key=verdict.text,
-            source=verdict.source,
-        )
-    return too_large(key) or weakness(key)
+    if verdict.readable(allow_legacy):
+        return None
+    return problem(
+        "algorithm.key",
+        "the key ({key}) is not allowed at this time ({source})",
+        key=verdict.text,
+        source=verdict.source,
+    )
 
 
 # Whoever sends a key chooses what it costs to use it. FIPS 186-5 §A.1.1 ends exponents at 256
@@ -190,7 +220,8 @@ def too_large(key: object) -> Problem | None:
             key=_named(algorithm, bits),
             limit=str(limit),
         )
-    if isinstance(key, rsa.RSAPublicKey):
+    if algorithm == "rsa":
+        assert isinstance(key, rsa.RSAPublicKey)
         length = key.public_numbers().e.bit_length()
         if length > MAX_EXPONENT:
             return problem(

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pki.errors import PkiError, problem
 from pki.models import Purpose
 
 HARD_FAIL = timedelta(0)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class RevocationSources(Enum):
@@ -52,6 +53,15 @@ class Anchor:
     policies: frozenset[str] = frozenset()
     trusted_from: datetime | None = None
     trusted_until: datetime | None = None
+
+
+def usable_until(next_update: datetime, grace: timedelta) -> datetime:
+    """The end of the grace behind nextUpdate.
+
+    99991231235959Z says "no end" (RFC 5280 §4.1.2.5), and behind it there is no time to add to: a
+    CA that writes so would keep all mail to its people from being judged.
+    """
+    return next_update + min(grace, _END_OF_TIME - next_update)
 
 
 def load_anchor(
@@ -95,7 +105,7 @@ def load_anchor(
             problem(
                 "path.anchor-fingerprint",
                 "{file} is not the certificate of the trust anchor {name}: its SHA-256 is "
-                "{found}, not {wanted} as configured; ask the CA which is right",
+                "{found}, not {wanted} as was typed; ask the CA which is right",
                 file=str(path),
                 name=name,
                 found=_colons(found),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import gcd
 
 import sqlalchemy as sa
@@ -19,8 +20,8 @@ from pki.shared_primes import Spread, with_shared_primes
 from pki.tables import certificates, suggestions, used_certificates
 
 _AT_ONCE = 1000
-# Pairs among so many are looked at, to say who shares with whom.
-_MAX_PAIRED = 1000
+# So many of those that tell a factor are named.
+_MAX_PAIRED = 10
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class AuditedKey:
 
 @dataclass(frozen=True, slots=True)
 class SharedPrime:
-    """A key that anybody can factor, and some of those with which it shares a prime."""
+    """A key that anybody can factor, and some of those that tell a factor of it."""
 
     key: AuditedKey
     others: tuple[AuditedKey, ...]
@@ -45,13 +46,13 @@ class SharedPrime:
         """Why the key is refused."""
         return problem(
             "algorithm.shared-prime",
-            "its RSA modulus shares a prime with another key, so that anybody can factor both",
+            "its RSA modulus shares a factor with another key, so that anybody can factor it",
         )
 
 
 def rsa_keys(conn: sa.Connection, *, org: str = "") -> list[AuditedKey]:
     """Each RSA key of certificates in use, of those that wait, and of those decisions rested on."""
-    found: dict[int, AuditedKey] = {}
+    found: dict[str, AuditedKey] = {}
     for der, sha256, address in _certificates(conn, org):
         try:
             key = x509.load_der_x509_certificate(der).public_key()
@@ -59,11 +60,12 @@ def rsa_keys(conn: sa.Connection, *, org: str = "") -> list[AuditedKey]:
             continue
         if not isinstance(key, rsa.RSAPublicKey):
             continue
-        modulus = key.public_numbers().n
-        one = found.get(modulus)
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        name = hashlib.sha256(spki).hexdigest()
+        # By the whole key: with another exponent the modulus would be another key, not refused.
+        one = found.get(name)
         if one is None:
-            spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            one = found[modulus] = AuditedKey(hashlib.sha256(spki).hexdigest(), modulus)
+            one = found[name] = AuditedKey(name, key.public_numbers().n)
         one.certificates[sha256] = None
         if address:
             one.addresses[address] = None
@@ -107,18 +109,22 @@ def shared_primes(
     keys: list[AuditedKey],
     progress: Callable[[int, int], None],
     spread: Spread = map,
+    parts: int = 1,
 ) -> list[SharedPrime]:
-    """Which of these keys share a prime with another one of them."""
-    places = with_shared_primes([key.modulus for key in keys], progress, spread)
+    """Which of these keys anybody can factor by another one of them.
+
+    A modulus that is another one's multiple tells nothing of that one's primes: a CA could issue a
+    certificate for the modulus of a minister's key times a prime, and have that key refused. It is
+    itself what is refused.
+    """
+    places = with_shared_primes([key.modulus for key in keys], progress, spread, parts)
     weak = [keys[place] for place in places]
-    return [
-        SharedPrime(
-            key,
-            tuple(
-                other
-                for other in weak[:_MAX_PAIRED]
-                if other is not key and gcd(other.modulus, key.modulus) != 1
-            ),
-        )
-        for key in weak
-    ]
+    found = (SharedPrime(key, tuple(islice(_telling(key, weak), _MAX_PAIRED))) for key in weak)
+    return [one for one in found if one.others]
+
+
+def _telling(key: AuditedKey, others: list[AuditedKey]) -> Iterator[AuditedKey]:
+    """Those by which a factor of the key's modulus is found: a proper one, which is not all."""
+    for other in others:
+        if 1 < gcd(other.modulus, key.modulus) < key.modulus:
+            yield other

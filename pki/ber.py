@@ -94,7 +94,7 @@ def read(
     at = count = 0
     while True:
         if at + 2 > limit:
-            raise _truncated(at)
+            raise _at("structure.truncated", "the structure is cut off at octet {at}", at)
         tag, length, body = data[at], data[at + 1], at + 2
         if tag & 0x1F == 0x1F:  # none of CMS, X.509 and LDAP is so high
             raise _at("structure.tag", "an impossible tag at octet {at}", at)
@@ -110,7 +110,11 @@ def read(
         else:
             end = limit  # as far as it may go
         if end > limit:
-            raise _truncated(at)
+            raise _at(
+                "structure.truncated",
+                "cut off at octet {limit}: what begins at octet {at} should end at octet {end}",
+                at, limit=limit, end=end,
+            )  # fmt: skip
         count += 1
         if count > max_elements:
             raise StructureRefused(
@@ -163,10 +167,6 @@ def read(
 
 def _at(code: str, template: str, at: int, **facts: object) -> StructureRefused:
     return StructureRefused(code, template, at=at, **facts)
-
-
-def _truncated(at: int) -> StructureRefused:
-    return _at("structure.truncated", "the structure is cut off at octet {at}", at)
 
 
 def octets(element: Element) -> bytes:

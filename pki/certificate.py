@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki import ber
-from pki.addresses import CertificateAddresses, read_addresses
-from pki.algorithms import SignedStructure, too_large
+from pki.addresses import CertificateAddresses, addresses_in
+from pki.algorithms import (
+    Operation,
+    SignedStructure,
+    describe_key,
+    judge_size,
+    too_large,
+)
 from pki.der import algorithms_agree, signed_part
-from pki.errors import CertificateRefused, problem
+from pki.errors import CertificateRefused, Problem, problem
 from pki.inherited import complete, public_value, with_placeholder
 from pki.names import NameKey, name_key, name_text
 from pki.signature import made_by
+from pki.weak_keys import weakness
 
 ANY_POLICY = "2.5.29.32.0"
 _SMIME_CAPABILITIES = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
@@ -62,6 +71,7 @@ UNREADABLE = (
 _MD5 = x509.SignatureAlgorithmOID.RSA_WITH_MD5
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+_Extensions = Mapping[x509.ObjectIdentifier, x509.ExtensionType]
 
 
 class ParsedCertificate:
@@ -88,6 +98,8 @@ class ParsedCertificate:
                 self.x509 = x509.load_der_x509_certificate(with_placeholder(der))
             self._read(self.x509)
         except UNREADABLE as error:
+            if str(error).startswith("error parsing asn1"):  # and then the parser's own names
+                raise _malformed("it is not the DER of RFC 5280 §4.1, or cut off") from error
             raise _malformed("{detail}", detail=str(error)[:200]) from error
 
     def _read(self, cert: x509.Certificate) -> None:
@@ -101,15 +113,16 @@ class ParsedCertificate:
         self.self_issued = self.subject == self.issuer
         # RFC 5280 §4.1.1.2: the signed and the unsigned copy must be the same.
         self.same_algorithm_twice = algorithms_agree(self.der)
-        self.addresses: CertificateAddresses = read_addresses(cert)
 
-        extensions = cert.extensions
+        # Asked for a dozen of them, a library that looks each up from the first on takes its time.
+        extensions = {one.oid: one.value for one in cert.extensions}
         self.basic = _value(extensions, x509.BasicConstraints)
         self.key_usage = _value(extensions, x509.KeyUsage)
         self.extended_key_usage = _value(extensions, x509.ExtendedKeyUsage)
         self.name_constraints = _value(extensions, x509.NameConstraints)
         self.policy_constraints = _value(extensions, x509.PolicyConstraints)
         self.san = _value(extensions, x509.SubjectAlternativeName)
+        self.addresses: CertificateAddresses = addresses_in(cert.subject, self.san)
         self.distribution_points = _value(extensions, x509.CRLDistributionPoints)
         inhibit = _value(extensions, x509.InhibitAnyPolicy)
         self.inhibit_any_policy = None if inhibit is None else inhibit.skip_certs
@@ -126,7 +139,7 @@ class ParsedCertificate:
         self.authority_key_id = None if akid is None else akid.key_identifier
         self.unknown_critical: tuple[str, ...] = tuple(
             extension.oid.dotted_string
-            for extension in extensions
+            for extension in cert.extensions
             if extension.critical and extension.oid not in _UNDERSTOOD
         )
 
@@ -146,7 +159,7 @@ class ParsedCertificate:
         return name_text(self.x509.issuer)
 
     @cached_property
-    def public_key(self) -> object:
+    def public_key(self) -> CertificatePublicKeyTypes | None:
         """The public key, or None if it cannot be used (unknown type, point not on the curve)."""
         if self.dsa_value is not None:
             return None
@@ -163,9 +176,36 @@ class ParsedCertificate:
         """SubjectPublicKeyInfo: the same key in two certificates is the same here."""
         if self.public_key is None:
             return self.sha256.encode()  # equals nothing but itself
-        if isinstance(self.public_key, dsa.DSAPublicKey):  # perhaps completed
-            return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return self.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @cached_property
+    def key_sha256(self) -> str:
+        """Of the SubjectPublicKeyInfo: by it keys are remembered and refused."""
+        return hashlib.sha256(self.spki).hexdigest()
+
+    @cached_property
+    def issuer_sha256(self) -> str:
+        """Of the issuer's name as it is written."""
+        return hashlib.sha256(self.x509.issuer.public_bytes()).hexdigest()
+
+    @cached_property
+    def key_too_large(self) -> Problem | None:
+        """Why its key costs too much to be used even once, or None."""
+        return too_large(self.public_key)
+
+    @cached_property
+    def _key_fault(self) -> Problem | None:
+        return self.key_too_large or weakness(self.public_key)
+
+    def judge_key(
+        self, operation: Operation, moment: datetime, *, allow_legacy: bool = False
+    ) -> Problem | None:
+        """`pki.algorithms.judge_key` of its key; what no moment changes is found out once."""
+        algorithm, bits = describe_key(self.public_key)
+        return (
+            judge_size(operation, algorithm, bits, moment, allow_legacy=allow_legacy)
+            or self._key_fault
+        )
 
     @cached_property
     def capabilities(self) -> tuple[str, ...]:
@@ -190,7 +230,8 @@ class ParsedCertificate:
         """
         assert self.dsa_value is not None
         whole = copy.copy(self)
-        whole.__dict__.pop("spki", None)
+        for of_the_key in ("spki", "key_sha256", "key_too_large", "_key_fault"):
+            whole.__dict__.pop(of_the_key, None)
         whole.__dict__["public_key"] = complete(self.dsa_value, issuer.public_key)
         return whole
 
@@ -241,24 +282,22 @@ def signature_holds(der: bytes, signed: SignedStructure, key: object) -> bool:
     return made_by(key, signature, octets, digest, parameters)
 
 
-def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
+def _value(extensions: _Extensions, kind: type[_Extension]) -> _Extension | None:
+    value = extensions.get(kind.oid)
+    return value if isinstance(value, kind) else None
 
 
-def _policy_mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]:
+def _policy_mappings(extensions: _Extensions) -> tuple[tuple[str, str], ...]:
     """Pairs issuerDomainPolicy, subjectDomainPolicy (RFC 5280 §4.2.1.5)."""
-    for extension in extensions:
-        if extension.oid == _POLICY_MAPPINGS:
-            assert isinstance(extension.value, x509.UnrecognizedExtension)
-            pairs = []
-            for pair in ber.read(extension.value.value).expect(ber.SEQUENCE):
-                issuer_policy, subject_policy = pair.expect(ber.SEQUENCE)
-                pairs.append((ber.dotted(issuer_policy), ber.dotted(subject_policy)))
-            return tuple(pairs)
-    return ()
+    value = extensions.get(_POLICY_MAPPINGS)
+    if value is None:
+        return ()
+    assert isinstance(value, x509.UnrecognizedExtension)
+    pairs = []
+    for pair in ber.read(value.value).expect(ber.SEQUENCE):
+        issuer_policy, subject_policy = pair.expect(ber.SEQUENCE)
+        pairs.append((ber.dotted(issuer_policy), ber.dotted(subject_policy)))
+    return tuple(pairs)
 
 
 def _malformed(template: str, **facts: str) -> CertificateRefused:

@@ -12,7 +12,9 @@ from typing import Protocol
 
 from cryptography import x509
 
-from pki.der import element, integer, sequence
+from pki.certificate import UNREADABLE
+from pki.der import element, integer
+from pki.der_writing import sequence
 from pki.errors import CrlRefused, problem
 from pki.names import NameKey, name_key
 
@@ -63,7 +65,8 @@ class Entries(Protocol):
 class DerEntries:
     """The entries of a CRL that stands in memory as DER.
 
-    Raises CrlRefused for a critical entry extension that is not understood.
+    Raises CrlRefused for a critical entry extension that is not understood, and what the parser
+    raises where it cannot tell whose certificates an indirect CRL lists.
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class DerEntries:
         self._der = der
         self._issuer = issuer
         self._indirect = indirect
-        self._table: dict[tuple[int, NameKey], Entry] | None = None  # of an indirect CRL
         self._refuse_critical()
+        # By number and issuer, of an indirect CRL. Read at once: the parser looks at an entry's
+        # extensions when somebody asks for them, and a CRL is refused before it counts or never.
+        self._table = self._read_all() if indirect else {}
 
     def _refuse_critical(self) -> None:
         """Walking a million entries takes seconds, so first look for the bytes without which
@@ -109,8 +114,6 @@ class DerEntries:
         if integer(serial) not in self._der:
             return None
         if self._indirect:
-            if self._table is None:
-                self._table = self._read_all()
             return self._table.get((serial, issuer))
         if issuer != self._issuer:
             return None
@@ -136,9 +139,16 @@ class DerEntries:
 
 
 def _entry(revoked: x509.RevokedCertificate) -> Entry:
+    """An entry whose extensions cannot be read (a reasonCode that is none) revokes all the same,
+    without a reason: a fault here would keep every mail to that person waiting for ever.
+    """
     reason = ""
     invalid_from = None
-    for extension in revoked.extensions:
+    try:
+        extensions = list(revoked.extensions)
+    except UNREADABLE:
+        extensions = []
+    for extension in extensions:
         if isinstance(extension.value, x509.CRLReason):
             reason = extension.value.reason.value
         elif isinstance(extension.value, x509.InvalidityDate):

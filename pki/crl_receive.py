@@ -13,7 +13,7 @@ from datetime import datetime
 
 from pki.algorithms import judge_signature
 from pki.certificate import signature_holds
-from pki.crl import Crl, read_crl
+from pki.crl import Crl, crl_der
 from pki.crl_entries import Entry, header_octets, revoked_certificates
 from pki.crl_folder import CrlFolder
 from pki.crl_index import IndexDamagedError, IndexedEntries
@@ -23,6 +23,8 @@ from pki.errors import CrlRefused, problem
 from pki.names import NameKey
 from pki.path import Material
 from pki.revocation import may_sign_crls
+
+_MAX_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def receive(
     folder: where its index is written; without one, every CRL stands in memory.
     Raises CrlRefused, OSError.
     """
-    der = read_crl(data).der if data.lstrip()[:11] == b"-----BEGIN " else data
+    der = crl_der(data)
     if folder is None or len(der) < folder.above:
         return check_crl(Crl(der, source), material, moment), None
     head, key = _signed_head(der, source, material)
@@ -114,7 +116,7 @@ def _signed_head(der: bytes, source: str, material: Material) -> tuple[Crl, str]
     if algorithms_agree(der):
         for signer in material.signers_named(head.issuer):
             if signature_holds(der, head.x509, signer.public_key):
-                key = hashlib.sha256(signer.spki).hexdigest()
+                key = signer.key_sha256
                 signed = Crl.from_header(
                     header, Unread(), sha256=sha256, verified_keys=(key,), source=source
                 )
@@ -145,15 +147,21 @@ def _crl(entries: IndexedEntries, sha256: str, source: str) -> Crl:
 
 
 def _header(der: bytes) -> bytes:
-    """The head. What frames it is read here and not by the strict parser: were anything behind the
-    end, or a length written in another way, somebody on the way could make many of one CRL.
+    """The head, of a bounded size: it is parsed before anybody knows who signed it, and 64 MB of
+    names in it would be a gigabyte of objects.
+
+    What frames it is read here and not by the strict parser: were anything behind the end, or a
+    length written in another way, somebody on the way could make many of one CRL.
     """
     try:
         begin, _ = revoked_certificates(der)
         places = {0, element(der, 0)[0], begin} - {element(der, element(der, 0)[0])[1]}
         if element(der, 0)[1] != len(der) or not all(length_is_der(der, at) for at in places):
             raise ValueError("its frame is not as DER writes it")
-        return header_octets(der)
+        header = header_octets(der)
+        if len(header) > _MAX_HEAD:
+            raise ValueError(f"it has more than {_MAX_HEAD} octets beside its entries")
+        return header
     except (ValueError, IndexError) as error:
         raise CrlRefused(
             problem(

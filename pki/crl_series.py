@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pki.anchors import usable_until
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
 from pki.crl_entries import REMOVED, Entry
@@ -75,7 +76,7 @@ class Series:
 
     def _current_delta(self, moment: datetime, grace: timedelta) -> Crl | None:
         for delta in self.deltas:
-            if self.combined(delta) and moment <= delta.next_update + grace:
+            if self.combined(delta) and moment <= usable_until(delta.next_update, grace):
                 return delta
         return None
 

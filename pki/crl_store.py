@@ -16,9 +16,13 @@ from pki.crl import Crl, Version, check_successor
 from pki.crl_folder import CrlFolder
 from pki.crl_index import IndexDamagedError
 from pki.crl_receive import Indexed, open_indexed, unsigned_head
-from pki.errors import CrlRefused
+from pki.errors import CrlRefused, problem
 from pki.path import Material
 from pki.tables import crl_fetches, crls
+
+# The newest CRL of each series is kept at hand for ever: a revocation does not go stale. A CA that
+# named another distribution point in each of its CRLs would fill memory and disk with them.
+MAX_SERIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def store_crl(
     """Keep a CRL whose signature has been checked. False: it was known already.
 
     indexed: what goes with a large one, which has no octets of its own (`pki.crl_receive`).
-    Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope.
+    Raises CrlRefused if it goes back behind a known one of the same issuer, key and scope, or if
+    its issuer has too many scopes.
     """
     table = crls.c
     newest = conn.execute(
@@ -63,6 +68,16 @@ def store_crl(
         # the source serves what was replaced.
         number = None if newest.number is None else int(newest.number)
         check_successor(crl, Version(number, newest.this_update))
+    elif _series_of(conn, crl.issuer_text, org) >= MAX_SERIES:
+        raise CrlRefused(
+            problem(
+                "limits.crl-series",
+                "{issuer} has CRLs of {limit} different scopes already (distribution points, "
+                "keys); a further one is not kept",
+                issuer=crl.issuer_text,
+                limit=str(MAX_SERIES),
+            )
+        )
     if conn.execute(
         sa.select(table.id).where(table.org == org, table.sha256 == crl.sha256)
     ).first():
@@ -83,6 +98,12 @@ def store_crl(
         )
     )
     return True
+
+
+def _series_of(conn: sa.Connection, issuer: str, org: str) -> int:
+    table = crls.c
+    query = sa.select(sa.func.count(table.series.distinct()))
+    return conn.execute(query.where(table.org == org, table.issuer == issuer)).scalar_one()
 
 
 def note_index(conn: sa.Connection, sha256: str, digest: str, *, org: str = "") -> None:
@@ -153,21 +174,14 @@ def newest_crls(conn: sa.Connection, *, org: str = "") -> list[NewestCrl]:
     ]
 
 
-def list_crls(
-    conn: sa.Connection, *, sha256: str = "", newest_only: bool = False, org: str = ""
-) -> list[StoredCrl]:
-    """All stored versions, newest first; or the one with this fingerprint.
-
-    newest_only: those alone that were not replaced, of however many there are.
-    """
+def list_crls(conn: sa.Connection, *, sha256: str = "", org: str = "") -> list[StoredCrl]:
+    """All stored versions, newest first; or the one with this fingerprint."""
     table = crls.c
     columns = [column for column in crls.columns if column.name != "der"]
     newest = set(conn.execute(sa.select(_newest(org).subquery().c.id)).scalars())
     query = sa.select(*columns).where(table.org == org)
     if sha256:
         query = query.where(table.sha256 == sha256)
-    if newest_only:
-        query = query.where(table.id.in_(sa.select(_newest(org).subquery().c.id)))
     return [
         StoredCrl(
             sha256=row.sha256,
@@ -188,11 +202,14 @@ def crl_heads(conn: sa.Connection, *, org: str = "") -> dict[str, Crl]:
     """By series, a CRL without its entries: issuer, scope, and whether it is a delta are the same
     for a whole series. Nobody is asked whose signature it bears: that was when it was stored.
     """
+    table = crls.c
+    newest = _newest(org).subquery()
+    query = sa.select(table.series, table.source, table.der)
     heads = {}
-    for crl in list_crls(conn, newest_only=True, org=org):
-        der = crl_bytes(conn, crl.sha256, org=org)
+    # One at a time: together they may be more octets than memory should hold.
+    for row in conn.execute(query.join(newest, newest.c.id == table.id)).yield_per(1):
         with suppress(CrlRefused):  # an older version took what this one would not
-            heads[crl.series] = unsigned_head(der or b"", crl.source)
+            heads[row.series] = unsigned_head(row.der, row.source)
     return heads
 
 

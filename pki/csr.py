@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Flag, auto
 
-from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pki import der_writing as der
 from pki.addresses import canonical
 from pki.errors import PrivateKeyError, problem
 from pki.models import SignatureScheme
@@ -28,7 +28,6 @@ from pki.own_keys import OwnKey
 
 SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # RFC 9598 §3
 
-_SEQUENCE, _SET, _BIT_STRING = 0x30, 0x31, 0x03
 _USAGES = (
     "digital_signature",
     "content_commitment",
@@ -87,12 +86,12 @@ def request(
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),
         (x509.SubjectAlternativeName([_general_name(one) for one in addresses]), False),
     ]
-    requested = _der(_SEQUENCE, *(_extension(value, critical) for value, critical in extensions))
-    attribute = _der(_SEQUENCE, _EXTENSION_REQUEST, _der(_SET, requested))
-    info = _der(
-        _SEQUENCE, b"\x02\x01\x00", subject.public_bytes(), _spki(public), _der(0xA0, attribute)
+    requested = der.sequence(*(_extension(value, critical) for value, critical in extensions))
+    attribute = der.sequence(_EXTENSION_REQUEST, der.set_of([requested]))
+    info = der.sequence(
+        der.integer(0), subject.public_bytes(), _spki(public), der.element(0xA0, attribute)
     )
-    octets = _der(_SEQUENCE, info, algorithm, _der(_BIT_STRING, b"\x00", sign(info)))
+    octets = der.sequence(info, algorithm, der.element(der.BIT_STRING, b"\x00", sign(info)))
     if not x509.load_der_x509_csr(octets).is_signature_valid:
         raise PrivateKeyError(
             problem("structure.key-broken", "the key signs what its own public key refuses")
@@ -141,14 +140,14 @@ def cannot_ask() -> PrivateKeyError:
 def _algorithm(public: object) -> bytes:
     """AlgorithmIdentifier (RFC 4055 §5, RFC 5758 §3.2, RFC 8410 §3, RFC 9881 §2)."""
     if isinstance(public, rsa.RSAPublicKey):
-        return _der(_SEQUENCE, _oid("1.2.840.113549.1.1.11"), b"\x05\x00")
+        return der.algorithm("1.2.840.113549.1.1.11", der.element(der.NULL))
     if isinstance(public, ec.EllipticCurvePublicKey):
-        return _der(_SEQUENCE, _oid("1.2.840.10045.4.3.2"))
+        return der.algorithm("1.2.840.10045.4.3.2")
     if isinstance(public, ed25519.Ed25519PublicKey):
-        return _der(_SEQUENCE, _oid("1.3.101.112"))
+        return der.algorithm("1.3.101.112")
     for kind, oid in _MLDSA:
         if isinstance(public, kind):
-            return _der(_SEQUENCE, _oid(oid))
+            return der.algorithm(oid)
     raise cannot_ask()
 
 
@@ -166,13 +165,13 @@ def _general_name(address: str) -> x509.GeneralName:
     wanted = canonical(address)
     if wanted.isascii():
         return x509.RFC822Name(wanted)
-    return x509.OtherName(SMTP_UTF8_MAILBOX, _der(0x0C, wanted.encode("utf-8")))
+    return x509.OtherName(SMTP_UTF8_MAILBOX, der.element(0x0C, wanted.encode("utf-8")))
 
 
 def _extension(value: x509.ExtensionType, critical: bool) -> bytes:
     flag = b"\x01\x01\xff" if critical else b""
-    octets = _der(0x04, value.public_bytes())
-    return _der(_SEQUENCE, _oid(value.oid.dotted_string), flag, octets)
+    octets = der.octets(value.public_bytes())
+    return der.sequence(der.oid(value.oid.dotted_string), flag, octets)
 
 
 def _spki(public: object) -> bytes:
@@ -182,17 +181,4 @@ def _spki(public: object) -> bytes:
     return octets
 
 
-def _oid(dotted: str) -> bytes:
-    return bytes(core.ObjectIdentifier(dotted).dump())
-
-
-def _der(tag: int, *parts: bytes) -> bytes:
-    octets = b"".join(parts)
-    size = len(octets)
-    if size < 128:
-        return bytes((tag, size)) + octets
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + octets
-
-
-_EXTENSION_REQUEST = _oid("1.2.840.113549.1.9.14")  # RFC 2985 §5.4.2
+_EXTENSION_REQUEST = der.oid("1.2.840.113549.1.9.14")  # RFC 2985 §5.4.2

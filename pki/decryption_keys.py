@@ -45,7 +45,7 @@ class StoredDecryptionKey:
     departed_at: datetime | None
 
 
-_SHOWN = (
+OPENING = (
     decryption_keys.c.id,
     decryption_keys.c.address,
     decryption_keys.c.certificate_sha256,
@@ -140,7 +140,7 @@ def list_decryption_keys(
 ) -> list[StoredDecryptionKey]:
     """Stored keys of one address or of all, oldest first; those in escrow, too."""
     table = decryption_keys.c
-    query = sa.select(*_SHOWN).where(table.org == org)
+    query = sa.select(*OPENING).where(table.org == org)
     if address:
         query = query.where(table.address == canonical(address))
     return [
@@ -180,7 +180,7 @@ def opening_sources(
     table = decryption_keys.c
     found: dict[str, list[StoredDecryptionKey]] = {}
     for row in conn.execute(
-        sa.select(table.source_sha256, *_SHOWN)
+        sa.select(table.source_sha256, *OPENING)
         .where(table.org == org, table.source_sha256.in_(sources))
         .order_by(table.id)
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Problem:
 def problem(code: str, template: str, /, **facts: str) -> Problem:
     """A Problem with its facts given by name."""
     return Problem(code, template, facts)
+
+
+def minute(moment: datetime) -> str:
+    """A moment as a fact of a Problem: to the minute, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 class StructureRefused(ValueError):

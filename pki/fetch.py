@@ -33,7 +33,12 @@ from pki.errors import FetchTrouble, problem
 IPAddress = IPv4Address | IPv6Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# All that is given out to anybody; outside of it lie site-local addresses (fec0::/10), IPv4 ones in
+# forms that were given up (::a.b.c.d, ::ffff:0:a.b.c.d) and others that `is_global` lets pass.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637, younger than Python's list
 _BLOCK = 64 * 1024
+_BESIDE = 64 * 1024  # octets of an answer that are not its content
 _HTTP = {"http": 80, "https": 443}
 
 
@@ -104,8 +109,9 @@ def fetch(
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
+    # ValueError: of http.client, for a chunk of fewer than no octets.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
 
 
 def is_allowed(url: str, rules: FetchRules) -> bool:
@@ -193,10 +199,18 @@ def addresses_within(
 def _may_reach(address: IPAddress, rules: FetchRules) -> bool:
     forms = _hidden_forms(address)
     return all(
-        (form.is_global and not form.is_multicast)
+        _is_public(form)
         or any(form.version == net.version and form in net for net in rules.private)
         for form in forms
     )
+
+
+def _is_public(address: IPAddress) -> bool:
+    if isinstance(address, IPv6Address) and (
+        address not in _GLOBAL_UNICAST or address in _DOCUMENTATION
+    ):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _hidden_forms(address: IPAddress) -> list[IPAddress]:
@@ -205,9 +219,9 @@ def _hidden_forms(address: IPAddress) -> list[IPAddress]:
         return [address]
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
-    forms: list[IPAddress] = [address]
     if address in _NAT64:
-        forms.append(IPv4Address(int(address) & 0xFFFFFFFF))
+        return [IPv4Address(int(address) & 0xFFFFFFFF)]
+    forms: list[IPAddress] = [address]
     if address.sixtofour is not None:
         forms.append(address.sixtofour)
     if address.teredo is not None:
@@ -234,7 +248,7 @@ def _connect(
 def _read_answer(
     url: str, connection: socket.socket, rules: FetchRules, deadline: float, media_type: str = ""
 ) -> bytes:
-    reader: Any = _Reader(connection, deadline)
+    reader: Any = _Reader(url, connection, rules, deadline)
     with http.client.HTTPResponse(reader, method="GET") as answer:
         answer.begin()
         if 300 <= answer.status < 400:
@@ -263,11 +277,20 @@ def _read_answer(
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until the deadline: a timeout per read would never end a slow drip."""
+    """Reads from a socket until the deadline: a timeout per read would never end a slow drip.
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
+    Nor more octets than an answer may have, framing and all: http.client takes a chunk of size -1
+    for "all there is", and would hold whatever a server can send until then.
+    """
+
+    def __init__(
+        self, url: str, connection: socket.socket, rules: FetchRules, deadline: float
+    ) -> None:
+        self._url = url
         self._connection = connection
+        self._rules = rules
         self._deadline = deadline
+        self._left = rules.max_bytes + rules.max_bytes // 8 + _BESIDE
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What http.client asks of a socket."""
@@ -278,7 +301,11 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._connection.settimeout(seconds_left(self._deadline))
-        return self._connection.recv_into(buffer)
+        came = self._connection.recv_into(buffer)
+        self._left -= came
+        if self._left < 0:
+            raise _too_large(self._url, self._rules)
+        return came
 
 
 def seconds_left(deadline: float) -> float:
@@ -299,3 +326,15 @@ def trouble(url: str, why: str, /, **facts: str) -> FetchTrouble:
     return FetchTrouble(
         problem("limits.fetch", "{url} was not fetched: " + why, url=shown, **facts)
     )
+
+
+def told(error: Exception) -> str:
+    """What went wrong with a connection, in the words of the system: for people, not for programs.
+
+    "[Errno 111] Connection refused" is the system's number and our language's name for it.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not believed: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__} {error}".strip()

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from pki.directory import Directory
 from pki.errors import FetchTrouble
-from pki.fetch import FetchRules, checked_address, checked_url, resolve, seconds_left, trouble
+from pki.fetch import FetchRules, checked_address, checked_url, resolve, seconds_left, told, trouble
 from pki.ldap import wire
 from pki.ldap.channel import Channel
 from pki.ldap.faults import ServerFault
@@ -116,7 +116,7 @@ def fetch_ldap(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
     except OSError as error:
-        raise trouble(url, "{detail}", detail=f"{type(error).__name__}: {error}"[:200]) from error
+        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
 
 
 def _the_one(url: str, asked: LdapCrlUrl, session: Session, deadline: float) -> bytes:

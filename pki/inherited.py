@@ -9,7 +9,8 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric import dsa
 
 from pki import ber
-from pki.der import element, sequence
+from pki.der import element
+from pki.der_writing import sequence
 
 _DSA = "1.2.840.10040.4.1"
 _PLACEHOLDER = sequence(bytes.fromhex("020101") * 3)  # p = q = g = 1: no key can be made of it

@@ -17,6 +17,7 @@ from pki.crl_receive import index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
 from pki.fetch import FetchRules, fetch
 from pki.fetch_ldap import PORTS, fetch_ldap
+from pki.plain_file import read_plain
 from pki.trust import Connect, StoredTrust
 
 _RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
@@ -141,7 +142,7 @@ def _fetched(
         if time.monotonic() >= end:
             return None
         try:
-            return get(source.location, rules) if source.is_url else _read(source.location)
+            return get(source.location, rules) if source.is_url else _read(source.location, rules)
         except Exception as error:  # noqa: BLE001 - said by the one who asked
             return error
 
@@ -242,9 +243,9 @@ def _until(last: crl_store.LastFetch | None) -> datetime | None:
     return None if last is None else last.next_update
 
 
-def _read(location: str) -> bytes:
+def _read(location: str, rules: FetchRules) -> bytes:
     try:
-        return Path(location).read_bytes()
+        return read_plain(Path(location), rules.max_bytes)
     except OSError as error:
         raise FetchTrouble(
             problem(

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from pki.bounded_file import LARGEST_SECRET, read_bounded
 from pki.errors import PrivateKeyError, problem, unreadable_file
 
 _ARMOUR = b"-----BEGIN PKCS12-----"
@@ -121,7 +122,7 @@ def _der_key(name: str, data: bytes, password: bytes | None) -> tuple[object, tu
 def read_file(path: Path) -> bytes:
     """The octets of a file. Raises PrivateKeyError."""
     try:
-        return path.read_bytes()
+        return read_bounded(path, LARGEST_SECRET)
     except OSError as error:
         raise unreadable_file(path, error) from error
 

@@ -10,6 +10,10 @@ from cryptography import x509
 from pki import ber
 from pki.ber import Element
 
+# X.520 bounds names at 64 characters and nearly all else below this. Longer values are equal octet
+# for octet alone: combining marks are put in order in quadratic time, 800 kB of them in minutes.
+_LONGEST = 1_000
+
 # One RDN is a set of (attribute type, prepared value); a name is their sequence.
 NameKey = tuple[frozenset[tuple[str, str]], ...]
 
@@ -89,6 +93,8 @@ def _prepared(value: str | bytes) -> str:
         return "\0" + value.hex()
     if value.isascii():
         return " ".join(value.casefold().split())
+    if len(value) > _LONGEST:
+        return "\1" + value
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
     return " ".join(folded.split())
 

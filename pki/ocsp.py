@@ -6,15 +6,12 @@ parameters of the signature, and both decide here.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from pki import ber
+from pki import ber, pem
 from pki.ber import Element
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, OcspRefused, problem
@@ -177,15 +174,12 @@ def from_pem(data: bytes) -> bytes:
 
     Raises OcspRefused for a broken PEM block.
     """
-    text = data.strip()
-    if not text.startswith(b"-----BEGIN "):
-        return data
-    head, tail = b"-----BEGIN OCSP RESPONSE-----", b"-----END OCSP RESPONSE-----"
-    if text.startswith(head) and text.endswith(tail):
-        with contextlib.suppress(binascii.Error):
-            lines = text[len(head) : -len(tail)].split()
-            return base64.b64decode(b"".join(lines), validate=True)
-    raise OcspRefused(problem("structure.ocsp", "this is not an OCSP response in PEM or DER"))
+    try:
+        return pem.der_of(data, "OCSP RESPONSE")
+    except ValueError as error:
+        raise OcspRefused(
+            problem("structure.ocsp", "this is not an OCSP response in PEM or DER")
+        ) from error
 
 
 def _basic(root: Element, source: str) -> bytes:

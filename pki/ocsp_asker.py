@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 from pki import ocsp_store
 from pki.anchors import Anchor, RevocationSources
@@ -36,6 +37,7 @@ _ROUND = 200  # questions a round
 _ROUND_SECONDS = 5.0  # the keeper has other things to do
 _WHILE_MAIL_WAITS = timedelta(seconds=5)
 _QUIET = 30.0  # seconds in which a responder that failed is not asked while mail waits
+_SLOW = 1.0  # seconds after which a failure is the whole host's: each certificate may name a path
 _RETRY = timedelta(minutes=5)  # when the next one should be out
 _AFTER_FAILURE = timedelta(minutes=2)
 _ANOTHER_DAY = timedelta(days=1)  # what nobody can be asked about
@@ -76,10 +78,14 @@ class StoredResponses:
         return list(wanted.values())
 
 
+_NOBODY = "revocation.ocsp-nobody"
+
+
 @dataclass(frozen=True, slots=True)
 class OcspReport:
     """What came of one question. state: "stored", "unchanged" or "failed". url: "" where nobody
-    may be asked."""
+    may be asked. spared: nobody may be, and the anchor's rule lets CRLs tell in the place of that.
+    """
 
     subject: str
     url: str
@@ -87,11 +93,20 @@ class OcspReport:
     status: str = ""
     next_update: datetime | None = None
     problem: Problem | None = None
+    spared: bool = False
 
     @property
     def unanswered(self) -> bool:
-        """The responder did not answer, as opposed to: answered with what is not acceptable."""
-        return self.problem is not None and self.problem.code == "limits.fetch"
+        """Nobody answered, as opposed to: answered with what is not acceptable."""
+        return self.problem is not None and self.problem.code in ("limits.fetch", _NOBODY)
+
+
+class _NobodyToAsk(OcspRefused):
+    """No responder may be asked about a certificate. sources: its anchor's rule."""
+
+    def __init__(self, problem: Problem, sources: RevocationSources) -> None:
+        super().__init__(problem)
+        self.sources = sources
 
 
 class OcspAsker:
@@ -111,7 +126,7 @@ class OcspAsker:
         self._rules = rules
         self._get = get
         self._org = org
-        self._quiet: dict[str, float] = {}  # responder → monotonic time until which it is left
+        self._quiet: dict[str, float] = {}  # URL or host → monotonic time until which it is left
 
     # Where mail waits
 
@@ -145,11 +160,21 @@ class OcspAsker:
             if self._has_fresh(one, issuer, moment):
                 continue
             responder = responder_for(one, issuer, rules)
-            if responder is None or time.monotonic() < self._quiet.get(responder.url, 0.0):
+            if responder is None or self._is_quiet(responder.url):
                 continue
+            begun = time.monotonic()
             report = self._ask(one, issuer, responder, rules, material, moment)
             if report.unanswered:
-                self._quiet[responder.url] = time.monotonic() + _QUIET
+                self._leave(_failing(responder.url, begun))
+
+    def _is_quiet(self, url: str) -> bool:
+        now = time.monotonic()
+        return any(now < self._quiet.get(name, 0.0) for name in (url, urlsplit(url).netloc))
+
+    def _leave(self, name: str) -> None:
+        now = time.monotonic()
+        quiet = {each: until for each, until in self._quiet.items() if now < until}
+        self._quiet = {**quiet, name: now + _QUIET}
 
     def _has_fresh(
         self, cert: ParsedCertificate, issuer: ParsedCertificate, moment: datetime
@@ -170,7 +195,8 @@ class OcspAsker:
         """Ask about everything wanted whose time has come; a report for each.
 
         force: all of it, whether its time has come or not. A responder that does not answer is
-        left in peace for the rest of the round: its other questions are not tried.
+        left in peace for the rest of the round: its other questions are put off, so that however
+        many they are, those to others have their turn.
         """
         with self._read() as conn:
             due = ocsp_store.due_questions(
@@ -182,27 +208,49 @@ class OcspAsker:
             )
         reports: list[OcspReport] = []
         silent: set[str] = set()
+        put_off: list[str] = []
         end = time.monotonic() + _ROUND_SECONDS
         for question in due:
             if not force and time.monotonic() > end:
                 break
-            cert, issuer = (
-                ParsedCertificate(question.certificate),
-                ParsedCertificate(question.issuer),
-            )
             try:
-                responder = self._responder(cert, issuer, material, moment)
-            except PkiError as error:
-                self._note(cert, moment, moment + _ANOTHER_DAY, error.problem)
-                reports.append(_failed(cert, "", error.problem))
-                continue
-            if responder.url in silent:
-                continue
-            report = self._ask(cert, issuer, responder, self._rules, material, moment)
-            if report.unanswered:
-                silent.add(responder.url)
-            reports.append(report)
+                report = self._asked(question, material, moment, silent)
+            except Exception as error:  # noqa: BLE001 - else it is the first of each round, for ever
+                reason = error.problem if isinstance(error, PkiError) else _fault(error)
+                self._note(question.sha256, moment, moment + _AFTER_FAILURE, reason)
+                report = OcspReport(question.sha256, "", "failed", problem=reason)
+            if report is None:
+                put_off.append(question.sha256)
+            else:
+                reports.append(report)
+        if put_off:
+            with self._write() as conn:
+                later = moment + _AFTER_FAILURE
+                ocsp_store.put_off(conn, put_off, due=later, org=self._org)
         return reports
+
+    def _asked(
+        self, question: ocsp_store.Question, material: Material, moment: datetime, silent: set[str]
+    ) -> OcspReport | None:
+        """None: its responder is among the silent ones, to which this may add it.
+
+        Raises CertificateRefused: what is stored is no certificate.
+        """
+        cert = ParsedCertificate(question.certificate)
+        issuer = ParsedCertificate(question.issuer)
+        try:
+            responder = self._responder(cert, issuer, material, moment)
+        except PkiError as error:
+            self._note(cert.sha256, moment, moment + _ANOTHER_DAY, error.problem)
+            spared = isinstance(error, _NobodyToAsk) and error.sources is not RevocationSources.OCSP
+            return OcspReport(cert.subject_text, "", "failed", problem=error.problem, spared=spared)
+        if silent & {responder.url, urlsplit(responder.url).netloc}:
+            return None
+        begun = time.monotonic()
+        report = self._ask(cert, issuer, responder, self._rules, material, moment)
+        if report.unanswered:
+            silent.add(_failing(responder.url, begun))
+        return report
 
     def want(
         self, wanted: Iterable[tuple[ParsedCertificate, ParsedCertificate]], moment: datetime
@@ -222,7 +270,7 @@ class OcspAsker:
         material: Material,
         moment: datetime,
     ) -> Responder:
-        """Who is asked. Raises CertificateRefused where no path holds any more, OcspRefused."""
+        """Who is asked. Raises CertificateRefused where no path holds any more, _NobodyToAsk."""
         path = find_path(
             cert, material.with_chain([issuer]), moment=moment, revocation=Revocation.OFF
         )
@@ -230,14 +278,15 @@ class OcspAsker:
         if len(path.certificates) > 1 and path.certificates[-2].spki == issuer.spki:
             responder = responder_for(cert, issuer, self._rules)
         if responder is None:
-            raise OcspRefused(
+            raise _NobodyToAsk(
                 problem(
-                    "revocation.ocsp-nobody",
+                    _NOBODY,
                     "nobody may be asked about {subject} by OCSP: [[pki.ocsp]] names no responder "
                     "of {issuer}, and pki.fetch.allow lists none that the certificate names",
                     subject=cert.subject_text,
                     issuer=issuer.subject_text,
-                )
+                ),
+                path.anchor.sources,
             )
         return responder
 
@@ -271,20 +320,18 @@ class OcspAsker:
                     conn, cert.sha256, moment=moment, due=_next(said, moment), org=self._org
                 )
         except (FetchTrouble, OcspRefused) as error:
-            self._note(cert, moment, moment + _AFTER_FAILURE, error.problem)
-            return _failed(cert, responder.url, error.problem)
+            self._note(cert.sha256, moment, moment + _AFTER_FAILURE, error.problem)
+            return OcspReport(cert.subject_text, responder.url, "failed", problem=error.problem)
         single = said.single
         state = "stored" if new else "unchanged"
         return OcspReport(
             cert.subject_text, responder.url, state, single.status, single.next_update
         )
 
-    def _note(
-        self, cert: ParsedCertificate, moment: datetime, due: datetime, reason: Problem
-    ) -> None:
+    def _note(self, certificate: str, moment: datetime, due: datetime, reason: Problem) -> None:
         with self._write() as conn:
             ocsp_store.note_attempt(
-                conn, cert.sha256, moment=moment, due=due, problem=reason.text, org=self._org
+                conn, certificate, moment=moment, due=due, problem=reason.text, org=self._org
             )
 
 
@@ -314,5 +361,14 @@ def _next(said: OcspStatement, moment: datetime) -> datetime:
     return moment + max(_RETRY, (end - moment) / 4)
 
 
-def _failed(cert: ParsedCertificate, url: str, reason: Problem) -> OcspReport:
-    return OcspReport(cert.subject_text, url, "failed", problem=reason)
+def _failing(url: str, begun: float) -> str:
+    """What is left in peace: a host that takes its time, or one address that fails at once."""
+    return urlsplit(url).netloc if time.monotonic() - begun >= _SLOW else url
+
+
+def _fault(error: Exception) -> Problem:
+    return problem(
+        "limits.internal",
+        "an internal fault kept the OCSP responder from being asked ({kind})",
+        kind=type(error).__name__,
+    )

@@ -13,6 +13,7 @@ from pki import ber
 from pki.ber import Element
 from pki.certificate import ParsedCertificate
 from pki.der import integer
+from pki.der_writing import octets, sequence
 
 SHA1, SHA256 = "1.3.14.3.2.26", "2.16.840.1.101.3.4.2.1"
 _DIGESTS = {
@@ -66,7 +67,7 @@ class CertId:
         # that every client has sent since RFC 2560.
         oid = _OID_DER[self.algorithm] + b"\x05\x00"
         return sequence(
-            sequence(oid), octet_string(self.name_hash), octet_string(self.key_hash),
+            sequence(oid), octets(self.name_hash), octets(self.key_hash),
             integer(self.serial),
         )  # fmt: skip
 
@@ -102,22 +103,3 @@ def _first_name(tbs: Element) -> int:
 
 def _digest(algorithm: str, data: bytes) -> bytes:
     return hashlib.new(_DIGESTS[algorithm], data, usedforsecurity=False).digest()
-
-
-def sequence(*parts: bytes) -> bytes:
-    """A SEQUENCE in DER."""
-    return tagged(ber.SEQUENCE, b"".join(parts))
-
-
-def octet_string(content: bytes) -> bytes:
-    """An OCTET STRING in DER."""
-    return tagged(ber.OCTET_STRING, content)
-
-
-def tagged(tag: int, content: bytes) -> bytes:
-    """One element of less than 64 kB in DER."""
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content

@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.algorithms import Operation, judge_key, judge_signature
+from pki.anchors import usable_until
 from pki.certificate import ParsedCertificate
-from pki.errors import CannotJudge, CertificateRefused, OcspRefused, Problem, problem
+from pki.errors import CannotJudge, CertificateRefused, OcspRefused, Problem, minute, problem
 from pki.models import RevocationEvidence
 from pki.ocsp import HOLD, OcspResponse, SingleResponse
 from pki.ocsp_id import key_hash
@@ -45,7 +46,7 @@ class OcspStatement:
     @property
     def until(self) -> datetime:
         """Until when it may be used."""
-        return self.single.next_update + self.grace
+        return usable_until(self.single.next_update, self.grace)
 
     def evidence(self, cert: ParsedCertificate) -> tuple[RevocationEvidence, ...]:
         """What the record keeps: which response spoke for `cert`."""
@@ -183,8 +184,11 @@ class _Judge:
             if single.cert_id.names(self.cert, self.issuer)  # RFC 6960 §3.2 (1)
         ]
         about.sort(key=lambda pair: (pair[1].this_update, pair[0].produced_at), reverse=True)
+        # Once for each response: one may say the same of the same certificate 500 times.
+        speakers: dict[str, ParsedCertificate | Problem] = {}
         for response, single in about:
-            speaker = self._speaker(response)
+            speaker = speakers.get(response.sha256) or self._speaker(response)
+            speakers[response.sha256] = speaker
             if isinstance(speaker, Problem):
                 why_not = why_not or speaker
                 continue
@@ -205,8 +209,13 @@ class _Judge:
             responder=response.responder,
             issuer=self.issuer.subject_text,
         )
+        made: dict[bytes, bool] = {}  # by key: ten certificates may have the same
         for signer in (self.issuer, *response.certificates, *self.signers):
-            if _is_named(signer, response) and response.signature.made_by(signer.public_key):
+            if not _is_named(signer, response):
+                continue
+            if signer.spki not in made:
+                made[signer.spki] = response.signature.made_by(signer.public_key)
+            if made[signer.spki]:
                 unfit = self._unfit(signer)
                 if unfit is None:
                     return signer
@@ -240,7 +249,7 @@ def _of_the_future(said: OcspStatement) -> Problem:
         "revocation.ocsp-future",
         "the OCSP response of {responder} is of {day}, which is in the future; is the clock right?",
         responder=said.responder.subject_text,
-        day=_day(_made(said)),
+        day=minute(_made(said)),
     )
 
 
@@ -251,7 +260,7 @@ def _stale(cert: ParsedCertificate, said: OcspStatement) -> Problem:
         "whether it is revoked cannot be told",
         subject=cert.subject_text,
         responder=said.responder.subject_text,
-        until=_day(said.single.next_update),
+        until=minute(said.single.next_update),
     )
 
 
@@ -333,12 +342,8 @@ def _revoked(cert: ParsedCertificate, said: OcspStatement) -> Problem:
         "OCSP response of {responder} of {produced}",
         serial=f"{cert.serial:x}",
         subject=cert.subject_text,
-        day="-" if single.revoked_at is None else _day(single.revoked_at),
+        day="-" if single.revoked_at is None else minute(single.revoked_at),
         reason=single.reason or "unspecified",
         responder=said.responder.subject_text,
-        produced=_day(said.response.produced_at),
+        produced=minute(said.response.produced_at),
     )
-
-
-def _day(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M UTC")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pki.certificate import ParsedCertificate
-from pki.ocsp_id import SHA256, CertId, octet_string, sequence, tagged
+from pki.der_writing import element, octets, sequence
+from pki.ocsp_id import SHA256, CertId
 
 NONCE_OCTETS = 32  # RFC 9654 §2.1: what clients should send; 1 to 128 may be sent
 
@@ -28,6 +29,6 @@ def request(
     one = sequence(CertId.naming(cert, issuer, algorithm).der())
     fields = sequence(one)  # requestList
     if nonce is not None:
-        extension = sequence(_OID_NONCE, octet_string(octet_string(nonce)))
-        fields += tagged(0xA2, sequence(extension))  # [2] requestExtensions
+        extension = sequence(_OID_NONCE, octets(octets(nonce)))
+        fields += element(0xA2, sequence(extension))  # [2] requestExtensions
     return sequence(sequence(fields))  # OCSPRequest { tbsRequest }

@@ -41,8 +41,12 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A certificate to be asked about. problem: of the last attempt, "" if that went well."""
+    """A certificate to be asked about, and its SHA-256.
 
+    problem: of the last attempt, "" if that went well.
+    """
+
+    sha256: str
     certificate: bytes
     issuer: bytes
     problem: str = ""
@@ -225,6 +229,17 @@ def note_attempt(
     )
 
 
+def put_off(
+    conn: sa.Connection, certificates: Sequence[str], *, due: datetime, org: str = ""
+) -> None:
+    """That these are asked about later, though nobody was asked now."""
+    table = ocsp_questions.c
+    statement = ocsp_questions.update().values(due_at=due)
+    statement = statement.where(table.org == org, table.certificate == sa.bindparam("one"))
+    # In one order everywhere: two processes that write the same rows wait for each other.
+    conn.execute(statement, [{"one": one} for one in sorted(certificates)])
+
+
 def due_questions(
     conn: sa.Connection, *, moment: datetime, limit: int, every: bool = False, org: str = ""
 ) -> list[Question]:
@@ -233,14 +248,14 @@ def due_questions(
     every: whether their time has come or not.
     """
     table = ocsp_questions.c
-    query = sa.select(table.der, table.issuer, table.problem).where(
+    query = sa.select(table.certificate, table.der, table.issuer, table.problem).where(
         table.org == org, table.wanted_at > moment - WANTED_FOR
     )
     if not every:
         # What was tried in the future was tried by a clock that ran ahead.
         query = query.where(sa.or_(table.due_at <= moment, table.tried_at > moment))
     rows = conn.execute(query.order_by(table.due_at).limit(limit))
-    return [Question(row.der, row.issuer, row.problem or "") for row in rows]
+    return [Question(row.certificate, row.der, row.issuer, row.problem or "") for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ _MAX_DEPTH = 8
 
 @dataclass(slots=True)
 class _Seen:
-    """What stands in the file in clear: how many keys, the highest iteration count."""
+    """What stands in the file in clear: how many keys, and the iteration counts of all its parts
+    together: there is room for thousands, and each is opened with the same password.
+    """
 
     keys: int = 0
     iterations: int = 0
@@ -123,7 +125,7 @@ def _note(algorithm: algos.EncryptionAlgorithm, seen: _Seen) -> None:
     else:
         parameters = algorithm["parameters"].native
         count = parameters["iterations"] if isinstance(parameters, dict) else 0
-    seen.iterations = max(seen.iterations, int(count))
+    seen.iterations += int(count)
 
 
 def _unusable(reason: Any) -> PrivateKeyError:

@@ -8,7 +8,6 @@ Why not a library: docs/decisions/0003-path-validation.md.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pki.models import RevocationEvidence
 from pki.names import NameKey
 from pki.ocsp_known import NO_RESPONSES, KnownResponses
 from pki.path_building import MAX_LENGTH, Budget, Builder
-from pki.path_revocation import Witnesses
+from pki.path_revocation import JudgedIssuers, Witnesses
 from pki.path_steps import PathInputs, because, walk
 from pki.policies import PolicyInputs
 
@@ -51,8 +50,12 @@ class Material:
         intermediates: Iterable[bytes | ParsedCertificate] = (),
         crls: Iterable[Crl] = (),
         ocsp: KnownResponses = NO_RESPONSES,
+        ended: Sequence[Anchor] = (),
     ) -> None:
         self.ocsp = ocsp
+        # Anchors in which people ended the trust: they vouch for nothing, and say why.
+        self.ended = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in ended)
+        self.issuers = JudgedIssuers()
         # SHA-256 of SubjectPublicKeyInfos that stand in no path, with the reason
         # (`pki.refused_keys`).
         self.refused_keys: Mapping[str, Problem] = {}
@@ -68,6 +71,14 @@ class Material:
         for crl in crls:
             self.crls.setdefault(crl.issuer, []).append(crl)
 
+    def with_crls(self, crls: Iterable[Crl]) -> Material:
+        """With these CRLs in place of its own."""
+        other = self._other()
+        other.crls = {}
+        for crl in crls:
+            other.crls.setdefault(crl.issuer, []).append(crl)
+        return other
+
     def with_chain(self, chain: Sequence[bytes | ParsedCertificate]) -> Material:
         """With intermediates that came along with a certificate, behind the known ones.
 
@@ -76,7 +87,7 @@ class Material:
         """
         if not chain:
             return self
-        more = copy(self)
+        more = self._other()
         more.intermediates = {name: list(certs) for name, certs in self.intermediates.items()}
         known = {cert.sha256 for _, cert in self.anchors}
         known |= {cert.sha256 for certs in self.intermediates.values() for cert in certs}
@@ -95,21 +106,27 @@ class Material:
 
         Raises CertificateRefused if one cannot be read.
         """
-        other = copy(self)
+        other = self._other()
         other.anchors = tuple((each, ParsedCertificate(each.certificate)) for each in anchors)
         return other
 
     def refusing(self, keys: Mapping[str, Problem]) -> Material:
         """The same, with other refused keys."""
-        other = copy(self)
+        other = self._other()
         other.refused_keys = keys
+        return other
+
+    def _other(self) -> Material:
+        """To be changed: what was found out with this material does not hold for it."""
+        other = copy(self)
+        other.issuers = JudgedIssuers()
         return other
 
     def refusal_of(self, cert: ParsedCertificate) -> CertificateRefused | None:
         """Why its key is never used, or None."""
         if not self.refused_keys:
             return None
-        why = self.refused_keys.get(hashlib.sha256(cert.spki).hexdigest())
+        why = self.refused_keys.get(cert.key_sha256)
         return None if why is None else because(cert, why)
 
     def issued_by(self, issuer: ParsedCertificate) -> list[ParsedCertificate]:
@@ -161,6 +178,7 @@ def find_path(
     accept: Callable[[Anchor], Problem | None] = _accept_all,
     allow_legacy: bool = False,
     for_mail: bool = False,
+    budget: Budget | None = None,
 ) -> ValidPath:
     """The first valid path from an anchor to `cert`.
 
@@ -169,11 +187,12 @@ def find_path(
     for_mail: a CA below the anchor whose extKeyUsage says what its certificates are for vouches for
     mail only if that is in it. RFC 5280 §4.2.1.12 leaves this open, CAs rely on it and OpenSSL and
     NSS hold them to it: else a CA that was cut down to web servers could make a minister's mail.
+    budget: counts what the search costs, for a caller who has many certificates to judge.
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
     inputs = PathInputs(moment, policies, accept, allow_legacy, for_mail)
-    return _Search(material, revocation, inputs, Budget()).run(cert)
+    return _Search(material, revocation, inputs, budget or Budget()).run(cert)
 
 
 class _Search:
@@ -197,6 +216,7 @@ class _Search:
             moment=inputs.moment,
             budget=budget,
             allow_legacy=inputs.allow_legacy,
+            ended=material.ended,
         )
         self._witnesses = Witnesses(
             material,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pki.algorithms import judge_signature, too_large
+from pki.algorithms import judge_signature
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, Problem, problem
@@ -25,10 +25,14 @@ class Budget:
     """What a search and those for the signers of its CRLs have spent and found together.
 
     signers: whether a signer of CRLs has a path to an anchor, by the SHA-256 of both.
+    responders: whether an OCSP responder is not revoked, by the SHA-256 of its certificate, its
+    issuer's and the anchor's. vouchers: how often that was looked for.
     """
 
     signatures: int = 0
     signers: dict[tuple[str, str], bool] = field(default_factory=dict)
+    responders: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    vouchers: int = 0
 
 
 class Builder:
@@ -42,18 +46,21 @@ class Builder:
         moment: datetime,
         budget: Budget,
         allow_legacy: bool,
+        ended: Sequence[tuple[Anchor, ParsedCertificate]] = (),
     ) -> None:
         self._anchors = anchors
+        self._ended = ended
         self._intermediates = intermediates
         self._moment = moment
         self._budget = budget
         self._legacy = allow_legacy
+        self._suspended: Problem | None = None  # an anchor that people ended the trust in
         self._broken: Problem | None = None  # a signature that does not hold
         self._unknown: Problem | None = None  # an issuer that is not known
 
     def why_none(self, cert: ParsedCertificate) -> Problem:
         """Why `paths` found nothing."""
-        return self._broken or self._unknown or _no_issuer(cert)
+        return self._suspended or self._broken or self._unknown or _no_issuer(cert)
 
     def paths(self, cert: ParsedCertificate) -> Iterator[tuple[Anchor, list[ParsedCertificate]]]:
         """Chains from an anchor to `cert` in which every signature holds, anchor first.
@@ -82,8 +89,21 @@ class Builder:
                 continue  # RFC 4158 §2.4.2: a loop
             if self._signature_holds(cert, issuer) and len(below) < MAX_LENGTH:
                 yield from self._extend([issuer, *below])
-        if not named:
+        if not named and not self._ends_here(cert):
             self._unknown = self._unknown or _no_issuer(cert)
+
+    def _ends_here(self, cert: ParsedCertificate) -> bool:
+        """Whether an anchor that is suspended issued it: not an authority that nobody knows."""
+        for anchor, root in self._ended:
+            if root.subject == cert.issuer and self._signature_holds(cert, root):
+                self._suspended = self._suspended or problem(
+                    "path.anchor-suspended",
+                    "no trusted path: the trust anchor {anchor} ({issuer}) is suspended",
+                    anchor=anchor.name,
+                    issuer=root.subject_text,
+                )
+                return True
+        return False
 
     def _issuers(self, cert: ParsedCertificate) -> list[ParsedCertificate]:
         """Certificates with the issuer's name; those whose key identifier fits first."""
@@ -108,7 +128,7 @@ class Builder:
         if weak is not None:
             self._broken = self._broken or because(cert, weak).problem
             return False
-        costly = too_large(issuer.public_key)
+        costly = issuer.key_too_large
         if costly is not None:
             self._broken = self._broken or because(issuer, costly).problem
             return False

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pki.anchors import Anchor
+from pki.anchors import Anchor, RevocationSources
 from pki.certificate import ParsedCertificate
 from pki.errors import CannotJudge, CertificateRefused
 from pki.ocsp_judge import OcspStatement, check_ocsp, has_nocheck
@@ -22,10 +22,30 @@ if TYPE_CHECKING:
     from pki.path import Material
 
 MAX_CRL_SIGNERS = 3  # a CRL's signer, whose CRL has another signer, whose CRL …
+MAX_VOUCHERS = 24  # of the responders of one search
 MAX_RESPONDERS = 3  # an OCSP responder, whose certificate another responder speaks of …
+
+# A CA and the key that signed it, the anchor with its rules, allow_legacy, required.
+_Asked = tuple[str, str, Anchor, bool, bool]
 
 # Whether a signer of CRLs has a path to this anchor while the signers named are being checked.
 HasPath = Callable[[ParsedCertificate, Anchor, frozenset[str]], bool]
+
+
+class JudgedIssuers:
+    """CAs that no CRL revokes at one moment, of one material: an import of 200,000 people judges
+    all of them at the same moment, below a handful of CAs. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[datetime | None, dict[_Asked, Spoken]] = None, {}
+
+    def known(self, moment: datetime) -> dict[_Asked, Spoken]:
+        """What was found out about this moment; other moments are forgotten."""
+        known = self._known
+        if known[0] != moment:
+            known = self._known = moment, {}
+        return known[1]
 
 
 class Witnesses:
@@ -64,7 +84,10 @@ class Witnesses:
         spoken: list[tuple[ParsedCertificate, Spoken]] = []
         for issuer, cert in pairwise(chain):
             try:
-                spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
+                if cert is chain[-1]:
+                    spoken.append((cert, self._not_revoked(cert, issuer, anchor)))
+                else:
+                    spoken.append((cert, self._issuer_not_revoked(cert, issuer, anchor)))
             except CannotJudge:
                 if self._required:
                     raise
@@ -89,6 +112,19 @@ class Witnesses:
             ocsp=lambda: self._by_ocsp(cert, issuer, anchor),
         )
 
+    def _issuer_not_revoked(
+        self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> Spoken:
+        """The same of a CA, which thousands of paths share."""
+        if anchor.sources is not RevocationSources.CRL or self._pending:
+            return self._not_revoked(cert, issuer, anchor)  # responses come at any time
+        asked = (cert.sha256, issuer.key_sha256, anchor, self._legacy, self._required)
+        known = self._material.issuers.known(self._moment)
+        spoken = known.get(asked)
+        if spoken is None:
+            spoken = known[asked] = self._not_revoked(cert, issuer, anchor)
+        return spoken
+
     def _by_ocsp(
         self, cert: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
     ) -> OcspStatement:
@@ -111,6 +147,22 @@ class Witnesses:
             return True
         if responder.sha256 in self._pending or len(self._pending) >= MAX_RESPONDERS:
             return False  # its own response, or one of its kind, would have to speak for it
+        key = (responder.sha256, issuer.sha256, anchor.sha256)
+        known = self._budget.responders.get(key)
+        if known is None:
+            # A CA may appoint ten to each response and ten to theirs: a thousand to be asked.
+            if self._budget.vouchers >= MAX_VOUCHERS:
+                return False
+            self._budget.vouchers += 1
+            known = self._not_revoked_itself(responder, issuer, anchor)
+            # What was found while others were pending depends on them.
+            if known or not self._pending:
+                self._budget.responders[key] = known
+        return known
+
+    def _not_revoked_itself(
+        self, responder: ParsedCertificate, issuer: ParsedCertificate, anchor: Anchor
+    ) -> bool:
         self._pending |= {responder.sha256}
         try:
             self._not_revoked(responder, issuer, anchor)

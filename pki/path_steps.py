@@ -11,11 +11,11 @@ from datetime import datetime
 
 from cryptography import x509
 
-from pki.algorithms import Operation, judge_key
+from pki.algorithms import Operation
 from pki.anchors import Anchor
 from pki.certificate import ANY_POLICY, ParsedCertificate
 from pki.constraints import NameConstraintState
-from pki.errors import CertificateRefused, Problem, problem
+from pki.errors import CertificateRefused, Problem, minute, problem
 from pki.policies import PolicyInputs, PolicyState
 from pki.usage import extended_usage_problem
 
@@ -82,7 +82,7 @@ def walk(anchor: Anchor, chain: Sequence[ParsedCertificate], inputs: PathInputs)
     for cert in certs:
         last = cert is certs[-1]
         # §6.1.3 (a)(1): the signature was checked while building; may that key make it?
-        weak = judge_key(Operation.VERIFY_KEY, issuer.public_key, moment, allow_legacy=legacy)
+        weak = issuer.judge_key(Operation.VERIFY_KEY, moment, allow_legacy=legacy)
         if weak is not None:
             raise because(issuer, weak)
         _check_dates(cert, moment)  # (a)(2); (a)(4) while building
@@ -180,14 +180,14 @@ def _check_dates(cert: ParsedCertificate, moment: datetime) -> None:
             "path.not-yet-valid",
             "it is valid from {day}",
             cert,
-            day=cert.not_before.strftime("%Y-%m-%d %H:%M UTC"),
+            day=minute(cert.not_before),
         )
     if moment > cert.not_after:
         raise refused(
             "path.expired",
             "it was valid until {day}",
             cert,
-            day=cert.not_after.strftime("%Y-%m-%d %H:%M UTC"),
+            day=minute(cert.not_after),
         )
 
 
@@ -199,7 +199,7 @@ def _check_trusted(anchor: Anchor, moment: datetime) -> None:
                 "path.anchor-not-yet",
                 "the trust anchor {anchor} is trusted from {day}",
                 anchor=anchor.name,
-                day=anchor.trusted_from.strftime("%Y-%m-%d %H:%M UTC"),
+                day=minute(anchor.trusted_from),
             )
         )
     if anchor.trusted_until is not None and moment > anchor.trusted_until:
@@ -208,7 +208,7 @@ def _check_trusted(anchor: Anchor, moment: datetime) -> None:
                 "path.anchor-ended",
                 "the trust anchor {anchor} was trusted until {day}",
                 anchor=anchor.name,
-                day=anchor.trusted_until.strftime("%Y-%m-%d %H:%M UTC"),
+                day=minute(anchor.trusted_until),
             )
         )
 

@@ -10,6 +10,7 @@ from enum import Enum
 import sqlalchemy as sa
 
 from pki.consents import Consent, consents_of
+from pki.decryption_keys import OPENING, StoredDecryptionKey
 from pki.person_keys import SHOWN, PersonKey
 from pki.tables import consents, decryption_keys, person_keys
 
@@ -67,6 +68,37 @@ def each_key(conn: sa.Connection, wanted: Wanted, *, org: str = "") -> Iterator[
         for row in rows:
             key = PersonKey(*row[1:])
             yield Listed(key, tuple(given.get((key.address, key.certificate_sha256), ())))
+        if len(rows) < _AT_ONCE:
+            return
+        address, row_id = rows[-1].address, rows[-1].id
+
+
+def each_opening_key(
+    conn: sa.Connection, wanted: Wanted, *, org: str = ""
+) -> Iterator[StoredDecryptionKey]:
+    """Decryption keys by address, oldest first, but for those in escrow. They know no consents."""
+    table = decryption_keys.c
+    conditions = [table.org == org, table.departed_at.is_(None)]
+    if wanted.address:
+        conditions.append(table.address == wanted.address)
+    if wanted.domain:
+        conditions.append(table.address.endswith("@" + wanted.domain, autoescape=True))
+    if wanted.ends_before is not None:
+        conditions.append(table.not_after < wanted.ends_before)
+    if wanted.kek:
+        conditions.append(table.kek == wanted.kek)
+    address, row_id = "", 0
+    while True:
+        behind = sa.and_(
+            table.address >= address, sa.or_(table.address > address, table.id > row_id)
+        )
+        rows = conn.execute(
+            sa.select(*OPENING)
+            .where(*conditions, behind)
+            .order_by(table.address, table.id)
+            .limit(_AT_ONCE)
+        ).all()
+        yield from (StoredDecryptionKey(*row) for row in rows)
         if len(rows) < _AT_ONCE:
             return
         address, row_id = rows[-1].address, rows[-1].id

@@ -83,9 +83,8 @@ class Sighting:
 def key_pair(cert: ParsedCertificate | x509.Certificate) -> tuple[str, str]:
     """What is compared: SHA-256 of the SubjectPublicKeyInfo and of the issuer's name."""
     if isinstance(cert, ParsedCertificate):
-        spki, issuer = cert.spki, cert.x509.issuer
-    else:
-        spki, issuer = cert.public_key().public_bytes(_DER, _SPKI), cert.issuer
+        return cert.key_sha256, cert.issuer_sha256
+    spki, issuer = cert.public_key().public_bytes(_DER, _SPKI), cert.issuer
     return hashlib.sha256(spki).hexdigest(), hashlib.sha256(issuer.public_bytes()).hexdigest()
 
 

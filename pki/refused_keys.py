@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
 from pki.tables import refused_keys
-
-
-def key_sha256(cert: ParsedCertificate) -> str:
-    """By what a key is known: SHA-256 of its SubjectPublicKeyInfo."""
-    return hashlib.sha256(cert.spki).hexdigest()
 
 
 def load(conn: sa.Connection, *, org: str = "") -> Mapping[str, Problem]:

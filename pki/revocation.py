@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pki.algorithms import Operation, judge_key, judge_signature
+from pki.algorithms import Operation, judge_signature
+from pki.anchors import usable_until
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
 from pki.crl_entries import HOLD
 from pki.crl_scope import ALL_REASONS, NO_REASONS, DistributionPoints, IssuingScope
 from pki.crl_series import Condemned, Series
-from pki.errors import CannotJudge, CertificateRefused, Problem, problem
+from pki.errors import CannotJudge, CertificateRefused, Problem, minute, problem
 from pki.models import RevocationEvidence
 from pki.names import NameKey
 
@@ -62,7 +63,9 @@ def check_revocation(
     """
     series, why_not = _series(cert, issuer, judge)
     fresh = [
-        one for one in series if one.base is not None and judge.moment <= one.until + judge.grace
+        one
+        for one in series
+        if one.base is not None and judge.moment <= usable_until(one.until, judge.grace)
     ]
     covered = NO_REASONS.union(*(one.reasons for one in fresh))
     for one in series:
@@ -84,8 +87,10 @@ def check_revocation(
             reasons_mask |= one.reasons  # (l)
     if reasons_mask == ALL_REASONS:
         current = [one.current(judge.moment, judge.grace) for one in spoken]
-        until = min(crls[-1].next_update for crls in current) + judge.grace
-        return NotRevoked(tuple(crl for crls in current for crl in crls), until)
+        until = min(crls[-1].next_update for crls in current)
+        return NotRevoked(
+            tuple(crl for crls in current for crl in crls), usable_until(until, judge.grace)
+        )
     raise CannotJudge(_cannot_tell(cert, fresh, series, why_not))
 
 
@@ -109,16 +114,13 @@ def _series(
                     "revocation.signature",
                     "the CRL of {issuer} of {day} is not signed by a key that may sign it",
                     issuer=crl.issuer_text,
-                    day=_day(crl.this_update),
+                    day=minute(crl.this_update),
                 )
                 continue
             weak = judge_signature(
                 crl.x509, judge.moment, allow_legacy=judge.allow_legacy
-            ) or judge_key(
-                Operation.VERIFY_KEY,
-                signer.public_key,
-                judge.moment,
-                allow_legacy=judge.allow_legacy,
+            ) or signer.judge_key(
+                Operation.VERIFY_KEY, judge.moment, allow_legacy=judge.allow_legacy
             )
             if weak is not None:
                 why_not = why_not or weak
@@ -178,7 +180,7 @@ def _cannot_tell(
             "whether {subject} is revoked cannot be told",
             issuer=newest.base.issuer_text,
             number=_number(newest.base),
-            until=_day(newest.until),
+            until=minute(newest.until),
             subject=cert.subject_text,
         )
     if why_not is not None:
@@ -203,7 +205,7 @@ def _revoked(cert: ParsedCertificate, found: Condemned) -> Problem:
     facts = {
         "serial": f"{cert.serial:x}",
         "subject": cert.subject_text,
-        "day": _day(found.entry.date),
+        "day": minute(found.entry.date),
         "reason": found.entry.reason or "unspecified",
         "number": _number(found.crl),
         "issuer": found.crl.issuer_text,
@@ -221,7 +223,7 @@ def _revoked(cert: ParsedCertificate, found: Condemned) -> Problem:
             "the certificate {serial} of {subject} was revoked on {day} ({reason}), invalid from "
             "{from}, CRL no. {number} of {issuer}",
             **facts,
-            **{"from": _day(found.entry.invalid_from)},
+            **{"from": minute(found.entry.invalid_from)},
         )
     return problem(
         "revocation.revoked",
@@ -233,7 +235,3 @@ def _revoked(cert: ParsedCertificate, found: Condemned) -> Problem:
 
 def _number(crl: Crl) -> str:
     return "-" if crl.number is None else str(crl.number)
-
-
-def _day(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M UTC")

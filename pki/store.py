@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -198,22 +199,25 @@ def has_certificate_in(conn: sa.Connection, domain: str, *, org: str = "") -> bo
     return row is not None
 
 
-# Made once: making it anew takes longer than running it.
-_CANDIDATES = (
-    sa.select(
-        certificates.c.address,
-        certificates.c.der,
-        certificates.c.source,
-        certificates.c.chain,
-        certificates.c.capabilities,
+# Made once for each length: making it anew takes longer than running it, and so does writing the
+# list into it each time (`expanding`).
+@lru_cache(maxsize=16)
+def _candidates(count: int) -> sa.Select[tuple[str, bytes, str, bytes | None, str | None]]:
+    return (
+        sa.select(
+            certificates.c.address,
+            certificates.c.der,
+            certificates.c.source,
+            certificates.c.chain,
+            certificates.c.capabilities,
+        )
+        .where(
+            certificates.c.org == sa.bindparam("org"),
+            certificates.c.address.in_([sa.bindparam(f"address_{n}") for n in range(count)]),
+            certificates.c.removed_at.is_(None),
+        )
+        .order_by(certificates.c.id)
     )
-    .where(
-        certificates.c.org == sa.bindparam("org"),
-        certificates.c.address.in_(sa.bindparam("addresses", expanding=True)),
-        certificates.c.removed_at.is_(None),
-    )
-    .order_by(certificates.c.id)
-)
 
 
 def _padded(addresses: Sequence[str]) -> list[str]:
@@ -229,7 +233,9 @@ def candidates_for(
 ) -> Mapping[str, tuple[Candidate, ...]]:
     """Candidates for canonical addresses, in one query; addresses without any are left out."""
     found: dict[str, list[Candidate]] = {}
-    for row in conn.execute(_CANDIDATES, {"org": org, "addresses": _padded(addresses)}):
+    wanted = _padded(addresses)
+    named = {f"address_{number}": address for number, address in enumerate(wanted)}
+    for row in conn.execute(_candidates(len(wanted)), {"org": org, **named}):
         found.setdefault(row.address, []).append(
             Candidate(
                 row.der,

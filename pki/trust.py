@@ -34,6 +34,10 @@ class DecidedAnchors(Protocol):
         """Those in force. What cannot be believed is left out and told of elsewhere."""
         ...
 
+    def suspended(self) -> Sequence[Anchor]:
+        """Those that were suspended when `anchors` was asked last."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trust:
@@ -82,6 +86,7 @@ class StoredTrust:
         self._decided = decided
         self._decided_version: Hashable = None
         self._decided_now: tuple[Anchor, ...] = ()
+        self._ended_now: tuple[Anchor, ...] = ()
         self._changes = 0  # how often the decided anchors changed since this process began
         self._poll = poll.total_seconds()
         self._folder = folder
@@ -125,12 +130,11 @@ class StoredTrust:
                 else {}
             )
             anchors = (*self._anchors, *self._decided_now)
-            signers = Material(anchors, self._intermediates)
+            signers = Material(anchors, self._intermediates, ocsp=self._ocsp, ended=self._ended_now)
             crls = crl_store.current_crls(
                 conn, known, folder=self._folder, material=signers, org=self._org
             )
-        material = Material(anchors, self._intermediates, crls, self._ocsp)
-        return Trust(material.refusing(refused), version)
+        return Trust(signers.with_crls(crls).refusing(refused), version)
 
     def _ask_decided(self, conn: sa.Connection) -> None:
         if self._decided is None:
@@ -139,5 +143,6 @@ class StoredTrust:
         if self._changes and version == self._decided_version:
             return
         self._decided_now = tuple(self._decided.anchors(conn))
+        self._ended_now = tuple(self._decided.suspended())
         self._decided_version = version
         self._changes += 1

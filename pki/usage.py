@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.addresses import canonical, in_domain
-from pki.algorithms import Operation, judge_key
+from pki.algorithms import Operation
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, Problem, problem
@@ -163,7 +163,7 @@ def _key_problem(
             subject=cert.subject_text,
         )
     operation = Operation.ENCRYPT_TO if purpose is Purpose.ENCRYPT else Operation.VERIFY_KEY
-    weak = judge_key(operation, cert.public_key, moment, allow_legacy=allow_legacy)
+    weak = cert.judge_key(operation, moment, allow_legacy=allow_legacy)
     if weak is None:
         return None
     return problem(

@@ -13,6 +13,7 @@ from pki.crl import read_crl
 from pki.errors import CertificateRefused
 from pki.models import CheckedCertificate, Purpose
 from pki.path import Material, Revocation, find_path
+from pki.path_building import Budget
 from pki.usage import anchor_problem, check_usage, domain_problem, purpose_problem
 
 
@@ -62,13 +63,15 @@ def judge(
     source: str,
     revocation: Revocation = Revocation.REQUIRE,
     domain: str = "",
+    budget: Budget | None = None,
 ) -> Judged:
     """`check` with anchors, intermediates and CRLs prepared once for many certificates.
 
     1. the address is in the certificate; 2. key usage, extended key usage, key; 3. a valid path
     to an anchor that is trusted for this purpose and address; 4. revocation along the path.
     domain: of `address`, for a certificate that a person has pinned for all of it (RFC 3183): it
-    need not be in the certificate, the domain must. Raises as `check`.
+    need not be in the certificate, the domain must. budget: as in `pki.path.find_path`.
+    Raises as `check`.
     """
     address = canonical(address)
     if domain:
@@ -86,6 +89,7 @@ def judge(
         revocation=revocation,
         accept=lambda anchor: anchor_problem(anchor, address=address, purpose=purpose),
         for_mail=True,
+        budget=budget,
     )
     checked = CheckedCertificate(
         certificate=cert.x509,

@@ -28,7 +28,7 @@ def _primes(limit: int) -> list[int]:
 
 
 # NIST SP 800-89 §5.3.3: no factor below 752.
-_SMALL = prod(_primes(752))
+SMALL_FACTORS = prod(_primes(752))
 
 
 def _powers(prime: int) -> frozenset[int]:
@@ -94,7 +94,7 @@ def _rsa(modulus: int, exponent: int) -> Problem | None:
             "the RSA key has the public exponent {exponent}, which is weak",
             exponent=str(exponent),
         )
-    if gcd(modulus, _SMALL) != 1:
+    if gcd(modulus, SMALL_FACTORS) != 1:
         return problem(
             "algorithm.small-factor", "the RSA modulus has a factor below 752: it is no RSA key"
         )

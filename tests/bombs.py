@@ -61,6 +61,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "20,000 parts": lambda: _parts(20_000),
     "8,000 addresses": lambda: HEAD + b"Cc: " + _ADDRESSES + b"\r\n\r\nmot\r\n",
     "a header of 900 kB": lambda: HEAD + b"X-A: b\r\n" * 110_000 + b"\r\nmot\r\n",
+    "200,000 header fields": lambda: HEAD + b"X-A: b\r\n" * 200_000 + b"\r\nmot\r\n",
     "a header field of 900 kB": lambda: (
         HEAD + _folded(b"X-Long", b"y" * 70, 12_000) + b"\r\nmot\r\n"
     ),

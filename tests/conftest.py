@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 import migrations
 from archive.store import create_log
@@ -29,6 +30,15 @@ _number = itertools.count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--database postgresql`: the gateways of the flows have their databases there."""
     parser.addoption("--database", choices=BOTH, default="sqlite", help="of the flows' gateways")
+
+
+@pytest.fixture(autouse=True)
+def log_of_a_new_process() -> Iterator[None]:
+    """No test finds a log that another one set up: a command that has none writes its answer alone
+    to standard output, and asks by `structlog.is_configured` whether it has one.
+    """
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.certificate import ParsedCertificate
-from pki.ocsp_id import SHA256, CertId, key_hash, octet_string, sequence, tagged
+from pki.der_writing import element, octets, sequence
+from pki.ocsp_id import SHA256, CertId, key_hash
 from tests.pki_maker import DAY, NOW, Authority, Issued, key, usage
 
 _BASIC = bytes.fromhex("06092b0601050507300101")
@@ -71,16 +72,16 @@ class Answer:
         """OCSPResponse."""
         data = b""
         if self.by_key:
-            data += tagged(0xA2, octet_string(key_hash(ParsedCertificate(self.by.der))))
+            data += element(0xA2, octets(key_hash(ParsedCertificate(self.by.der))))
         else:
-            data += tagged(0xA1, (self.name or self.by.cert.subject).public_bytes())
+            data += element(0xA1, (self.name or self.by.cert.subject).public_bytes())
         data += _time(self.produced_at)
         data += sequence(self._single(), *(one._single() for one in self.more))
         extensions = list(self.extensions)
         if self.nonce is not None:
-            extensions.append(sequence(_NONCE, octet_string(octet_string(self.nonce))))
+            extensions.append(sequence(_NONCE, octets(octets(self.nonce))))
         if extensions:
-            data += tagged(0xA1, sequence(*extensions))
+            data += element(0xA1, sequence(*extensions))
         tbs = sequence(data)
         private = self.signing_key or self.by.key
         if isinstance(private, ec.EllipticCurvePrivateKey):
@@ -89,9 +90,9 @@ class Answer:
             signature = private.sign(tbs, padding.PKCS1v15(), hashes.SHA256())
             algorithm = _RSA_SHA256
         certificates = (self.by,) if self.certificates is None else self.certificates
-        basic = tbs + algorithm + tagged(0x03, b"\0" + signature)
+        basic = tbs + algorithm + element(0x03, b"\0" + signature)
         if certificates:
-            basic += tagged(0xA0, sequence(*(one.der for one in certificates)))
+            basic += element(0xA0, sequence(*(one.der for one in certificates)))
         return wrapped(sequence(basic))
 
     def _single(self) -> bytes:
@@ -101,19 +102,19 @@ class Answer:
         if self.status == "revoked":
             info = _time(self.revoked_at)
             if self.reason is not None:
-                info += tagged(0xA0, bytes((0x0A, 1, self.reason)))
-            status = tagged(0xA1, info)
+                info += element(0xA0, bytes((0x0A, 1, self.reason)))
+            status = element(0xA1, info)
         else:
             status = {"good": b"\x80\0", "unknown": b"\x82\0"}[self.status]
         body = cert_id.der() + status + _time(self.this_update)
         if self.next_update is not None:
-            body += tagged(0xA0, _time(self.next_update))
+            body += element(0xA0, _time(self.next_update))
         return sequence(body)
 
 
 def wrapped(basic: bytes) -> bytes:
     """A BasicOCSPResponse as an OCSPResponse."""
-    return sequence(b"\x0a\x01\x00", tagged(0xA0, sequence(_BASIC, octet_string(basic))))
+    return sequence(b"\x0a\x01\x00", element(0xA0, sequence(_BASIC, octets(basic))))
 
 
 def error(status: int) -> bytes:
@@ -122,4 +123,4 @@ def error(status: int) -> bytes:
 
 
 def _time(moment: datetime) -> bytes:
-    return tagged(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode())
+    return element(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode())

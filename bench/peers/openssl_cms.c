@@ -115,6 +115,7 @@ int main(int count, char **words) {
     int size, times;
     double begun;
     demand(count >= 7, "see the head of openssl_cms.c");
+    OPENSSL_free(OPENSSL_malloc(4 << 20));  /* as gateway/memory.py: glibc then keeps memory from mail to mail */
     char *mail = content(words[2], &size);
     X509 *own = certificate(words[3]);
     EVP_PKEY *key = private_key(words[4]);

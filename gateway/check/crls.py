@@ -44,6 +44,8 @@ def crls(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
             yield _fresh(one, moment)
         if one.delta is not None:
             yield from _delta(one, one.delta, moment, waits=one.issuer in alone)
+        elif one.complete is not None and one.complete.freshest:
+            yield _deltas_unknown(one.complete)
     yield from _sources(wiring)
 
 
@@ -114,6 +116,21 @@ def _fresh(standing: CrlStanding, moment: datetime) -> Finding:
             **facts,
         )
     return good("crls", "CRL no. {number} of {issuer}, until {date}", **facts)
+
+
+def _deltas_unknown(complete: Crl) -> Finding:
+    """RFC 5280 §5.2.6: the CA says where its deltas are. It is not gone to unless a person has
+    named the place, as with every other source.
+    """
+    return warning(
+        "crls",
+        "crl.delta-unknown",
+        "{issuer} publishes delta CRLs, and none is known",
+        meaning="mail flows; what is revoked from now on is known with the next complete CRL",
+        advice="to know it earlier, name their source under [[pki.crls]]: {url}",
+        issuer=complete.issuer_text,
+        url=ascii(complete.freshest[0])[1:-1][:200],
+    )
 
 
 def _delta(one: CrlStanding, delta: Crl, moment: datetime, *, waits: bool) -> Iterator[Finding]:

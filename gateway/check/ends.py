@@ -9,7 +9,7 @@ from gateway.check.expiry import day
 from gateway.check.finding import Finding, good, warning
 from gateway.expiry_watch import grace_by_issuer
 from gateway.wiring import Wiring
-from pki.anchors import RevocationSources
+from pki.anchors import RevocationSources, usable_until
 from pki.crl_standing import crl_standings
 from pki.expiring import recipients_ending
 from pki.ocsp_store import standing
@@ -50,7 +50,7 @@ def grace(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
     material = wiring.trust.current().material
     allowed = grace_by_issuer(material, moment)
     for crl in crl_standings(material, moment):
-        until = crl.until + allowed.get(crl.issuer, timedelta())
+        until = usable_until(crl.until, allowed.get(crl.issuer, timedelta()))
         if crl.complete is not None and crl.until < moment <= until:
             yield warning(
                 "crls",

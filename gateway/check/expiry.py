@@ -8,7 +8,8 @@ from gateway.check.finding import Finding, error, good, warning
 from gateway.i18n import message
 from gateway.known import parsed
 
-_ORDER, _RENEW, _NOW = timedelta(days=60), timedelta(days=30), timedelta(days=7)
+# When people are warned, when warned louder, and when it is an error.
+_ORDER, RENEW, NOW = timedelta(days=60), timedelta(days=30), timedelta(days=7)
 
 STOPS = message("mail that needs it will wait from then on")
 
@@ -47,7 +48,7 @@ def validity(
     left = ends - moment
     # A certificate that was made for three months need not be warned of for two of them.
     share = (ends - begins) / 3
-    if left < min(_NOW, share):
+    if left < min(NOW, share):
         return error(
             subject,
             "certificate.ends-now",
@@ -56,7 +57,7 @@ def validity(
             advice="renew it now",
             **facts,
         )
-    if left < min(_RENEW, share):
+    if left < min(RENEW, share):
         return warning(
             subject,
             "certificate.ends-soon",

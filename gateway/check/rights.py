@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway import running
 from gateway.check.finding import Finding, error, good, warning
-from gateway.config.sections import TokenKey
+from gateway.config.pki_sections import TokenKey
 from gateway.wiring import Wiring
 
 _UMASK = re.compile(r"^Umask:\s+([0-7]+)$", re.MULTILINE)

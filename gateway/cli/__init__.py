@@ -25,6 +25,7 @@ from gateway.cli.border import guarded
 from gateway.cli.output import Output
 from gateway.cli.usage import SceauParser, UsageError, localise
 from gateway.i18n import language_of
+from gateway.unwarned import unwarned
 
 # Noun, module, help line. The line stands here too because a list of all nouns must not import
 # all modules; a test holds that both are the same.
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A name from a certificate must not end a command because the terminal is not UTF-8.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    unwarned()
     language = language_of(os.environ)
     noun = arguments[0] if arguments and arguments[0] in NOUNS else ""
     return guarded(

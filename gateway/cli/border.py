@@ -45,6 +45,8 @@ _FILE_TROUBLE = {
     errno.EISDIR: message("{file} is a folder, not a file"),
     errno.ENOTDIR: message("{file} is not below a folder"),
     errno.EEXIST: message("{file} exists already and is not overwritten"),
+    errno.EFBIG: message("{file} is too large"),
+    errno.EBADF: message("{file} is not open"),
     errno.ENOSPC: message("there is no space left for {file}"),
 }
 _OTHER_TROUBLE = "{file}: {reason}"

@@ -248,7 +248,11 @@ def pick(text: str, things: Iterable[tuple[Named, T]], missing: str) -> T:
     if not found:
         raise NotFound(missing, facts={"name": text})
     if len(found) > 1:
-        raise UsageError("{name} names several; give more of its id", facts={"name": text})
+        ids = [named.id for named, thing in known if any(thing is one for one in found)]
+        raise UsageError(
+            "{name} names several: {ids}; name one of them by its id",
+            facts={"name": text, "ids": ", ".join(one[:16] for one in ids)},
+        )
     return found[0]
 
 

@@ -7,6 +7,16 @@ NO = 1  # checked and not so, refused, or a named thing was not found
 USAGE = 2  # usage, or input that cannot be read
 CANNOT_TELL = 3  # a dependency or data is missing: no verdict
 
+# By the status of a verified mail.
+VERIFICATION = {
+    "valid": DONE,
+    "invalid": NO,
+    "unsigned": NO,
+    "partly-signed": NO,
+    "indeterminate": CANNOT_TELL,
+    "malformed": USAGE,
+}
+
 _ORDER = (DONE, CANNOT_TELL, NO, USAGE)
 
 

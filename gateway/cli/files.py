@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from argparse import Namespace
@@ -13,30 +14,44 @@ from gateway.cli.border import explained
 from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE, worst
 from gateway.cli.output import Output, output_of
 from gateway.errors import SceauError
+from pki.bounded_file import LARGEST_SECRET, read_bounded, read_stream
 from pki.errors import Problem
 
 STANDARD_INPUT = Path("-")
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """The files meant: a folder stands for all files directly in it, in order of name."""
+    """The files meant: a folder stands for all files directly in it, in order of name.
+
+    Raises SceauError for a folder without files: a command that has checked nothing must not end
+    like one that found everything in order.
+    """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(item for item in path.iterdir() if item.is_file())
-        else:
+        if not path.is_dir():
             found.append(path)
+            continue
+        within = sorted(item for item in path.iterdir() if item.is_file())
+        if not within:
+            raise SceauError("there is no file in {folder}", facts={"folder": str(path)})
+        found += within
     return found
 
 
 def read(path: Path) -> bytes:
-    """A file, or standard input for "-". Raises OSError."""
-    return sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+    """A file, or standard input for "-", as large as files may be. Raises OSError."""
+    if path != STANDARD_INPUT:
+        return read_bounded(path)
+    if sys.stdin is None:  # started with it closed
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
+    return read_stream(sys.stdin.buffer, "stdin")
 
 
 def read_password(path: Path | None) -> bytes | None:
-    """The password in a file, without the newline that editors put at its end."""
-    return None if path is None else path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    """The password in a file, without the newline that editors put at its end. Raises OSError."""
+    if path is None:
+        return None
+    return read_bounded(path, LARGEST_SECRET).removesuffix(b"\n").removesuffix(b"\r")
 
 
 class Sink:
@@ -59,13 +74,16 @@ class Sink:
         if out is not None and self._folder:
             out.mkdir(parents=True, exist_ok=True)
 
-    def write(self, source: Path, data: bytes | bytearray) -> str:
+    def write(self, source: Path, *pieces: bytes | bytearray) -> str:
         """Write one result, all of it or nothing; its name ("" is standard output).
+
+        pieces: its octets, one after the other; a copy of a large mail is not made.
 
         Raises FileExistsError rather than overwrite, OSError.
         """
         if self._out is None:
-            sys.stdout.buffer.write(data)
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
             return ""
         name = "stdin" if source == STANDARD_INPUT else source.name
@@ -73,7 +91,8 @@ class Sink:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                for piece in pieces:
+                    file.write(piece)
         except OSError:
             target.unlink(missing_ok=True)
             raise
@@ -144,7 +163,9 @@ def _one(
         record = {
             **empty,
             "status": "malformed",
-            "problems": [{"code": "structure.file", "text": str(error)}],
+            "problems": [
+                {"code": "structure.file", "text": error.strerror or type(error).__name__}
+            ],
         }
     if output.as_json:
         output.record({"file": str(path), **record})

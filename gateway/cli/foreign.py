@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.cli.files import FileProblem, read
 from gateway.cli.output import Output, printable
-from gateway.guard.answer import Answer
+from gateway.guard.answer import Answer, Parcel
 from gateway.guard.budget import Budget
 from gateway.guard.single import Single
 from pki.errors import Problem
@@ -55,12 +55,13 @@ def judging(
 
 
 def _ask(worker: Single, path: Path, output: Output) -> Answer:
-    found = worker.run(read(path), {"file": str(path)})
+    worker.start()  # before a large file is read, which its copy of this process would hold, too
+    found = worker.run(Parcel(read(path)), {"file": str(path)})
     if isinstance(found, Problem):
         raise FileProblem("indeterminate", found)
     value = found.value
-    output.out.write(printable(value["out"]))
-    output.err.write(printable(value["err"]))
+    output.out.write(printable(value["out"], lines=True))
+    output.err.write(printable(value["err"], lines=True))
     if "problem" in value:
         status, code, template, facts = value["problem"]
         raise FileProblem(status, Problem(code, template, facts))

@@ -20,8 +20,7 @@ from typing import Protocol, TextIO
 
 from gateway.i18n import translate
 
-# Line ends of our own texts, and the no-break spaces of French punctuation.
-_KEPT = "\n\u00a0\u202f"
+_KEPT = "\u00a0\u202f"  # the no-break spaces of French punctuation
 
 
 class Explained(Protocol):
@@ -64,12 +63,13 @@ class Output:
         print(printable(self.text(template, **facts)), file=self.err, flush=True)
 
     def line(self, text: str) -> None:
-        """A line on standard output as it is: data, not a message."""
+        """One line on standard output: data, not a message."""
         print(printable(text), file=self.out)
 
     def record(self, record: Mapping[str, object]) -> None:
         """One JSON object on one line of standard output."""
-        print(json.dumps(record, ensure_ascii=False, separators=(", ", ": ")), file=self.out)
+        text = json.dumps(record, ensure_ascii=False, separators=(", ", ": "))
+        print(_escaped(text), file=self.out)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows under translated headings, columns aligned; nothing at all for no rows."""
@@ -141,20 +141,29 @@ def time_json(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def printable(text: str) -> str:
-    r"""The text with control and direction characters made visible (\x1b, \u202e).
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""The text with control and direction characters made visible (\x1b, \u202e, \n).
 
     Names, subjects and certificate fields come from strangers: an escape sequence among them
-    could rewrite what the terminal shows, a direction override could turn a name around.
+    could rewrite what the terminal shows, a direction override could turn a name around, a line
+    end could begin a line that says "valid" of another file.
+    lines: several lines of ours, which stay apart.
     """
     if text.isprintable():
         return text
     return "".join(
         char
-        if char.isprintable() or char in _KEPT
+        if char.isprintable() or char in _KEPT or (lines and char == "\n")
         else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
+
+
+def _escaped(record: str) -> str:
+    """JSON in which what a terminal obeys (U+009B) or takes for a line end (U+2028) is escaped."""
+    if record.isprintable():
+        return record
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in record)
 
 
 def _width(text: str) -> int:

@@ -6,8 +6,9 @@ Not the people whose mail is signed: those are `sceau pki key`.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.cli.deciding import (
     ACTS,
@@ -31,6 +32,7 @@ from gateway.cli.opening import on_installation, on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of, time_json, time_text
 from gateway.cli.usage import UsageError
+from gateway.errors import SceauError
 from gateway.i18n import message
 
 if TYPE_CHECKING:
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
     from gateway.installation import Installation
     from gateway.wiring import Wiring
 
+T = TypeVar("T")
+
 HELP = "those who decide about trust: enrol, approve, suspend"
 
 _NO_PERSON = message("there is no person {name}")
-_NO_REQUEST = message("there is no request {name}")
+NO_REQUEST = message("there is no request {name}")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -308,20 +312,39 @@ def _turn(args: Namespace, wiring: Wiring) -> int:
 
 
 def _bring(args: Namespace, wiring: Wiring) -> int:
+    from gateway.foureyes.approval import read_approval
     from gateway.foureyes.desk import book_of
     from gateway.foureyes.request import read_request
 
-    request = read_request(args.request.read_bytes())
-    approvals = tuple(path.read_bytes() for path in args.signatures)
+    output = output_of(args)
+    request = _brought(args.request, read_request, output)
+
+    def approval(octets: bytes) -> bytes:
+        read_approval(octets)
+        return octets
+
+    approvals = tuple(_brought(path, approval, output) for path in args.signatures)
     if request.sha256 in book_of(wiring).ledger.requests:
         return enter_and_tell(args, wiring, about=request.sha256, approvals=approvals)
     return enter_and_tell(args, wiring, request=request.octets, approvals=approvals)
 
 
+def _brought(path: Path, read: Callable[[bytes], T], output: Output) -> T:
+    """What is in a file. Raises SceauError: another file than this was meant, and it is named."""
+    from gateway.foureyes.errors import ActRefused
+
+    try:
+        return read(path.read_bytes())
+    except ActRefused as error:
+        raise SceauError(
+            "{file}: {reason}", facts={"file": str(path), "reason": output.problem(error.problem)}
+        ) from None
+
+
 def find_request(ledger: Ledger, text: str) -> Asked:
     """Raises NotFound, UsageError."""
     things = ((Named(sha256), asked) for sha256, asked in ledger.requests.items())
-    return pick(text, things, _NO_REQUEST)
+    return pick(text, things, NO_REQUEST)
 
 
 def _person(ledger: Ledger, text: str) -> Person:

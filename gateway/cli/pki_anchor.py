@@ -18,6 +18,8 @@ from gateway.errors import NotFound
 from gateway.i18n import message
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gateway.foureyes.book import Book
     from gateway.foureyes.records import Asked
     from gateway.wiring import Wiring
@@ -33,6 +35,7 @@ STATES = {
     "refused": message("refused"),
     "expired": message("too old"),
 }
+_NO_ANCHOR = message("there is no trust anchor {name}; there are: {names}")
 _PAST = frozenset({"superseded", "refused", "expired"})
 
 
@@ -71,7 +74,6 @@ def add_anchor(parser: ArgumentParser) -> None:
 
 def _list(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock
-    from gateway.cli.pki_facts import validity_note
 
     output = output_of(args)
     now = clock.now()
@@ -91,7 +93,7 @@ def _list(args: Namespace, wiring: Wiring) -> int:
                 _purposes(anchor, output),
                 _domains(anchor, output),
                 _revocation(anchor, output),
-                f"{time_text(cert.not_after)} {validity_note(cert, now, output)}".rstrip(),
+                _until(anchor, cert, now, output),
                 cert.subject_text,
             ]
         )
@@ -105,6 +107,7 @@ def _list(args: Namespace, wiring: Wiring) -> int:
 
 
 def _show(args: Namespace, wiring: Wiring) -> int:
+    from gateway.cli.deciding import Named, pick
     from gateway.cli.pki_facts import certificate_facts, print_facts
     from gateway.cli.pki_input import fingerprint
 
@@ -121,12 +124,13 @@ def _show(args: Namespace, wiring: Wiring) -> int:
     ]
     if not found:
         names = ", ".join(dict.fromkeys(each.anchor.name for each in anchors))
-        raise NotFound(
-            "there is no trust anchor {name}; there are: {names}",
-            facts={"name": args.name, "names": names or "-"},
-        )
-    # The one in force, else the newest: of a name there may be past ones.
+        raise NotFound(_NO_ANCHOR, facts={"name": args.name, "names": names or "-"})
+    # The record that counts, else the newest: of a name there may be past ones, and proposals.
     each = next((one for one in found if one.state not in _PAST), found[-1])
+    others = [one for one in found if one is not each and one.state not in _PAST]
+    if others and each.asked is not None:
+        # A proposal is read before it is signed: not another one than was meant.
+        pick(args.name, ((Named(one.id, args.name), one) for one in (each, *others)), _NO_ANCHOR)
     if output.as_json:
         output.record(_as_json(each))
         return DONE
@@ -146,6 +150,9 @@ def _show(args: Namespace, wiring: Wiring) -> int:
     if anchor.comment:
         output.line(f"  {anchor.comment}")
     _print_people(each, wiring, output)
+    for one in others:
+        state = output.text(STATES[one.state])
+        output.say("  also called so: {id} ({state})", id=one.id, state=state)
     output.line("")
     print_facts(certificate_facts(each.certificate), output)
     return DONE
@@ -207,6 +214,7 @@ def _as_json(each: Shown) -> dict[str, object]:
         "id": each.id or None,
         "state": each.state,
         "approved_by": list(each.approved_by),
+        "signed_by": [] if each.asked is None else [one.person for one in each.asked.approvals],
         "why": each.why or None,
         "purposes": sorted(purpose.value for purpose in anchor.purposes),
         "domains": list(anchor.domains) or ["*"],
@@ -218,6 +226,16 @@ def _as_json(each: Shown) -> dict[str, object]:
         "comment": anchor.comment,
         **facts_json(certificate_facts(each.certificate)),
     }
+
+
+def _until(anchor: Anchor, cert: ParsedCertificate, now: datetime, output: Output) -> str:
+    """The end of certificate or trust, whichever comes first."""
+    from gateway.cli.pki_facts import validity_note
+
+    trusted = anchor.trusted_until
+    if trusted is None or trusted >= cert.not_after:
+        return f"{time_text(cert.not_after)} {validity_note(cert, now, output)}".rstrip()
+    return f"{time_text(trusted)} {output.text('(expired)') if now > trusted else ''}".rstrip()
 
 
 def _purposes(anchor: Anchor, output: Output) -> str:

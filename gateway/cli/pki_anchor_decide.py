@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from gateway.cli.deciding import (
     add_reason,
     add_signing,
     ask,
+    fate_of,
     new_request,
     pick,
     reason_of,
@@ -21,17 +22,17 @@ from gateway.cli.deciding import (
 )
 from gateway.cli.exits import DONE
 from gateway.cli.opening import on_installation, on_wiring
-from gateway.cli.options import add_config, add_json, moment
+from gateway.cli.options import add_config, add_json
 from gateway.cli.output import output_of, time_json, time_text
 from gateway.cli.pki_anchor_effect import effect_json, effect_of_request, print_effect
+from gateway.cli.pki_anchor_terms import add_terms, terms_of
 from gateway.cli.usage import UsageError
 from gateway.errors import NotFound
 from gateway.i18n import message
 
 if TYPE_CHECKING:
     from gateway.foureyes.ledger import Ledger
-    from gateway.foureyes.records import TrustedAnchor
-    from gateway.foureyes.terms import Terms
+    from gateway.foureyes.records import Asked, TrustedAnchor
     from gateway.installation import Installation
     from gateway.wiring import Wiring
 
@@ -57,7 +58,9 @@ def add_deciding(verbs: Any) -> None:
     approve = verbs.add_parser(
         "approve", help="approve what another person asked for; without --as, show its effect"
     )
-    approve.add_argument("request", metavar="ID|NAME", help="as list shows it")
+    approve.add_argument(
+        "request", metavar="ID|NAME", help="as list shows it; to be looked at, its name will do"
+    )
     add_signing(approve)
     approve.set_defaults(run=on_wiring(_approve))
 
@@ -84,76 +87,6 @@ def add_deciding(verbs: Any) -> None:
     history.set_defaults(run=on_installation(_history))
 
 
-def add_terms(verb: ArgumentParser, *, named: bool) -> None:
-    """What an anchor is to be trusted for. named: one anchor, which gets a name."""
-    if named:
-        verb.add_argument("--name", required=True, metavar="NAME", help="letters, digits, . and -")
-        verb.add_argument(
-            "--supersedes", default="", metavar="ID", help="the record whose place it takes"
-        )
-    verb.add_argument(
-        "--purpose",
-        action="append",
-        choices=("encrypt", "sign"),
-        help="what it may vouch for; needed, repeated for both",
-    )
-    verb.add_argument(
-        "--domain",
-        action="append",
-        metavar="DOMAIN",
-        help="address domain it may vouch for, *.DOMAIN for those below; * for all; needed",
-    )
-    verb.add_argument(
-        "--policy", action="append", metavar="OID", help="certificate policy that is demanded"
-    )
-    verb.add_argument(
-        "--revocation",
-        default="hard-fail",
-        metavar="RULE",
-        help='"hard-fail", or "grace 24h" to use a CRL so much longer than it says',
-    )
-    verb.add_argument(
-        "--sources",
-        choices=("crl", "ocsp", "crl-then-ocsp", "ocsp-then-crl"),
-        default="crl",
-        help="where revocation is learned from",
-    )
-    verb.add_argument("--from", dest="from_", type=moment, metavar="RFC3339", help="trusted from")
-    verb.add_argument("--until", type=moment, metavar="RFC3339", help="trusted until")
-    verb.add_argument("--comment", default="", metavar="TEXT", help="where the fingerprint is from")
-
-
-def terms_of(args: Namespace, name: str, supersedes: str = "") -> Terms:
-    """What the options of `add_terms` say. Raises UsageError."""
-    from gateway.config import kinds
-    from gateway.config.faults import Wrong
-    from gateway.foureyes.terms import Terms
-    from pki.anchors import RevocationSources
-    from pki.models import Purpose
-
-    for option, given in (("--purpose", args.purpose), ("--domain", args.domain)):
-        if not given:
-            raise UsageError("{names} is missing", facts={"names": option})
-    try:
-        domains = kinds.domains_or_all.read(list(args.domain), Path())
-        grace = kinds.revocation.read(args.revocation, Path())
-    except Wrong as error:
-        template, facts = error.reasons[0]
-        raise UsageError(template, facts=facts) from None
-    return Terms(
-        name=name,
-        purposes=frozenset(map(Purpose, args.purpose)),
-        domains=domains,
-        policies=frozenset(args.policy or ()),
-        grace=grace,
-        start=args.from_,
-        until=args.until,
-        comment=" ".join(args.comment.split()),
-        sources=RevocationSources(args.sources),
-        supersedes=supersedes,
-    )
-
-
 def _propose(args: Namespace, wiring: Wiring) -> int:
     from gateway.foureyes.desk import book_of
     from gateway.foureyes.request import Act
@@ -174,23 +107,17 @@ def _propose(args: Namespace, wiring: Wiring) -> int:
 
 
 def _approve(args: Namespace, wiring: Wiring) -> int:
-    from gateway.cli.person import find_request, show_request, what
+    from gateway.cli.person import show_request
     from gateway.foureyes.desk import book_of
 
     output = output_of(args)
     ledger = book_of(wiring).ledger
-    waiting = {
-        asked.request.sha256: asked
-        for asked in ledger.requests.values()
-        if what(ledger, asked) == args.request and asked.fate.value == "proposed"
-    }
-    asked = (
-        next(iter(waiting.values())) if len(waiting) == 1 else find_request(ledger, args.request)
-    )
+    looks = args.as_ is None and args.write is None
+    asked = _asked(ledger, args.request, looks=looks)
     if not asked.request.act.value.startswith("anchor."):
         raise UsageError("this request is about a person: sceau person approve")
     effect = effect_of_request(wiring, ledger, asked.request)
-    if args.as_ is None and args.write is None:
+    if looks:
         if output.as_json:
             output.record({**request_json(ledger, asked), "effect": effect_json(effect)})
             return DONE
@@ -203,14 +130,48 @@ def _approve(args: Namespace, wiring: Wiring) -> int:
     return add_approval(args, wiring, asked)
 
 
+def _asked(ledger: Ledger, text: str, *, looks: bool) -> Asked:
+    """The request that is meant: by its id, or to be looked at by the name of its anchor, too.
+
+    What is signed is what was read. Whoever proposed it could end it meanwhile and propose another
+    under that name, or give an anchor the name that is the id of a harmless request.
+    """
+    from gateway.cli.person import find_request
+
+    try:
+        return find_request(ledger, text)
+    except NotFound:
+        asked = _waiting(ledger, text)
+    if not looks:
+        raise UsageError(
+            "to sign, name the request by its id, as approve {name} without --as shows it: "
+            "another one may have taken the name since",
+            facts={"name": text},
+        )
+    return asked
+
+
+def _waiting(ledger: Ledger, name: str) -> Asked:
+    """The one request about an anchor of that name which waits. Raises NotFound, UsageError."""
+    from gateway.cli.person import NO_REQUEST, what
+
+    things = (
+        (Named(asked.request.sha256, name), asked)
+        for asked in ledger.requests.values()
+        if what(ledger, asked) == name and fate_of(asked) == "proposed"
+    )
+    return pick(name, things, NO_REQUEST)
+
+
 def _refuse(args: Namespace, wiring: Wiring) -> int:
-    from gateway.cli.person import run_refuse, what
+    from gateway.cli.person import find_request, run_refuse
     from gateway.foureyes.desk import book_of
 
     ledger = book_of(wiring).ledger
-    for asked in ledger.requests.values():
-        if what(ledger, asked) == args.request and asked.fate.value == "proposed":
-            args.request = asked.id
+    try:
+        find_request(ledger, args.request)
+    except NotFound:
+        args.request = _waiting(ledger, args.request).id
     return run_refuse(args, wiring)
 
 
@@ -238,7 +199,7 @@ def _history(args: Namespace, installation: Installation) -> int:
     output = output_of(args)
     book = book_of(installation)
     ledger = book.ledger
-    wanted = _record(ledger, args.name).terms.name if args.name else ""
+    wanted = _subject(ledger, args.name) if args.name else ""
     shown = 0
     for entry in book.entries:
         sha256 = entry.event.about
@@ -249,7 +210,7 @@ def _history(args: Namespace, installation: Installation) -> int:
                 sha256 = ""
         asked = ledger.requests.get(sha256)
         about = what(ledger, asked) if asked is not None else "?"
-        if wanted and about != wanted:
+        if wanted and (asked is None or _about(ledger, asked) != wanted):
             continue
         shown += 1
         signed = (
@@ -283,6 +244,24 @@ def _history(args: Namespace, installation: Installation) -> int:
     if wanted and not shown:
         raise NotFound(_NO_ANCHOR, facts={"name": args.name})
     return DONE
+
+
+def _about(ledger: Ledger, asked: Asked) -> str:
+    """As `what`; the refusal of a request is about what that one was about."""
+    from gateway.cli.person import what
+
+    return what(ledger, ledger.requests.get(asked.request.subjects[0], asked))
+
+
+def _subject(ledger: Ledger, text: str) -> str:
+    """The name of the anchor that is meant, whatever became of it. Raises NotFound, UsageError."""
+    from gateway.foureyes.request import Act
+
+    asked = [one for one in ledger.requests.values() if one.request.act is Act.TRUST]
+    names = [(Named(one.request.sha256), str(one.request.changes["name"])) for one in asked]
+    return (
+        text if text in dict.fromkeys(name for _, name in names) else pick(text, names, _NO_ANCHOR)
+    )
 
 
 def _record(ledger: Ledger, text: str) -> TrustedAnchor:

@@ -14,7 +14,7 @@ from gateway.cli.deciding import add_signing, ask, new_request
 from gateway.cli.exits import DONE, worst
 from gateway.cli.opening import on_wiring
 from gateway.cli.output import Output, output_of, time_json, time_text
-from gateway.cli.pki_anchor_decide import add_terms, terms_of
+from gateway.cli.pki_anchor_terms import add_terms, terms_of
 from gateway.cli.usage import UsageError
 from gateway.errors import NotFound
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 
+_PARTS = 16  # of the work, at least: after each the bar moves
+
+
 def add_audit(verbs: argparse._SubParsersAction[ArgumentParser]) -> None:
     """The verb."""
     audit = verbs.add_parser(
@@ -48,7 +51,7 @@ def _audit(args: Namespace, installation: Installation) -> int:
             bar.step(max(done * 100 // of - bar.done, 0))
 
         if args.jobs == 1:
-            found = shared_primes(keys, progress)
+            found = shared_primes(keys, progress, parts=_PARTS)
         else:
             found = _in_processes(args.jobs, keys, progress)
     new = _refuse(found, installation) if found and not args.dry_run else []
@@ -78,7 +81,7 @@ def _in_processes(jobs: int, keys: list[AuditedKey], progress: Progress) -> list
             size = max(1, min(map(len, sequences)) // (8 * jobs))
             return pool.map(function, *sequences, chunksize=size)
 
-        return shared_primes(keys, progress, spread)
+        return shared_primes(keys, progress, spread, max(_PARTS, 4 * jobs))
 
 
 def _refuse(found: list[SharedPrime], installation: Installation) -> list[str]:

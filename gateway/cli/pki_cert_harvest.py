@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE
+from gateway.cli.exits import VERIFICATION
 from gateway.cli.opening import on_wiring
 from gateway.cli.options import add_config, add_json
 from gateway.cli.output import Output, output_of
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from pki.harvest import Gathering, SignedMail
     from pki.recipient_keys import Sighting
 
-_CODES = {
-    "valid": DONE,
-    "invalid": NO,
-    "unsigned": NO,
-    "partly-signed": NO,
-    "indeterminate": CANNOT_TELL,
-    "malformed": USAGE,
-}
 _OUTCOMES = {
     "suggested": message("waits for a person"),
     "accepted": message("stored"),
@@ -71,11 +63,12 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
         found = verify(data, rules)
         source = f"signed mail {path.name}"
         mail, unknown = signed_mail(data, found, source), unknown_authority(data, found, source)
-        problems = [
-            {"code": one.code, "text": one.text}
+        told = [
+            (one.code, one.text)
             for several in (found.problems, *(signer.problems for signer in found.signers))
             for one in several
-        ]
+        ]  # of a single signer both say the same
+        problems = [{"code": code, "text": text} for code, text in dict.fromkeys(told)]
         brought = None if mail is None else _plain(mail)
         asked = None if unknown is None else _plain(unknown)
         return Answer(
@@ -87,6 +80,7 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
             }
         )
 
+    files = expand(args.files)
     with judging(judge, output) as judged:
 
         def one(path: Path) -> dict[str, Any]:
@@ -101,7 +95,7 @@ def _harvest(args: Namespace, wiring: Wiring) -> int:
                 _nothing(path, answer, output)
             return answer
 
-        return each_file(args, expand(args.files), one, codes=_CODES, empty={"certificates": []})
+        return each_file(args, files, one, codes=VERIFICATION, empty={"certificates": []})
 
 
 def _ask(mail: SignedMail, wiring: Wiring) -> None:

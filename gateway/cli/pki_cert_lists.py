@@ -47,7 +47,7 @@ def run_list(
     file: Input, reader: Reader, how: Import, held: Held, output: Output, bar: Progress
 ) -> int:
     """Import one list; the exit code."""
-    from pki.bulk import Fate, import_entries
+    from pki.bulk import CERTIFICATES, Fate, import_entries
 
     fates: Counter[Fate] = Counter()
     unusable = changed = 0
@@ -67,6 +67,14 @@ def run_list(
         reason = getattr(error, "strerror", None) or str(error)
         output.note("{file}: cannot be read: {reason}", file=str(file.path), reason=reason)
         code = USAGE
+    if not fates and code == DONE:
+        # A wrong attribute name would else look like a list that was imported well.
+        output.note(
+            "{file}: no entry has a certificate ({attributes})",
+            file=str(file.path),
+            attributes=", ".join(CERTIFICATES),
+        )
+        code = NO
     counts = {
         "stored": fates[Fate.STORED],
         "known": fates[Fate.KNOWN],

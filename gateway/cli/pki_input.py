@@ -29,10 +29,11 @@ class Input:
 
     def read(self) -> bytes | Problem:
         """The content, or why it cannot be read."""
+        from pki.bounded_file import read_bounded
         from pki.errors import problem
 
         try:
-            return self.path.read_bytes()
+            return read_bounded(self.path)
         except OSError as error:
             return problem(
                 "structure.file",
@@ -173,4 +174,9 @@ def code_of(problems: Sequence[Explained]) -> int:
     """2 if one is about input that cannot be read, 1 for any other, 0 for none."""
     if not problems:
         return DONE
-    return USAGE if any(each.code.startswith("structure.") for each in problems) else NO
+    return USAGE if any(unreadable(each.code) for each in problems) else NO
+
+
+def unreadable(code: str) -> bool:
+    """Whether a problem is that a file is not what was meant, or is too large to be it."""
+    return code.startswith("structure.") or code in ("limits.crl", "limits.ocsp")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pki.decryption_keys import StoredDecryptionKey
     from pki.may_sign import MaySign, Unfit
     from pki.person_list import Listed
-    from pki.persons import Consent, Ground
+    from pki.persons import Consent, Ground, PersonKey
 
 
 def add_list(verb: ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def add_show(verb: ArgumentParser) -> None:
 def _list(args: Namespace, installation: Installation) -> int:
     from gateway import clock
     from pki.addresses import canonical, canonical_domain
-    from pki.person_list import Standing, Wanted, each_key
+    from pki.person_list import Standing, Wanted, each_key, each_opening_key
 
     output = output_of(args)
     now = clock.now()
@@ -71,12 +71,23 @@ def _list(args: Namespace, installation: Installation) -> int:
     with installation.database.read() as conn:
         for one in each_key(conn, wanted):
             if output.as_json:
-                output.record(_as_json(one))
+                output.record({"use": "sign", **_as_json(one)})
                 continue
             key = one.key
             until = _until(key.not_after, now, output)
-            rows.append([key.address, _standing(one, output), until, key.certificate_sha256])
-    output.table(["address", "consent", "valid until", "fingerprint (SHA-256)"], rows)
+            use = output.text("signs")
+            rows.append([key.address, use, _standing(one, output), until, key.certificate_sha256])
+        # Consents are about signing: who asks for them asks for no other keys.
+        opening = each_opening_key(conn, wanted) if wanted.standing is None else ()
+        for stored in opening:
+            if output.as_json:
+                output.record(_opening_json(stored))
+                continue
+            until = _until(stored.not_after, now, output)
+            use = output.text("opens mail")
+            rows.append([stored.address, use, "-", until, stored.certificate_sha256])
+    rows.sort(key=lambda row: row[0])
+    output.table(["address", "use", "consent", "valid until", "fingerprint (SHA-256)"], rows)
     return DONE
 
 
@@ -139,21 +150,11 @@ def _print_opening(key: StoredDecryptionKey, now: datetime, output: Output) -> N
 
 
 def _opening_json(key: StoredDecryptionKey) -> dict[str, object]:
-    from pki.certificate import ParsedCertificate
-
-    cert = ParsedCertificate(key.certificate)
+    left = key.departed_at
     return {
         "use": "decrypt",
-        "address": key.address,
-        "certificate_sha256": key.certificate_sha256,
-        "subject": cert.subject_text,
-        "issuer": cert.issuer_text,
-        "not_before": time_json(cert.not_before),
-        "not_after": time_json(cert.not_after),
-        "added": time_json(key.added_at),
-        "added_by": key.added_by,
-        "kek": key.kek,
-        "departed_at": None if key.departed_at is None else time_json(key.departed_at),
+        **_key_json(key),
+        "departed_at": None if left is None else time_json(left),
     }
 
 
@@ -252,9 +253,12 @@ def _answer_json(answer: MaySign | Unfit) -> dict[str, object]:
 
 
 def _as_json(one: Listed) -> dict[str, object]:
+    return {**_key_json(one.key), "consents": [consent_json(each) for each in one.consents]}
+
+
+def _key_json(key: PersonKey | StoredDecryptionKey) -> dict[str, object]:
     from pki.certificate import ParsedCertificate
 
-    key = one.key
     cert = ParsedCertificate(key.certificate)
     return {
         "address": key.address,
@@ -266,5 +270,4 @@ def _as_json(one: Listed) -> dict[str, object]:
         "added": time_json(key.added_at),
         "added_by": key.added_by,
         "kek": key.kek,
-        "consents": [consent_json(consent) for consent in one.consents],
     }

@@ -102,8 +102,10 @@ def _complain(file: Input, problems: Sequence[Problem], output: Output) -> None:
     A CRL of a kind that is not supported is a note in any case: without it the verdict is
     "cannot tell" where revocation data are required.
     """
+    from gateway.cli.pki_input import unreadable
+
     for problem in problems:
-        if not file.of_folder and problem.code.startswith("structure."):
+        if not file.of_folder and unreadable(problem.code):
             raise SceauError(
                 "{file}: {reason}",
                 facts={"file": str(file.path), "reason": output.problem(problem)},

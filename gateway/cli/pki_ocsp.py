@@ -216,6 +216,6 @@ def _print_report(report: OcspReport, output: Output) -> int:
             status=output.text(_STATUS[report.status]),
             until=time_text(report.next_update) if report.next_update else "-",
         )
-    if report.problem is None:
+    if report.problem is None or report.spared:
         return DONE
     return CANNOT_TELL if report.unanswered else NO

@@ -16,6 +16,7 @@ from gateway.smime.encrypt import Recipient
 from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
 from pki.algorithms import describe_key
 from pki.anchors import parse_certificates
+from pki.bounded_file import read_bounded
 from pki.models import CheckedCertificate
 from pki.names import name_text
 from pki.verdict import unsafe_unchecked
@@ -33,7 +34,7 @@ def ders_in(paths: Sequence[Path]) -> list[bytes]:
     found: dict[bytes, None] = {}
     for path in paths:
         try:
-            found.update(dict.fromkeys(parse_certificates(path.read_bytes())))
+            found.update(dict.fromkeys(parse_certificates(read_bounded(path))))
         except ValueError:
             raise SceauError(
                 "{file} is not a certificate in PEM or DER", facts={"file": str(path)}

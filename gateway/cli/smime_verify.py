@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.exits import CANNOT_TELL, DONE, NO, USAGE
+from gateway.cli.exits import VERIFICATION
 from gateway.cli.options import add_moment
 from gateway.cli.pki_named import add_trust
 from gateway.i18n import message
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from gateway.smime.verdicts import SignerReport, Verification
     from gateway.smime.verify import Rules
 
-_CODES = {
-    "valid": DONE,
-    "invalid": NO,
-    "unsigned": NO,
-    "partly-signed": NO,
-    "indeterminate": CANNOT_TELL,
-    "malformed": USAGE,
-}
 _EMPTY = {"status": "malformed", "from": [], "signers": [], "layers": []}
 _WORDS = {
     "valid": message("valid"),
@@ -83,7 +75,7 @@ def verify_files(args: Namespace, open_layer: OpenLayer | None = None) -> int:
             args,
             expand(args.files),
             lambda path: dict(judged(path).value),
-            codes=_CODES,
+            codes=VERIFICATION,
             empty=_EMPTY,
         )
 
@@ -113,6 +105,8 @@ def _rules(args: Namespace, output: Output) -> Rules:
 
 
 def _show(output: Output, path: Path, found: Verification) -> None:
+    from gateway.smime.protected_header import hidden_fields
+
     output.say("{file}: {status}", file=str(path), status=output.text(_WORDS[found.status.value]))
     if found.authors:
         output.say("  from: {addresses}", addresses=", ".join(found.authors))
@@ -120,6 +114,8 @@ def _show(output: Output, path: Path, found: Verification) -> None:
         output.line(f"  {number}  {layer.kind}")
     for signer in found.signers:
         _show_signer(output, signer)
+    for name, value in hidden_fields(found.protection):
+        output.say("  {field}, not shown outside: {value}", field=name, value=value)
     for problem in found.problems:
         output.line("  " + output.problem(problem))
     for remark in found.remarks:
@@ -139,6 +135,10 @@ def _show_signer(output: Output, signer: SignerReport) -> None:
         output.say("     trusted through: {path}", path=" > ".join(names))
     if signer.from_matches.value == "domain":
         output.say("     signed by the domain, not the person")
+    if signer.attributes:
+        from gateway.cli.smime_said import show_said
+
+        show_said(output, signer.attributes)
     if signer.signing_time is not None:
         from gateway.cli.output import time_text
 

@@ -45,8 +45,7 @@ def sign_files(args: Namespace) -> int:
     sink = Sink(args.out, inputs, as_json=args.as_json)
 
     def work(path: Path) -> dict[str, Any]:
-        message = _message(read(path))
-        entity = content_entity(message)
+        outside, entity = _parts(path)
         changes = []
         try:
             if args.compress:
@@ -64,7 +63,7 @@ def sign_files(args: Namespace) -> int:
             raise FileProblem("refused", problem) from None
         except ValueError:
             raise _bare_line_end() from None
-        written = sink.write(path, _outside(message) + signed.entity)
+        written = sink.write(path, outside, signed.entity)
         if changes:
             output.note(
                 "{file}: {count} parts were given a transfer encoding, so that no relay "
@@ -118,8 +117,7 @@ def encrypt_files(args: Namespace) -> int:
     ]
 
     def work(path: Path) -> dict[str, Any]:
-        message = _message(read(path))
-        entity = content_entity(message)
+        outside, entity = _parts(path)
         if args.compress:
             try:
                 entity = compress(entity)
@@ -128,7 +126,7 @@ def encrypt_files(args: Namespace) -> int:
         sealed = encrypt(entity, recipients, cipher)
         return {
             "status": "encrypted",
-            "out": sink.write(path, _outside(message) + sealed),
+            "out": sink.write(path, outside, sealed),
             "cipher": cipher.value,
             "compressed": args.compress,
             "recipients": described,
@@ -136,6 +134,14 @@ def encrypt_files(args: Namespace) -> int:
         }
 
     return each_file(args, inputs, work)
+
+
+def _parts(path: Path) -> tuple[bytes, bytes]:
+    """The fields that stay outside, and what is signed or encrypted. The mail itself is not kept:
+    one of 100 MB is there once from here on. Raises FileProblem, OSError.
+    """
+    message = _message(read(path))
+    return _outside(message), content_entity(message)
 
 
 def _message(raw: bytes) -> Message:

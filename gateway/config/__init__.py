@@ -5,14 +5,19 @@ Every key is described in `docs/configuration.md`; `sceau init` writes a file wi
 
 from gateway.config.faults import ConfigFaults, Fault
 from gateway.config.load import load, load_policy, with_policy
-from gateway.config.sections import (
+from gateway.config.pki_sections import (
     Anchor,
-    Archive,
-    Config,
     Crl,
     CrlFetch,
-    DatabaseSection,
     Directory,
+    Pki,
+    Seal,
+)
+from gateway.config.policy_sections import PartnerSection, PolicySection, RuleSection
+from gateway.config.sections import (
+    Archive,
+    Config,
+    DatabaseSection,
     Gateway,
     Language,
     Listen,
@@ -20,14 +25,9 @@ from gateway.config.sections import (
     LogFormat,
     LogLevel,
     Metrics,
-    PartnerSection,
-    Pki,
-    PolicySection,
     Queue,
     Relay,
     Route,
-    RuleSection,
-    Seal,
     Workers,
 )
 from gateway.config.senders import Auth, AuthDemand, AuthDirectory, Client, Sender

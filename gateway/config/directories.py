@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from gateway.config.pki_sections import Directory, DirectoryGroups
 from gateway.config.reader import Finding, KeyPath
-from gateway.config.sections import Directory, DirectoryGroups
 from pki.directory import is_loopback
 
 

@@ -12,8 +12,9 @@ from gateway.config.checks import check
 from gateway.config.faults import ConfigFaults, Fault
 from gateway.config.lines import line_of, lines_of
 from gateway.config.policy_checks import POLICY_CHECKS
+from gateway.config.policy_sections import PolicyFile, PolicySection
 from gateway.config.reader import Finding, KeyPath, read
-from gateway.config.sections import Config, PolicyFile, PolicySection
+from gateway.config.sections import Config
 
 _BARE = re.compile(r"[A-Za-z0-9_-]*")
 

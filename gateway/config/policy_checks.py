@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.config.policy_sections import RuleSection
 from gateway.config.reader import Finding, KeyPath
 from gateway.config.rules import lists_named, rule_of
-from gateway.config.sections import Config, Route, RuleSection
+from gateway.config.sections import Config, Route
 from gateway.policy import (
     DEFAULT_RULE,
     Action,

@@ -21,7 +21,7 @@ from gateway.policy.conditions import (
 )
 
 if TYPE_CHECKING:
-    from gateway.config.sections import RuleSection
+    from gateway.config.policy_sections import RuleSection
 
 Lists = Mapping[str, tuple[Pattern, ...]]
 

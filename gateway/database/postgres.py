@@ -18,6 +18,7 @@ from gateway.database.postgres_bounded import BoundedConnection, bounded
 from gateway.database.postgres_errors import is_outage, translated, was_slow
 from gateway.database.postgres_listen import PostgresListening
 from gateway.database.postgres_session import begin_session, judge, look
+from gateway.database.postgres_streams import OctetStream
 
 # Kept open, and opened at need: a process writes from one thread and reads from a few.
 _KEPT = 2
@@ -144,6 +145,7 @@ class PostgresDatabase(Database):
         @event.listens_for(engine, "connect")
         def _session(connection: BoundedConnection, record: Any) -> None:
             connection.autocommit = True  # BEGIN is ours, see below
+            connection.server_cursor_factory = OctetStream
             with bounded(connection, _BEGIN_WITHIN):
                 begin_session(connection, self.name, writing=writing)
             record.info["looked"] = time.monotonic()

@@ -21,6 +21,12 @@ from gateway.database.sqlite_errors import is_sick, no_room
 SQLITE_FLOOR = (3, 51, 3)
 
 _CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
+_RESTART = "PRAGMA wal_checkpoint(RESTART)"
+# Frames of a page: 64 MB. From this length on the write-ahead log is begun anew.
+_LONG = 16_384
+# So long may the writers be kept waiting for readers who are still in it, milliseconds.
+_WRITERS_WAIT = 250
+_WAIT = 30_000
 
 
 class SqliteDatabase(Database):
@@ -33,22 +39,28 @@ class SqliteDatabase(Database):
         self.folder = path.parent
         self._turn = threading.Lock()
         self._lockfile = path.with_name(path.name + ".turn").open("ab")
+        self._long = _LONG
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """See `Database.write`: fsync has returned when the block is left."""
+        with self._writing(), self.engine.connect() as connection:
+            with connection.begin():
+                yield connection
+            if connection.info.get(LARGE):
+                # The driver keeps a statement's last parameters with it: 50 MB, until the next
+                # mail comes.
+                connection.invalidate()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One of all threads and processes at a time is in here."""
         # SQLite lets one writer in at a time, and one who waits for BEGIN IMMEDIATE polls with
         # growing sleeps; a file lock hands the turn over at once.
         with self._turn:
             fcntl.flock(self._lockfile, fcntl.LOCK_EX)
             try:
-                with self.engine.connect() as connection:
-                    with connection.begin():
-                        yield connection
-                    if connection.info.get(LARGE):
-                        # The driver keeps a statement's last parameters with it: 50 MB, until
-                        # the next mail comes.
-                        connection.invalidate()
+                yield
             finally:
                 fcntl.flock(self._lockfile, fcntl.LOCK_UN)
 
@@ -68,17 +80,36 @@ class SqliteDatabase(Database):
         return is_sick(error) or (ending and not no_room(error))
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database file as far as readers allow.
-
-        Raises sqlalchemy.exc.OperationalError.
+        """Move the write-ahead log into the database file as far as readers allow; a long one is
+        begun anew. Raises sqlalchemy.exc.OperationalError.
         """
         connection = self.engine.raw_connection()  # a checkpoint cannot run inside a transaction
         try:
-            connection.cursor().execute(_CHECKPOINT).fetchall()
+            cursor = connection.cursor()
+            _, length, _ = cursor.execute(_CHECKPOINT).fetchone()
+            if length >= self._long:
+                self._begin_anew(cursor, length)
         except self.engine.dialect.loaded_dbapi.OperationalError as error:
             raise sa.exc.OperationalError(_CHECKPOINT, None, error) from error
         finally:
             connection.close()
+
+    def _begin_anew(self, cursor: Any, length: int) -> None:
+        """SQLite begins the log anew only at a moment at which all of it was moved and nobody reads
+        it. Writers that never rest leave no such moment: it grew with every minute at load, and
+        whoever reads a page looks for it in all of the log.
+
+        Nobody writes meanwhile. What they wait for is short: nearly all was moved just now, and
+        readers have their time. Where somebody stays in it, the next try comes at twice the length:
+        a long read must not stop the writers every second.
+        """
+        with self._writing():
+            cursor.execute(f"PRAGMA busy_timeout={_WRITERS_WAIT}")
+            try:
+                busy, _, _ = cursor.execute(_RESTART).fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={_WAIT}")
+        self._long = 2 * length if busy else _LONG
 
     def close(self) -> None:
         """Give back all connections."""
@@ -100,7 +131,7 @@ def open_sqlite(path: Path, *, checkpoint: bool) -> SqliteDatabase:
     engine = sa.create_engine(
         f"sqlite+pysqlite:///{path}",
         module=dbapi2,
-        connect_args={"timeout": 30, "check_same_thread": False},
+        connect_args={"timeout": _WAIT / 1000, "check_same_thread": False},
         hide_parameters=True,  # addresses and octets of mail never stand in an error
     )
 

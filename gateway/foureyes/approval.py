@@ -20,12 +20,12 @@ from gateway.smime import cms
 from gateway.smime.algorithms import DATA, SIGNED_DATA
 from gateway.smime.identity import Author
 from gateway.smime.sign import sign_detached
-from gateway.smime.signed import read_signed
+from gateway.smime.signed import SignedData, read_signed
 from gateway.smime.signer_certificate import meant
 from gateway.smime.verify import Rules, verify_signed
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
-from pki.errors import Problem, problem
+from pki.errors import Problem, minute, problem
 from pki.models import Purpose, Signer
 from pki.path import Material, Revocation
 from pki.usage import purpose_problem
@@ -48,10 +48,26 @@ def unfit(cert: ParsedCertificate, moment: datetime) -> Problem | None:
             "person.certificate-dates",
             "the certificate of {subject} is valid from {start} to {end}, not now",
             subject=cert.subject_text,
-            start=cert.not_before.strftime("%Y-%m-%d %H:%M UTC"),
-            end=cert.not_after.strftime("%Y-%m-%d %H:%M UTC"),
+            start=minute(cert.not_before),
+            end=minute(cert.not_after),
         )
     return purpose_problem(cert, Purpose.SIGN, moment)
+
+
+def read_approval(approval: bytes) -> SignedData:
+    """The CMS structure (RFC 5652 §5), in DER, BER or PEM; nothing in it is believed.
+
+    Raises ActRefused: there is none.
+    """
+    if len(approval) > MAX_OCTETS:
+        raise _refused("it is larger than a signature is")
+    try:
+        info = cms.content_info(_unarmoured(approval))
+        if info.type != SIGNED_DATA:
+            raise _refused("it is not SignedData")
+        return read_signed(info.content)
+    except ValueError:
+        raise _refused("it is not SignedData") from None
 
 
 def signer_of(
@@ -61,15 +77,7 @@ def signer_of(
 
     approval: CMS in DER, BER or PEM. Raises ActRefused.
     """
-    if len(approval) > MAX_OCTETS:
-        raise _refused("it is larger than a signature is")
-    try:
-        info = cms.content_info(_unarmoured(approval))
-        if info.type != SIGNED_DATA:
-            raise _refused("it is not SignedData")
-        data = read_signed(info.content)
-    except ValueError:
-        raise _refused("it is not SignedData") from None
+    data = read_approval(approval)
     if len(data.signers) != 1:
         raise _refused("it must have one signer")
     if data.content_type != DATA or (data.content is not None and data.content != octets):

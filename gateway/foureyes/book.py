@@ -46,9 +46,12 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An entry as it was read. line: its number. refused: why it does not count, if so."""
+    """An entry as it was read. line: its number. sha256: of the entry. refused: why it does not
+    count, if so.
+    """
 
     line: int
+    sha256: str
     event: Event
     by: str
     refused: Problem | None
@@ -61,6 +64,12 @@ class Book:
     ledger: Ledger
     entries: tuple[Written, ...]
     last: str  # hash of the last entry
+
+    def continues(self, number: int, sha256: str) -> bool:
+        """Whether the first `number` decisions are those that ended in this entry once."""
+        return not number or (
+            len(self.entries) >= number and self.entries[number - 1].sha256 == sha256
+        )
 
     @property
     def refused(self) -> tuple[Problem, ...]:
@@ -157,9 +166,9 @@ def _read(conn: sa.Connection, house: House, made: int) -> Book:
             ledger.add(event)
         except ActRefused as error:
             refused = error.problem
-        entries.append(Written(line, event, by, refused))
+        entries.append(Written(line, last, event, by, refused))
     if len(entries) < made:
-        raise _broken(
+        raise broken(
             "{made} decisions were made, and the log has {found}",
             made=str(made),
             found=str(len(entries)),
@@ -173,13 +182,13 @@ def _records(conn: sa.Connection, house: House) -> list[Record]:
     except NotInArchive:
         return []
     except Damaged as error:
-        raise _broken("{reason}", reason=error.problem.text) from error
+        raise broken("{reason}", reason=error.problem.text) from error
 
 
 def _event(record: Record, line: int, last: str) -> tuple[Event, str]:
     number, before = record.value("number"), record.value("before")
     if number != str(line).encode() or before != last.encode():
-        raise _broken("decision {number} is missing or changed", number=str(line))
+        raise broken("decision {number} is missing or changed", number=str(line))
     request, about = record.value("request") or b"", record.value("about") or b""
     names = sorted(name for name in record.payload or {} if name.startswith("approval."))
     approvals = tuple(record.value(name) or b"" for name in names)
@@ -187,7 +196,8 @@ def _event(record: Record, line: int, last: str) -> tuple[Event, str]:
     return event, (record.value("by") or b"").decode("utf-8", "replace")
 
 
-def _broken(why: str, **facts: str) -> BookBroken:
+def broken(why: str, **facts: str) -> BookBroken:
+    """That no decision is believed, and why."""
     return BookBroken(
         problem("decision.broken", "the decisions in the log are not believed: " + why, **facts)
     )

@@ -126,16 +126,12 @@ def _known(
         by_hash.setdefault(row.sha256, (row.der, []))[1].append(row.address)
     for one in conn.execute(sa.select(used.sha256, used.der).limit(MOST)):
         by_hash.setdefault(one.sha256, (one.der, []))
-    total = conn.execute(
-        sa.select(
-            sa.select(sa.func.count())
-            .select_from(certificates)
-            .where(stored.org == "", stored.removed_at.is_(None))
-            .scalar_subquery()
-            + sa.select(sa.func.count()).select_from(used_certificates).scalar_subquery()
-        )
-    ).scalar_one()
-    found.left_out = max(0, total - 2 * MOST)
+    in_use = sa.select(sa.func.count()).select_from(certificates)
+    for count in (
+        in_use.where(stored.org == "", stored.removed_at.is_(None)),
+        sa.select(sa.func.count()).select_from(used_certificates),
+    ):
+        found.left_out += max(0, conn.execute(count).scalar_one() - MOST)
     for der, addresses in by_hash.values():
         try:
             cert = ParsedCertificate(der)

@@ -21,7 +21,7 @@ _KEYS = {
     "comment", "domains", "from", "name", "policies", "purposes", "revocation", "supersedes",
     "until",
 }  # fmt: skip
-_MAX_GRACE = timedelta(days=365)
+MAX_GRACE = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def read_terms(changes: Mapping[str, Value]) -> Terms:
     if not isinstance(revocation, dict) or revocation.keys() != {"grace", "sources"}:
         raise malformed("revocation")
     grace = revocation["grace"]
-    if not isinstance(grace, int) or not 0 <= grace <= _MAX_GRACE.total_seconds():
+    if not isinstance(grace, int) or not 0 <= grace <= MAX_GRACE.total_seconds():
         raise malformed("revocation")
     try:
         sources = RevocationSources(revocation["sources"])
@@ -108,17 +108,27 @@ def read_terms(changes: Mapping[str, Value]) -> Terms:
     )
     if not purposes:
         raise malformed("purposes")
-    if not _NAME.fullmatch(terms.name):
+    if not is_name(terms.name):
         raise malformed("name")
     if not all(map(_is_canonical, terms.domains)):
         raise malformed("domains")
-    if not all(map(_OID.fullmatch, terms.policies)):
+    if not all(map(is_policy, terms.policies)):
         raise malformed("policies")
     if terms.start is not None and terms.until is not None and terms.start >= terms.until:
         raise malformed("until")
     if terms.changes() != changes:
         raise malformed("changes")
     return terms
+
+
+def is_name(text: str) -> bool:
+    """Whether an anchor may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_policy(text: str) -> bool:
+    """Whether it is an OID as a request writes it."""
+    return _OID.fullmatch(text) is not None
 
 
 def _is_canonical(domain: str) -> bool:

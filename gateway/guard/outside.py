@@ -19,7 +19,7 @@ from typing import Any
 
 from gateway.errors import CannotTell
 from gateway.guard import problems
-from gateway.guard.answer import Answer
+from gateway.guard.answer import Answer, Parcel
 from gateway.guard.budget import Budget
 from gateway.guard.frames import HEADER, head, parse
 from pki.errors import Problem
@@ -94,12 +94,12 @@ class Worker:
             self.kill()
         raise CannotTell("a guarded worker cannot be started: {reason}", facts={"reason": reason})
 
-    def request(self, data: bytes, about: Mapping[str, Any]) -> Answer | Problem:
+    def request(self, data: bytes | Parcel, about: Mapping[str, Any]) -> Answer | Problem:
         """One message; afterwards `alive` tells whether it can take another."""
         self._task = _Task(len(data), time.monotonic() + self._budget.wall(len(data)))
         try:
             self._send(head(about, len(data)))
-            self._send(data)
+            self._send(data.hand_over() if isinstance(data, Parcel) else data)
             said, octets = self._receive()
         except _Ended as ended:
             return ended.problem or self._autopsy()

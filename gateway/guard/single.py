@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from gateway.guard.answer import Answer, Function
+from gateway.guard.answer import Answer, Function, Parcel
 from gateway.guard.budget import Budget
 from gateway.guard.outside import Worker
 from gateway.guard.start import fork
@@ -31,11 +31,20 @@ class Single:
         if self._worker is not None and self._worker.alive:
             self._worker.kill()
 
-    def run(self, data: bytes, about: Mapping[str, Any] | None = None) -> Answer | Problem:
+    def start(self) -> None:
+        """See that there is a worker. What is read after that is in this process alone, and not in
+        the copy, too. Raises CannotTell, OSError: none can be started.
+        """
+        self._ready()
+
+    def run(self, data: bytes | Parcel, about: Mapping[str, Any] | None = None) -> Answer | Problem:
         """What the function gives for a message, or what the message took too much of.
 
-        about: plain data for the function. Raises CannotTell, OSError: no worker can be started.
+        about: plain data for the function. Raises as `start`.
         """
+        return self._ready().request(data, about or {})
+
+    def _ready(self) -> Worker:
         if self._worker is None or not self._worker.alive:
             self._worker = fork(self._function, self._budget)
-        return self._worker.request(data, about or {})
+        return self._worker

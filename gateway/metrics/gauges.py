@@ -95,7 +95,7 @@ class Gauges:
 
     read: Callable[[], AbstractContextManager[sa.Connection]]
     index: Path
-    certificates: tuple[KnownCertificate, ...]
+    certificates: Callable[[], tuple[KnownCertificate, ...]]
     folders: Sequence[Path]
     run_folder: Path
     now: Callable[[], datetime]
@@ -152,7 +152,7 @@ class Gauges:
             crls_begun=begun,
             late_deltas=late,
             fetches={name: fetches[name] for name in self.crl_sources if name in fetches},
-            certificates=self.certificates,
+            certificates=self.certificates(),
             disks=tuple(disks(self.folders)),
             status=running.read(self.run_folder),
             absent=tuple(absent(self.run_folder)),

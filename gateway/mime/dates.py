@@ -14,7 +14,7 @@ _ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST
 
 
 def read_date(value: bytes) -> datetime | None:
-    """The moment a Date field names, aware; None where it names none. Never raises.
+    """The moment a Date field names, aware, in UTC; None where it names none. Never raises.
 
     Two-digit years and American zones as RFC 5322 §4.3; other zone names are UTC.
     """
@@ -31,6 +31,8 @@ def read_date(value: bytes) -> datetime | None:
     else:
         offset = timedelta(hours=_ZONES.get(zone.upper(), 0))
     try:
+        # In UTC at once: of the first and the last day of the calendar that fails, and it must not
+        # fail where the moment is shown or compared.
         return datetime(
             year,
             _MONTHS.index(match[2].lower()) + 1,
@@ -38,7 +40,7 @@ def read_date(value: bytes) -> datetime | None:
             int(match[4]),
             int(match[5]),
             min(int(match[6] or 0), 59),  # a leap second
-            tzinfo=timezone(offset) if offset else UTC,
-        )
-    except ValueError:
+            tzinfo=timezone(offset),
+        ).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Legacy display elements (RFC 9788 §5.2.2 to §5.2.5), written. Pure.
+"""Legacy display elements (RFC 9788 §5.2.2: text/plain, §5.2.3: text/html), written. Pure.
 
 Where a field is not shown outside, programs that do not know RFC 9788 would show it nowhere. So its
 text is repeated in the first lines of the mail, marked so that others leave it away.
@@ -55,10 +55,11 @@ def with_display_element(
 ) -> tuple[Message, tuple[Transformation, ...]]:
     """The mail with the fields of these names (lower case) repeated in its main text parts.
 
-    Main parts are the root, the first part of a multipart, all parts of an alternative: text/plain
-    and text/html, not attachments. Their other octets stay where their transfer encoding allows
-    it. A part in a charset that is not based on ASCII, or in an encoding that is not known, stays
-    as it is; so does everything that is signed. Nothing to repeat: the message itself.
+    Main parts are the root, the first part of a multipart, all parts of an alternative (RFC 9787
+    §7.1): text/plain and text/html, not attachments. Their other octets stay where their transfer
+    encoding allows it. A part in a charset that is not based on ASCII, or in an encoding that is
+    not known, stays as it is; so does everything that is signed. Nothing to repeat: the message
+    itself.
     """
     lines = tuple(
         f"{field.name.title()}: {value}"

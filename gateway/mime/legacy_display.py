@@ -14,8 +14,8 @@ _DEPTH = 10  # main parts lie in mixed, related and alternative: no mail program
 def legacy_displays(payload: Message, parameter: str, value: bytes) -> tuple[str, ...]:
     """Numbers of the main text parts with that parameter ("" is the root). Never raises.
 
-    For RFC 9788 the parameter stands on the main part itself, whose first lines repeat the fields;
-    its predecessor has a part of its own, which is the first of a multipart/mixed.
+    For RFC 9788 (§4.5.3.1) the parameter stands on the main part itself, whose first lines repeat
+    the fields; its predecessor has a part of its own, which is the first of a multipart/mixed.
     """
     return tuple(
         number

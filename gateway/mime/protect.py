@@ -48,7 +48,7 @@ class Protected:
 
     entity: Content-… and protected fields in the order of the mail, HP-Outer, CRLF, the body.
     outer: the mail with the fields that stay outside, in the place of those it came with.
-    intent: "clear" or "cipher" (RFC 9788 §2.1.1), as the Content-Type says.
+    intent: "clear" or "cipher" (RFC 9788 §2.1), as the Content-Type says.
     hidden: names (lower case) of fields that stand outside in other words or not at all.
     """
 

@@ -41,7 +41,7 @@ class Scheme(Enum):
 
 
 class Intent(Enum):
-    """What the composer says he did (RFC 9788 §2.1.1)."""
+    """What the composer says he did: the parameter `hp` of Content-Type (RFC 9788 §2.1)."""
 
     CLEAR = "clear"  # signed only: outside stands what stands inside
     CIPHER = "cipher"  # encrypted: HP-Outer says what he left outside
@@ -148,7 +148,11 @@ def read_protection(payload: bytes, outer: Sequence[Field]) -> Protection:
     nobody signed are whoever's who encrypted them. An intent that does not fit the layers found
     (cipher where nothing was encrypted) means that a layer was stripped or put around on the way.
     """
-    message = split(payload)
+    return protection_of(split(payload), outer)
+
+
+def protection_of(message: Message, outer: Sequence[Field]) -> Protection:
+    """As `read_protection`, of a payload that was split before."""
     kinds = message.all("content-type")
     if len(kinds) > 1:
         # Readers take the first or the last one: nobody could say which fields they show.
@@ -214,7 +218,7 @@ def _rfc9788(
 
 
 def _wrapped(message: Message, kind: ContentType, outer: Sequence[Field]) -> Protection:
-    """RFC 8551 §3.1, told from other things by the conditions of RFC 9788 §4.10.1."""
+    """RFC 8551 §3.1, told from other things by the conditions of RFC 9788 §4.10."""
     forwarded = kind.parameters.get("forwarded", b"").lower()
     if (
         (kind.main, kind.sub) not in (("message", "rfc822"), ("message", "global"))

@@ -13,6 +13,7 @@ from datetime import datetime
 from gateway.mime import addresses, charsets, transfer
 from gateway.mime.dates import read_date
 from gateway.mime.entity import Field
+from gateway.mime.lines import all_crlf
 from gateway.mime.markup import text_of
 from gateway.mime.parameters import (
     ContentType,
@@ -56,11 +57,11 @@ def extract(raw: bytes) -> Extracted:
     their subjects): a text shown only by some readers must not hide from a search. Octets that
     are not what their charset says are read as UTF-8 or Windows-1252.
     """
-    if raw.count(b"\n") != raw.count(b"\r\n"):
+    if not all_crlf(raw) and raw.count(b"\n") != raw.count(b"\r\n"):
         raw = _LINE_END.sub(b"\r\n", raw)
-    fields, _ = head(raw, 0, len(raw))
+    fields, body = head(raw, 0, len(raw))
     gathered = _Gathered()
-    _walk(raw, gathered)
+    _walk(raw, fields, body, gathered)
     return Extracted(
         subject=_first(fields, "subject"),
         senders=tuple(_addresses(fields, _SENDER_FIELDS)),
@@ -85,14 +86,18 @@ class _Gathered:
             self.room -= len(text)
 
 
-def _walk(data: bytes, gathered: _Gathered) -> None:
-    """Depth first with a stack of our own: nesting is the sender's choice, recursion is not."""
+def _walk(data: bytes, fields: tuple[Field, ...], body: int, gathered: _Gathered) -> None:
+    """Depth first with a stack of our own: nesting is the sender's choice, recursion is not.
+
+    fields, body: of the root, which has been taken apart already.
+    """
     stack = [(0, len(data), 0, ContentType())]
     seen = 0
     while stack and seen < PART_LIMIT and gathered.room > 0:
         start, end, depth, default = stack.pop()
+        if seen:
+            fields, body = head(data, start, end)
         seen += 1
-        fields, body = head(data, start, end)
         kind = content_type(fields, default)
         encoding = transfer_encoding(fields)
         boundary = kind.parameters.get("boundary", b"")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from gateway.mime.normal import each_normal
+
 # Marks on letters, and what is not seen at all (zero width, soft hyphen, direction).
 _DROPPED = frozenset({"Mn", "Me", "Cf"})
 _TYPOGRAPHY = str.maketrans(
@@ -20,7 +22,8 @@ _TYPOGRAPHY = str.maketrans(
 def fold(text: str) -> str:
     """Without case, accents, invisible characters, typography; white space is one blank."""
     if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+        # The marks are dropped, so nobody needs them in order: to order them is not linear.
+        decomposed = each_normal("NFKD", each_normal("NFKD", text).casefold())
         text = "".join(c for c in decomposed if unicodedata.category(c) not in _DROPPED)
         text = text.translate(_TYPOGRAPHY)
     return " ".join(text.casefold().split())

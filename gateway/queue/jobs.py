@@ -40,7 +40,8 @@ class Recipient:
     """One recipient of a claimed message. The worker that holds the claim is its only owner.
 
     notify, orcpt: see `RcptOptions`. told: "", "delayed" or "held": what the sender was last told
-    of him while he is open. held_at: since when he is held.
+    of him while he is open. held_at: since when he is held. stored_decision: what the database has
+    of `decision`.
     """
 
     position: int
@@ -59,6 +60,7 @@ class Recipient:
     held_at: int | None = None
     copied_by: str = ""  # the rule that wanted a copy for him; "" for one of the envelope
     released: str = ""  # the rule that held him, once a person has released him
+    stored_decision: str = ""
 
 
 @dataclass(slots=True)

@@ -59,8 +59,7 @@ _GIVE_BACK = Rows(
 )
 _OF_RECIPIENTS = recipients.update().where(_OF_RECIPIENT)
 _PLAN_ATTEMPTS = Rows(_OF_RECIPIENTS, "id", "pos", "attempts", "next_attempt_at")
-_SAVE_RECIPIENTS = Rows(
-    _OF_RECIPIENTS,
+_CHANGING = (
     "id",
     "pos",
     "state",
@@ -69,10 +68,11 @@ _SAVE_RECIPIENTS = Rows(
     "next_attempt_at",
     "expires_at",
     "reason",
-    "decision",
     "told",
     "held_at",
 )
+_SAVE_RECIPIENTS = Rows(_OF_RECIPIENTS, *_CHANGING)
+_SAVE_DECIDED = Rows(_OF_RECIPIENTS, *_CHANGING, "decision")
 _NO_OCTETS = groups.update().values(emitted=sa.null())
 _DROP_OCTETS = Rows(_NO_OCTETS.where(groups.c.id == sa.bindparam("id_")), "id_")
 # All of a message, also those sealed for a recipient who was released and sealed anew.
@@ -352,27 +352,32 @@ def note_released(conn: sa.Connection, archive_id: str, members: Sequence[Recipi
 
 
 def save_recipients(conn: sa.Connection, changed: Sequence[tuple[str, Recipient]]) -> None:
-    """Write back recipients (archive id, recipient) as they stand in memory."""
-    if changed:
-        _SAVE_RECIPIENTS.write(
-            conn,
-            [
-                {
-                    "id": archive_id,
-                    "pos": r.position,
-                    "state": r.state,
-                    "group_id": r.group_id,
-                    "attempts": r.attempts,
-                    "next_attempt_at": r.next_attempt_at,
-                    "expires_at": r.expires_at,
-                    "reason": r.reason,
-                    "decision": r.decision,
-                    "told": r.told,
-                    "held_at": r.held_at,
-                }
-                for archive_id, r in changed
-            ],
-        )
+    """Write back recipients (archive id, recipient) as they stand in memory.
+
+    A decision that is stored already is not written again: it is by far the longest value, and
+    PostgreSQL would compress it anew each time.
+    """
+    decided: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for archive_id, r in changed:
+        row = {
+            "id": archive_id,
+            "pos": r.position,
+            "state": r.state,
+            "group_id": r.group_id,
+            "attempts": r.attempts,
+            "next_attempt_at": r.next_attempt_at,
+            "expires_at": r.expires_at,
+            "reason": r.reason,
+            "told": r.told,
+            "held_at": r.held_at,
+        }
+        if r.decision == r.stored_decision:
+            others.append(row)
+        else:
+            decided.append({**row, "decision": r.decision})
+    _SAVE_DECIDED.write(conn, decided)
+    _SAVE_RECIPIENTS.write(conn, others)
 
 
 def give_back(conn: sa.Connection, jobs: Sequence[Job], *, now: int) -> None:
@@ -589,6 +594,7 @@ def _recipients_of(conn: sa.Connection, jobs: dict[str, Job]) -> Iterable[tuple[
             expires_at=row.expires_at,
             reason=row.reason,
             decision=row.decision,
+            stored_decision=row.decision,
             due=False,
             notify=row.notify,
             orcpt=row.orcpt,

@@ -367,6 +367,8 @@ class Worker:
             return kept
 
         self.evidence.committed(await asyncio.wrap_future(self.appender.submit(drafts, rows)))
+        for _, recipient in changed:
+            recipient.stored_decision = recipient.decision
         for work in works:
             log_sealed(work)
         for notice in notices:

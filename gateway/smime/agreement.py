@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
+from pki import der_writing as der
 
 CURVES = frozenset(
     {

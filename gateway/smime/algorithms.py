@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gateway.smime import der
+from pki import der_writing as der
 from pki.models import SignatureScheme
 
 # Content types (RFC 5652 §4 to §6, RFC 5083 §2.1)

@@ -1,12 +1,7 @@
-"""Enveloping large entities piece by piece.
-
-The octets are those of `gateway.smime.encrypt`; only the copies in between are missing, which for a
-mail of 50 MB come to several hundred MB.
-"""
+"""Enveloping large entities piece by piece: the octets are those of `gateway.smime.encrypt`."""
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Iterator, Sequence
 
@@ -14,16 +9,14 @@ from cryptography.hazmat.primitives.ciphers import AEADEncryptionContext, Cipher
 from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
 from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
 
-from gateway.mime.transfer import encode_base64
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.algorithms import Cipher
 from gateway.smime.encapsulation import OTHER
-from gateway.smime.wrapping import pkcs7_mime
+from gateway.smime.wrapping import pkcs7_mime_large
+from pki import der_writing as der
 
-LARGE = 1 << 20  # octets from which on copies count more than calls
 _PIECE = 1 << 18
 _BLOCK, _NONCE, _TAG = 16, 12, 16
-_LINES = 57 * 4096  # octets that make whole lines of base64
 
 
 def enveloped_version(infos: Sequence[bytes]) -> int:
@@ -38,19 +31,7 @@ def encrypt_large(
 ) -> bytes:
     """`before`, then the application/pkcs7-mime entity. infos: RecipientInfos, encoded."""
     kind = "authEnveloped-data" if cipher.authenticated else "enveloped-data"
-    out = io.BytesIO()
-    out.write(before)
-    out.write(pkcs7_mime(kind, b""))
-    rest = b""
-    for piece in _content_info(entity, key, infos, cipher):
-        rest += piece
-        whole = len(rest) - len(rest) % _LINES
-        if whole:
-            with memoryview(rest) as view:
-                out.write(encode_base64(view[:whole]))
-            rest = rest[whole:]
-    out.write(encode_base64(rest))
-    return out.getvalue()
+    return pkcs7_mime_large(kind, _content_info(entity, key, infos, cipher), before=before)
 
 
 def _content_info(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from pki import ber
+from pki import der_writing as der
 from pki.ber import Element
 from pki.errors import StructureRefused
 

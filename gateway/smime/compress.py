@@ -9,9 +9,9 @@ from __future__ import annotations
 import zlib
 
 from gateway.mime.lines import all_crlf
-from gateway.smime import der
 from gateway.smime.algorithms import COMPRESSED_DATA, DATA, ZLIB
 from gateway.smime.wrapping import pkcs7_mime
+from pki import der_writing as der
 
 
 def compress(entity: bytes) -> bytes:

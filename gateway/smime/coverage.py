@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from gateway.mime.entity import Message
 from gateway.mime.lines import all_crlf
-from gateway.mime.parameters import ContentType, content_type, text_parameter
-from gateway.mime.parts import Parts, find_parts, head
+from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
+from gateway.mime.parts import Parts, Span, find_parts, head
 from pki.errors import Problem, problem
 
 # What programs put before the first part for readers without MIME. No MIME reader shows it, and
@@ -34,6 +34,7 @@ _PLAIN_TYPE = re.compile(
     rb"%b/%b(?:[ \t]*+;(?:[ \t]*+%b[ \t]*+=[ \t]*+%b)?+)*+[ \t]*+"
     % (_TOKEN, _TOKEN, _TOKEN, _VALUE)
 )
+_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*+={0,2}\s*+")
 _BLANK_LINE = re.compile(rb"\r\n[ \t]++(?:\r\n|\Z)")
 _QUOTED = re.compile(rb'"[^"]*+"')
 _BOUNDARY_NAME = re.compile(rb";[ \t]*+boundary(\*[^=]*+)?[ \t]*+=", re.IGNORECASE)
@@ -43,6 +44,8 @@ _BOUNDARY = re.compile(rb"[!-;=?-~](?:[ -;=?-~]{0,68}[!-;=?-~])?+")
 
 _PARTS_LIMIT, _DEPTH_LIMIT = 1000, 20
 _SIGNED_TYPES = ("pkcs7-mime", "x-pkcs7-mime", "pkcs7-signature", "x-pkcs7-signature")
+# What smime-type (RFC 8551 §3.2.2) says is no signature. Whoever lies so makes less of his mail.
+_NOT_SIGNED = ("enveloped-data", "authenveloped-data", "certs-only")
 
 
 def header_problem(message: Message, kind: ContentType) -> Problem | None:
@@ -66,6 +69,8 @@ def header_problem(message: Message, kind: ContentType) -> Problem | None:
         if kind.main == "multipart":
             if not _same_boundary(field.value, kind.parameters.get("boundary", b"")):
                 return _ambiguous_type()
+            if any(b"\r\n" in quoted for quoted in _QUOTED.findall(field.raw)):
+                return _ambiguous_type()  # the blank behind the fold is part of it, or is not
         elif b"(" in _QUOTED.sub(b"", field.value).partition(b";")[0]:
             return _ambiguous_type()  # the type alone decides; file names are written in many ways
     if kind.main == "multipart":
@@ -140,9 +145,43 @@ def signature_problem(part: Message, kind: ContentType, boundary: bytes) -> Prob
     every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there;
     so would those that take the part for a text.
     """
-    if b"--" + boundary not in part.raw:
-        return header_problem(part, kind)
-    return problem("coverage.signature-part", "there is something beside the signature in its part")
+    if b"--" + boundary in part.raw or _has_more_than_base64(part):
+        return problem(
+            "coverage.signature-part", "there is something beside the signature in its part"
+        )
+    return header_problem(part, kind)
+
+
+def _has_more_than_base64(part: Message) -> bool:
+    """Whether octets stand in a base64 body that decoders pass over (RFC 2045 §6.8).
+
+    There is the room for a text that nobody signed; and for what a moved block of CBC becomes (S1),
+    which the signature inside would not notice.
+    """
+    return (
+        transfer_encoding(part.fields) == "base64"
+        and _BASE64.fullmatch(part.body.tobytes()) is None
+    )
+
+
+def content_problem(body: bytes, span: Span, boundary: bytes) -> Problem | None:
+    """Why readers may find the end of the signed part inside of it, or None.
+
+    RFC 2046 §5.1.1 has them take every line that begins like a delimiter for one, whatever follows
+    (so do OpenSSL and others; we want the whole line), and some end lines at LF or CR alone. Who
+    puts a stranger's signed octets into a multipart of his own chooses the boundary: one with
+    which a line in the middle begins cuts off the rest for them.
+    """
+    start, end = span
+    delimiter = b"--" + boundary
+    if not body.startswith(delimiter, start, end) and all(
+        body.find(line_end + delimiter, start, end) < 0 for line_end in (b"\n", b"\r")
+    ):
+        return None
+    return problem(
+        "coverage.boundary",
+        "a line of the signed part begins like its end: some readers show the part up to there",
+    )
 
 
 def outside_problem(payload: Message) -> Problem | None:
@@ -175,6 +214,8 @@ def has_signed_part(message: Message) -> bool:
 def _is_signed(kind: ContentType) -> bool:
     if kind.main == "multipart":
         return kind.sub == "signed" and b"pkcs7" in kind.parameters.get("protocol", b"").lower()
+    if text_parameter(kind.parameters, "smime-type").lower() in _NOT_SIGNED:
+        return False
     return kind.main == "application" and (
         kind.sub in _SIGNED_TYPES
         or (

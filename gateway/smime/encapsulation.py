@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
+from pki import der_writing as der
 
 Public = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
@@ -21,7 +22,7 @@ Public = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 OTHER = 0xA4
 
 _KEK_SIZE = 32
-# RFC 9936 §2.2: HKDF with SHA-256; AES-256 wrap for ML-KEM-768 and ML-KEM-1024.
+# RFC 9936 §2.1: HKDF with SHA-256; AES-256 wrap for ML-KEM-768 and ML-KEM-1024.
 _KDF = der.algorithm(algorithms.HKDF_SHA256)
 _WRAP = der.algorithm(algorithms.AES_256_WRAP)
 # CMSORIforKEMOtherInfo (RFC 9629 §5): binds the key to how it is used. No ukm.

@@ -15,14 +15,15 @@ from cryptography.hazmat.primitives.ciphers import modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.agreement import agreement, montgomery_agreement
 from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.bulk import LARGE, encrypt_large, enveloped_version
+from gateway.smime.bulk import encrypt_large, enveloped_version
 from gateway.smime.encapsulation import encapsulation
 from gateway.smime.hybrid import refuse_false_hybrid
 from gateway.smime.names import issuer_and_serial
-from gateway.smime.wrapping import pkcs7_mime
+from gateway.smime.wrapping import LARGE, pkcs7_mime
+from pki import der_writing as der
 from pki.models import CheckedCertificate, Purpose
 
 _NONCE, _TAG = 12, 16  # RFC 5084 §3.2; a shorter tag is easier to forge

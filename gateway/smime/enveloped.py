@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.smime import der
 from gateway.smime.algorithms import AUTH_ENVELOPED_DATA, CONTENT_TYPE, ENVELOPED_DATA
 from gateway.smime.cms import CONSTRUCTED, CONTEXT, Algorithm, ContentInfo, algorithm, refused
 from gateway.smime.recipients import RecipientInfo, recipient_info
 from pki import ber
+from pki import der_writing as der
 from pki.ber import Element
 from pki.errors import StructureRefused
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.mime import transfer
 from gateway.mime.authors import authorship
-from gateway.mime.entity import Field, Message, split, with_crlf
+from gateway.mime.entity import FIELD_LIMIT, Field, Message, split, with_crlf
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
 from gateway.mime.lines import all_crlf
 from gateway.mime.parameters import content_type, transfer_encoding
@@ -76,8 +76,10 @@ def inner_problem(author: Author, payload: Message) -> Problem | None:
             return None  # RFC 8551 §3.1: somebody else's mail, shown as such
         # It may not be encoded (RFC 2046 §5.2.1); some readers decode it all the same.
         inner = split(with_crlf(transfer.decode(inner.body, transfer_encoding(inner.fields))))
-    # Behind a bare CR or LF readers may find a From that is part of another field here.
-    whole = all_crlf(b"".join(field.raw for field in inner.fields))
+    # Behind a bare CR or LF, or too many fields, readers may find a From that is none here.
+    whole = len(inner.fields) <= FIELD_LIMIT and all_crlf(
+        b"".join(field.raw for field in inner.fields)
+    )
     if whole and not any(field.name == "from" for field in inner.fields):
         return None
     within = author_of(inner)

@@ -6,15 +6,14 @@ somebody's attachment, and to look into it invites messages that are wrapped in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.mime import transfer
 from gateway.mime.entity import Message, split, with_crlf
-from gateway.mime.parameters import content_type, transfer_encoding
-from gateway.mime.parts import find_parts
+from gateway.mime.parameters import content_type
 from gateway.smime.reading import Layer, describe
-from gateway.smime.root import SIGNATURE_PROTOCOLS, bare_cms, is_opaque
+from gateway.smime.root import Broken, ClearSigned, Opaque, bare_cms, root_of
 from pki.errors import Problem, StructureRefused
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
@@ -80,31 +79,24 @@ def inspect(data: bytes) -> Inspection:
 
 
 def _layer(message: Message) -> tuple[Layer, bytes | None] | None:
-    """The S/MIME layer that a MIME entity is, and the entity inside; None if it is none."""
-    kind = content_type(message.fields)
-    if is_opaque(kind):
-        layer = describe(transfer.decode(message.body, transfer_encoding(message.fields)))
-        smime_type = kind.parameters.get("smime-type", b"").decode("ascii", "replace")
-        return Layer(layer.kind, {"smime_type": smime_type, **layer.facts}), layer.content
-    if (kind.main, kind.sub) == ("multipart", "signed"):
-        if kind.parameters.get("protocol", b"").lower() not in SIGNATURE_PROTOCOLS:
-            return None
-        return _clear_signed(message, kind.parameters)
+    """The S/MIME layer that a MIME entity is, and the entity inside; None if it is none.
+
+    As verification takes it: what is said here to be no S/MIME must not be verified there.
+    """
+    root = root_of(message)
+    parameters = content_type(message.fields).parameters
+    match root:
+        case Opaque():
+            layer = describe(root.cms)
+            return _labelled(layer, parameters, "smime-type"), layer.content
+        case ClearSigned():
+            return _labelled(describe(root.cms), parameters, "micalg"), root.content
+        case Broken(found):
+            raise StructureRefused(found.code, found.template, **found.facts)
     return None
 
 
-def _clear_signed(message: Message, parameters: dict[str, bytes]) -> tuple[Layer, bytes]:
-    """RFC 1847 §2.1: exactly two parts, the signed one and the signature."""
-    body = bytes(message.body)
-    spans = find_parts(body, 0, len(body), parameters.get("boundary", b"")).spans
-    if len(spans) != 2:
-        raise StructureRefused(
-            "structure.multipart",
-            "multipart/signed with {count} parts instead of two",
-            count=len(spans),
-        )
-    signed, signature = (body[start:end] for start, end in spans)
-    part = split(signature)
-    layer = describe(transfer.decode(part.body, transfer_encoding(part.fields)))
-    micalg = parameters.get("micalg", b"").decode("ascii", "replace")
-    return Layer(layer.kind, {"micalg": micalg, **layer.facts}), signed
+def _labelled(layer: Layer, parameters: Mapping[str, bytes], name: str) -> Layer:
+    """With what the Content-Type says of it."""
+    said = parameters.get(name, b"").decode("ascii", "replace")
+    return Layer(layer.kind, {name.replace("-", "_"): said, **layer.facts}, layer.content)

@@ -6,13 +6,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
-from gateway.smime import der
 from gateway.smime.algorithms import EC_PUBLIC_KEY
 from gateway.smime.cms import Algorithm, algorithm
 from gateway.smime.key_wrap import TRIPLE_DES_WRAP, WRAPS, unwrap
 from gateway.smime.recipients import EncryptedKey, KeyAgreement, OriginatorKey
 from gateway.smime.ways import Unsupported, Use, Way, own_uses
 from pki import ber
+from pki import der_writing as der
 from pki.algorithms import Operation
 from pki.decrypter import Decrypter, PeerKey
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from gateway.smime import der
 from gateway.smime.key_agreement import wrap_uses
 from gateway.smime.key_wrap import WRAPS, unwrap
 from gateway.smime.recipients import Encapsulated
 from gateway.smime.ways import Unsupported, Way, own_uses
+from pki import der_writing as der
 from pki.decrypter import Decrypter, KemCiphertext
 
 # `cryptography` 50 has no ML-KEM-512: neither a key nor a certificate with one can be read.
@@ -18,7 +18,7 @@ KEMS = {
     "2.16.840.1.101.3.4.4.2": "ml-kem-768",
     "2.16.840.1.101.3.4.4.3": "ml-kem-1024",
 }
-_KDFS: dict[str, hashes.HashAlgorithm] = {  # RFC 8619 §2; RFC 9936 §2.2 demands the first
+_KDFS: dict[str, hashes.HashAlgorithm] = {  # RFC 8619 §2; RFC 9936 §2.1 demands the first
     "1.2.840.113549.1.9.16.3.28": hashes.SHA256(),
     "1.2.840.113549.1.9.16.3.29": hashes.SHA384(),
     "1.2.840.113549.1.9.16.3.30": hashes.SHA512(),

@@ -8,16 +8,18 @@ outer signature hides a bad inner one (S16).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from gateway.mime.dates import read_date
 from gateway.mime.entity import Message, split, with_crlf
+from gateway.mime.protection import Protection
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, outside_problem
 from gateway.smime.identity import Author, author_of, inner_problem
+from gateway.smime.protected_header import protected_header
 from gateway.smime.root import Broken, ClearSigned, Opaque, Root, bare_cms, root_of
 from gateway.smime.signed import SignedData, read_signed
 from gateway.smime.verdicts import (
@@ -29,7 +31,7 @@ from gateway.smime.verdicts import (
     worst,
 )
 from gateway.smime.verify import Rules, verify_signed
-from pki.errors import Problem, StructureRefused, problem
+from pki.errors import Problem, StructureRefused, minute, problem
 
 LAYER_LIMIT = 10  # as deep as RFC 2634 triple wrapping in a gateway's wrapping, and some
 COMPRESSED_LIMIT = 3  # each may be a hundred times as large as the one around it (L10)
@@ -218,8 +220,14 @@ class _Walk:
 
     def finish(self) -> None:
         """What counts for the message as a whole."""
-        if not self._signed() and not self._ended:
-            self.whole.status = worst((self.whole.status, Status.UNSIGNED))
+        if not self._signed():
+            # Nor in part, whatever readers may take the header around it for.
+            self.layers = [
+                replace(one, status=Status.UNSIGNED) if one.status is Status.PARTLY_SIGNED else one
+                for one in self.layers
+            ]
+            if not self._ended:
+                self.whole.status = worst((self.whole.status, Status.UNSIGNED))
         if self._signed() and self.payload is not None:
             self.whole.add(inner_problem(self.author, self.payload))
             self.whole.add(outside_problem(self.payload), status=Status.PARTLY_SIGNED)
@@ -238,14 +246,18 @@ class _Walk:
             *(one for layer in self.layers for one in layer.problems),
             *(one for signer in self.signers for one in signer.problems),
         ]
+        protection, said = Protection(), tuple[Problem, ...]()
+        if self.payload is not None:
+            protection, said = protected_header(self.payload, message, self.layers)
         return Verification(
             status=status,
             authors=self.author.shown,
             signers=tuple(self.signers),
             layers=tuple(self.layers),
             problems=tuple(_once(problems)),
-            remarks=(*_claims(message, self.signers), *_legacy(self.signers)),
+            remarks=(*_claims(message, self.signers), *_legacy(self.signers), *said),
             payload=None if self.payload is None else self.payload.raw,
+            protection=protection,
         )
 
 
@@ -276,8 +288,8 @@ def _claims(message: Message, signers: list[SignerReport]) -> list[Problem]:
         problem(
             "identity.signing-time",
             "the signer claims to have signed at {claimed}, and the mail is dated {date}",
-            claimed=signer.signing_time.strftime("%Y-%m-%d %H:%M UTC"),
-            date=date.strftime("%Y-%m-%d %H:%M UTC"),
+            claimed=minute(signer.signing_time),
+            date=minute(date),
         )
         for signer in signers
         if date is not None

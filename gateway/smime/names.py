@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.smime import der
+from functools import lru_cache
+
+from pki import der_writing as der
+from pki.der import children
 
 
 def issuer_and_serial(certificate: bytes) -> bytes:
@@ -25,9 +28,11 @@ def issuer_octets(certificate: bytes) -> bytes:
     return _issuer_serial(certificate)[0]
 
 
+# The same people's certificates come with mail after mail.
+@lru_cache(maxsize=512)
 def _issuer_serial(certificate: bytes) -> tuple[bytes, bytes]:
-    tbs = der.children(certificate)[0][1]
-    fields = der.children(certificate, tbs)
+    tbs = children(certificate)[0][1]
+    fields = children(certificate, tbs)
     if fields[0][0] == 0xA0:  # version
         fields = fields[1:]
     serial, _, issuer = fields[:3]

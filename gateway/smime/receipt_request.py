@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.smime import der
+from pki import der_writing as der
 
 RECEIPT_REQUEST = "1.2.840.113549.1.9.16.2.1"
 

@@ -9,7 +9,12 @@ from gateway.mime import transfer
 from gateway.mime.entity import Message, split, with_crlf
 from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
 from gateway.mime.parts import find_parts
-from gateway.smime.coverage import around_problem, header_problem, signature_problem
+from gateway.smime.coverage import (
+    around_problem,
+    content_problem,
+    header_problem,
+    signature_problem,
+)
 from pki.errors import Problem, problem
 
 _PKCS7_MIME = ("pkcs7-mime", "x-pkcs7-mime")
@@ -56,7 +61,8 @@ def bare_cms(data: bytes) -> bytes | None:
     """
     if data[:1] == b"\x30":
         return data
-    begin = _BEGIN.search(data, 0, _EXPLANATION)
+    first = data.find(b"-----BEGIN ", 0, _EXPLANATION)  # which nearly no mail has, and is quick
+    begin = None if first < 0 else _BEGIN.search(data, first, _EXPLANATION)
     if begin is None:
         return None
     text = split(with_crlf(data[: begin.start()].lstrip())).fields
@@ -117,5 +123,6 @@ def _clear_signed(message: Message, kind: ContentType) -> ClearSigned | Broken |
         transfer.decode(second.body, transfer_encoding(second.fields)),
         header_problem(message, kind)
         or around_problem(body, parts)
+        or content_problem(body, parts.spans[0], boundary)
         or signature_problem(second, inner, boundary),
     )

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.smime import der
+from pki import der_writing as der
 
 SECURITY_LABEL = "1.2.840.113549.1.9.16.2.2"
 

@@ -16,12 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from gateway.mime.lines import all_crlf
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.algorithms import Cipher
 from gateway.smime.names import issuer_and_serial, issuer_serial_general
 from gateway.smime.receipt_request import RECEIPT_REQUEST, ReceiptRequest
 from gateway.smime.security_label import SECURITY_LABEL, SecurityLabel
-from gateway.smime.wrapping import multipart_signed, pkcs7_mime
+from gateway.smime.wrapping import LARGE, multipart_signed, pkcs7_mime, pkcs7_mime_large
+from pki import der_writing as der
 from pki.models import SignatureScheme, Signer
 
 # What those who answer may encrypt with, in order of preference (RFC 8551 §2.5.2). The answer
@@ -72,13 +73,15 @@ def sign(
     with Ed25519 (RFC 8419 §3.1), a scheme the key lacks.
     """
     digest, scheme, content_digest = _begun(entity, signer, digest, scheme)
-    cms = _signed_data(
-        signer,
-        (digest, scheme, capabilities),
-        content_digest,
-        signing_time,
-        content=None,
-        more=_enhanced(receipt_request, security_label),
+    cms = b"".join(
+        _signed_data(
+            signer,
+            (digest, scheme, capabilities),
+            content_digest,
+            signing_time,
+            content=None,
+            more=_enhanced(receipt_request, security_label),
+        )
     )
     boundary = secrets.token_hex(16)
     while boundary.encode() in entity:
@@ -112,7 +115,10 @@ def sign_opaque(
         content=entity,
         more=_enhanced(None, security_label),
     )
-    signed = pkcs7_mime("signed-data", cms)
+    if len(entity) > LARGE:
+        signed = pkcs7_mime_large("signed-data", cms)
+    else:
+        signed = pkcs7_mime("signed-data", b"".join(cms))
     return Signed(signed, digest, scheme, content_digest.hex())
 
 
@@ -127,7 +133,7 @@ def sign_detached(
     scheme = scheme or _DEFAULT_SCHEME[signer.kind]
     digest = _ONLY_DIGEST.get(scheme, digest)
     how = (digest, scheme, ())
-    return _signed_data(signer, how, _digest(content, digest), None, content=None)
+    return b"".join(_signed_data(signer, how, _digest(content, digest), None, content=None))
 
 
 def _begun(
@@ -229,8 +235,10 @@ def _signed_data(
     signing_time: datetime | None,
     content: bytes | None,
     more: tuple[bytes, ...] = (),
-) -> bytes:
-    """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3). more: attributes."""
+) -> list[bytes]:
+    """ContentInfo with a SignedData of one signer (RFC 5652 §5.1, §5.3), in pieces, of which the
+    content is one. more: attributes.
+    """
     digest, scheme, _ = how
     frame = _frame(signer.certificate, signer.chain, *how)
     attributes = [
@@ -252,23 +260,21 @@ def _signed_data(
         frame.signature_algorithm,
         der.octets(signature),
     )
-    carried: tuple[bytes, ...] = ()
-    if content is not None:
-        size = len(der.header(der.OCTET_STRING, len(content))) + len(content)
-        carried = (der.header(0xA0, size), der.header(der.OCTET_STRING, len(content)), content)
-    return der.sequence(
-        der.oid(algorithms.SIGNED_DATA),
-        der.element(
-            0xA0,
-            der.sequence(
-                der.integer(1),
-                der.element(der.SET, frame.digest_algorithm),
-                der.sequence(der.oid(algorithms.DATA), *carried),
-                frame.certificates,
-                der.element(der.SET, signer_info),
-            ),
-        ),
-    )
+    carried = [] if content is None else _within(0xA0, _within(der.OCTET_STRING, [content]))
+    signed_data = [
+        der.integer(1),
+        der.element(der.SET, frame.digest_algorithm),
+        *_within(der.SEQUENCE, [der.oid(algorithms.DATA), *carried]),
+        frame.certificates,
+        der.element(der.SET, signer_info),
+    ]
+    named = [der.oid(algorithms.SIGNED_DATA), *_within(0xA0, _within(der.SEQUENCE, signed_data))]
+    return _within(der.SEQUENCE, named)
+
+
+def _within(tag: int, pieces: list[bytes]) -> list[bytes]:
+    """An element around what is there already, whose octets stay where they are."""
+    return [der.header(tag, sum(map(len, pieces))), *pieces]
 
 
 def _enhanced(

@@ -6,6 +6,8 @@ and whether they are allowed is asked of the dated table elsewhere.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
     ec,
@@ -17,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import (
     utils,
 )
 
-from gateway.smime import algorithms, cms, der
+from gateway.smime import algorithms, cms
 from gateway.smime.cms import algorithm
 from gateway.smime.digests import NAMED, Digest
 from gateway.smime.schemes import Pss, Scheme, pss_of
+from pki.der import children
 from pki.errors import Problem, problem
 from pki.signature import made_by
 
@@ -73,13 +76,15 @@ def key_problem(scheme: Scheme, certificate: bytes, key: object) -> Problem | No
 _NO_LIMITS = Pss(NAMED["sha1"], NAMED["sha1"], 0)
 
 
+# The same people's certificates come with mail after mail.
+@lru_cache(maxsize=512)
 def _pss_key(certificate: bytes) -> Pss | Problem | None:
     """What an id-RSASSA-PSS key is limited to, perhaps to `_NO_LIMITS`; None for other keys."""
     try:
         # Walked, not read whole: only this one field counts, of each certificate that is tried.
-        fields = der.children(certificate, der.children(certificate)[0][1])
+        fields = children(certificate, children(certificate)[0][1])
         _, start, _ = fields[6 if fields[0][0] == cms.CONSTRUCTED else 5]
-        _, start, end = der.children(certificate, start)[0]
+        _, start, end = children(certificate, start)[0]
         named = algorithm(cms.read(certificate[start:end]))
     except (ValueError, IndexError):
         return problem("structure.certificate", "the certificate of the signer cannot be read")

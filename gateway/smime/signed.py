@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.smime import der
 from gateway.smime.cms import (
     CONSTRUCTED,
     MAX_DEPTH,
@@ -19,6 +18,7 @@ from gateway.smime.cms import (
     refused,
 )
 from pki import ber
+from pki import der_writing as der
 from pki.ber import Element
 from pki.errors import StructureRefused
 

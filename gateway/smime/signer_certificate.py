@@ -59,9 +59,9 @@ def binding_problem(info: SignerInfo, cert: ParsedCertificate) -> Problem | None
 
 
 def identifier_text(info: SignerInfo) -> str:
-    """The identifier for people: a serial number or a key identifier, in hex."""
+    """The identifier for people: a serial number or a key identifier, in hex, shortened."""
     match info.identifier:
         case IssuerAndSerial(serial=serial):
-            return f"{serial:x}"
+            return f"{serial:x}"[:128]
         case KeyIdentifier(value=value):
-            return value.hex()
+            return value[:64].hex()

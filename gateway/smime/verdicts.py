@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from gateway.mime.protection import Protection
 from gateway.smime.ess import facts
 from gateway.smime.signed import Attribute
 from pki.errors import Problem
@@ -130,6 +131,7 @@ class Verification:
     authors: addr-specs of From as they stand. layers: outermost first; signers in their order.
     remarks: what a person should know and what changes no status.
     payload: the entity inside all layers that were opened, None where there is none to see.
+    protection: fields of the header that were signed or encrypted with it (RFC 9788).
     """
 
     status: Status
@@ -139,6 +141,7 @@ class Verification:
     problems: tuple[Problem, ...]
     remarks: tuple[Problem, ...] = ()
     payload: bytes | None = None
+    protection: Protection = field(default_factory=Protection)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON (design §6)."""
@@ -147,6 +150,7 @@ class Verification:
             "from": list(self.authors),
             "signers": [one.as_dict() for one in self.signers],
             "layers": [one.as_dict() for one in self.layers],
+            "header_protection": self.protection.as_dict() if self.protection.scheme else None,
             "problems": _plain(self.problems),
             "remarks": _plain(self.remarks),
         }

@@ -28,17 +28,18 @@ SEND_DATA = "354 End data with <CR><LF>.<CR><LF>"
 TOO_MANY_CONNECTIONS = "421 4.3.2 Too many connections, try again later"  # X.3.2 not accepting
 TOO_MANY_OF_ADDRESS = "421 4.7.0 Too many connections from your address, try again later"
 MAKE_ROOM = "421 4.3.2 Others need this connection, try again later"
-NO_ROOM = "421 4.3.1 Too many large mails at once, try again later"  # X.3.1 system full
+TOO_MANY_LARGE = "421 4.3.1 Too many large mails at once, try again later"  # X.3.1 system full
 TOO_MANY_COMMANDS = "421 4.7.0 Too many commands and no mail"
 SHUTTING_DOWN = "421 4.3.2 Service is stopping, try again later"
 TIMEOUT = "421 4.4.2 Nothing heard for too long"  # X.4.2 bad connection
 TOO_SLOW = "421 4.4.2 Transaction takes too long"
 CANNOT_SERVE = "421 4.3.0 Cannot serve now, try again later (id {incident})"
+NOT_HTTP = "421 4.7.0 This is SMTP, not HTTP"
 TOO_MANY_ERRORS = "421 4.7.0 Too many errors"  # X.7.0 other security status
 
 # 45z: our fault, or not now
 INTERNAL = "451 4.3.0 Cannot process this now, try again later (id {incident})"
-NO_ROOM = "452 4.3.1 Insufficient system storage, try again later (id {incident})"  # X.3.1
+NO_STORAGE = "452 4.3.1 Insufficient system storage, try again later (id {incident})"  # X.3.1
 TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients, send the rest separately"  # X.5.3
 TLS_UNAVAILABLE = "454 4.7.0 TLS not available"  # RFC 3207 §4
 
@@ -120,7 +121,7 @@ def reply_for(error: BaseException, incident: str) -> str:
     if isinstance(error, Refusal) and speaks_for_itself(error):
         text = _NOT_PRINTABLE.sub("?", " ".join(error.text.split()))[:_TEXT_LIMIT]
         return f"{error.code} {error.status} {text}"
-    return (NO_ROOM if is_full(error) else INTERNAL).format(incident=incident)
+    return (NO_STORAGE if is_full(error) else INTERNAL).format(incident=incident)
 
 
 def speaks_for_itself(error: BaseException) -> bool:

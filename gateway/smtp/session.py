@@ -40,6 +40,11 @@ _BRINGS_MAIL = frozenset({"MAIL", "RCPT", "DATA", "AUTH", "STARTTLS", "QUIT"})
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
+# A page that somebody in a trusted network opens lets his browser send this, with a mail in its
+# body: a dozen errors, and then the commands of whoever wrote the page. The line with the name of
+# the host comes with every request, were the first one too long to be seen.
+_HTTP = re.compile(rb"(?:[A-Z]{3,20} \S+ HTTP/\d(?:\.\d)?|host:.*)\Z", re.IGNORECASE)
+
 
 class Session(Proving):
     """The server's side of one connection. The verbs' methods say or complain, never raise
@@ -89,8 +94,11 @@ class Session(Proving):
             self.complain(replies.BAD_CHARACTERS)
             return
         word, _, argument = text.partition(" ")
-        verb = word.upper()
-        if len(line) + 2 > self._limit(verb):
+        verb = word.upper() if word.isascii() else ""  # "ı" would be an I there
+        if verb not in self._verbs and _HTTP.match(line):
+            self.complain(replies.NOT_HTTP)
+            self.ending = True
+        elif len(line) + 2 > self._limit(verb):
             self.complain(replies.LINE_TOO_LONG)
         elif verb not in self._verbs:
             self.complain(replies.UNKNOWN_COMMAND)
@@ -256,7 +264,7 @@ class Session(Proving):
                     await self.house.room.enter(self._share, self._expected(len(buffer)))
                     continue  # while we waited, all the rest may have come
                 except NoRoom:
-                    self.hang_up(replies.NO_ROOM)
+                    self.hang_up(replies.TOO_MANY_LARGE)
             await self.inbox.more()
         return scanner.content()
 

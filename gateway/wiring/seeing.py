@@ -14,7 +14,7 @@ from gateway.alarm_mail import AlarmMails
 from gateway.alarms import Alarms, judge
 from gateway.diskprobe import refusing
 from gateway.expiry_watch import ExpiryWatch
-from gateway.known import KnownCertificate, known_certificates
+from gateway.known import KnownCertificate, anchor_certificates, own_certificates
 from gateway.metrics.gauges import Gauges
 from gateway.metrics.tally import all_sums
 from gateway.neighbours import absent
@@ -28,13 +28,18 @@ from pki.errors import Problem
 class SeeingParts(WayOutParts):
     """And those that watch the others."""
 
-    @cached_property
+    @property
     def certificates(self) -> tuple[KnownCertificate, ...]:
-        """Certificates whose end stops mail."""
+        """Certificates whose end stops mail; people decide about anchors while a process runs."""
+        anchors = (anchor for anchor, _ in self.trust.current().material.anchors)
+        return (*self._own_certificates, *anchor_certificates(anchors))
+
+    @cached_property
+    def _own_certificates(self) -> tuple[KnownCertificate, ...]:
+        """Of the configuration that this process runs with, whatever becomes of its files."""
         listener = self.config.listen.tls_certificate
-        return known_certificates(
+        return own_certificates(
             seals=self.seals,
-            anchors=[anchor for anchor, _ in self.trust.current().material.anchors],
             intermediates=[
                 der for path in self.config.pki.intermediates for der in load_certificates(path)
             ],
@@ -58,7 +63,7 @@ class SeeingParts(WayOutParts):
         return Gauges(
             read=self.database.read,
             index=self.config.archive.index,
-            certificates=self.certificates,
+            certificates=lambda: self.certificates,
             folders=self.folders,
             run_folder=self.run_folder,
             now=self.belief.now,

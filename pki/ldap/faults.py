@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pki.directory import Directory
 from pki.errors import Problem, problem
+from pki.fetch import told
 from pki.ldap import wire
 from pki.ldap.octets import TooMuch, WireFault
 
+# As RFC 4511 §4.1.9 calls them.
+_NAMES = {
+    wire.AUTH_METHOD_NOT_SUPPORTED: "authMethodNotSupported",
+    wire.STRONGER_AUTH_REQUIRED: "strongerAuthRequired",
+    wire.CONFIDENTIALITY_REQUIRED: "confidentialityRequired",
+    wire.INAPPROPRIATE_AUTHENTICATION: "inappropriateAuthentication",
+    wire.INVALID_CREDENTIALS: "invalidCredentials: wrong name or password",
+}
 _ACCESS = frozenset(
     {
         wire.AUTH_METHOD_NOT_SUPPORTED,
@@ -64,7 +73,7 @@ def of_error(directory: Directory, error: OSError | WireFault | TooMuch) -> Serv
             "directory.unreachable",
             "the directory {directory} is not there ({detail})",
             directory=directory.name,
-            detail=_shown(error.strerror or str(error) or type(error).__name__),
+            detail=_shown(told(error)),
         ),
         away=True,
         lost=isinstance(error, ConnectionResetError | BrokenPipeError),
@@ -86,7 +95,9 @@ def timeout(directory: Directory) -> ServerFault:
 def of_result(directory: Directory, result: wire.Result, *, base: str, limit: int) -> ServerFault:
     """A result code that is not success."""
     code = result.code
-    facts = {"directory": directory.name, "detail": f"{code} {_shown(result.text)}".strip()}
+    name = _NAMES.get(code, "")
+    detail = " ".join(one for one in (str(code), name, _shown(result.text)) if one)
+    facts = {"directory": directory.name, "detail": detail}
     if code in _ACCESS:
         return ServerFault(
             problem(

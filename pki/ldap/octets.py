@@ -20,21 +20,6 @@ class TooMuch(Exception):
         self.limit = limit
 
 
-def tlv(tag: int, *parts: bytes) -> bytes:
-    """One element out of finished parts."""
-    content = b"".join(parts)
-    length = len(content)
-    if length < 0x80:
-        return bytes((tag, length)) + content
-    size = (length.bit_length() + 7) // 8
-    return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
-
-
-def integer(value: int) -> bytes:
-    """INTEGER, zero or positive."""
-    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
-
-
 class Reader:
     """Goes through the elements of a constructed one, in order. Every method raises WireFault."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pki.ldap.octets import Reader, TooMuch, WireFault, integer, tlv
+from pki.der_writing import element, integer
+from pki.ldap.octets import Reader, TooMuch, WireFault
 
 VERSION = 3
 PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
@@ -91,7 +92,7 @@ class Message:
 
 def bind(number: int, dn: str, password: str) -> bytes:
     """Simple bind; both empty: anonymous (RFC 4513 §5.1)."""
-    return _message(number, _bind(dn, tlv(0x80, password.encode())))
+    return _message(number, _bind(dn, element(0x80, password.encode())))
 
 
 def bind_external(number: int) -> bytes:
@@ -99,16 +100,16 @@ def bind_external(number: int) -> bytes:
 
     The credentials are empty, not absent: without them a server would ask for them.
     """
-    return _message(number, _bind("", tlv(0xA3, _text("EXTERNAL"), _text(""))))
+    return _message(number, _bind("", element(0xA3, _text("EXTERNAL"), _text(""))))
 
 
 def _bind(dn: str, how: bytes) -> bytes:
-    return tlv(0x60, integer(VERSION), _text(dn), how)
+    return element(0x60, integer(VERSION), _text(dn), how)
 
 
 def unbind(number: int) -> bytes:
     """The end of a session; nothing answers it."""
-    return _message(number, tlv(0x42))
+    return _message(number, element(0x42))
 
 
 def search(
@@ -126,51 +127,51 @@ def search(
 
     time_limit: seconds. page: entries a page, and the cookie of the page before.
     """
-    operation = tlv(
+    operation = element(
         0x63,
         _text(base),
-        tlv(0x0A, bytes((scope,))),
-        tlv(0x0A, b"\0"),  # neverDerefAliases
+        element(0x0A, bytes((scope,))),
+        element(0x0A, b"\0"),  # neverDerefAliases
         integer(size_limit),
         integer(time_limit),
-        tlv(0x01, b"\0"),  # typesOnly FALSE
+        element(0x01, b"\0"),  # typesOnly FALSE
         filter_,
-        tlv(0x30, *map(_text, attributes)),
+        element(0x30, *map(_text, attributes)),
     )
     if page is None:
         return _message(number, operation)
     size, cookie = page
-    value = tlv(0x30, integer(size), tlv(0x04, cookie))
-    control = tlv(0x30, _text(PAGED_RESULTS), tlv(0x04, value))  # criticality FALSE
-    return _message(number, operation, tlv(0xA0, control))
+    value = element(0x30, integer(size), element(0x04, cookie))
+    control = element(0x30, _text(PAGED_RESULTS), element(0x04, value))  # criticality FALSE
+    return _message(number, operation, element(0xA0, control))
 
 
 def equal(attribute: str, value: str | bytes) -> bytes:
     """Filter: the attribute has this value, by the server's rule for it."""
-    return tlv(0xA3, _text(attribute), _text(value))
+    return element(0xA3, _text(attribute), _text(value))
 
 
 def present(attribute: str) -> bytes:
     """Filter: the attribute is there."""
-    return tlv(0x87, attribute.encode())
+    return element(0x87, attribute.encode())
 
 
 def both(*filters: bytes) -> bytes:
     """Filter: all of them."""
-    return tlv(0xA0, *filters)
+    return element(0xA0, *filters)
 
 
 def either(*filters: bytes) -> bytes:
     """Filter: one of them at least."""
-    return filters[0] if len(filters) == 1 else tlv(0xA1, *filters)
+    return filters[0] if len(filters) == 1 else element(0xA1, *filters)
 
 
 def _message(number: int, *parts: bytes) -> bytes:
-    return tlv(0x30, integer(number), *parts)
+    return element(0x30, integer(number), *parts)
 
 
 def _text(value: str | bytes) -> bytes:
-    return tlv(0x04, value.encode() if isinstance(value, str) else value)
+    return element(0x04, value.encode() if isinstance(value, str) else value)
 
 
 # -- what comes ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ sends, receives, reads the archive and compares is `tests.ledger`, which shares 
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -35,6 +36,8 @@ AMELIE, BASTIEN = f"amelie.roux@{JUSTICE}", f"bastien.faure@{JUSTICE}"
 RECOVERY = 10.0
 # For everything else a busy machine may take its time.
 _PATIENCE = 90.0
+_INCIDENT = re.compile(r"\(id ([0-9a-f]+)\)$")
+_ENHANCED = re.compile(r"4\.\d{1,3}\.\d{1,3} \S")
 # So much of a round's mail is sent before the shot is waited for; the rest shows the recovery.
 _BEFORE = 0.7
 
@@ -67,6 +70,15 @@ class Struck:
         """Whether the first 250 came within the time that is promised."""
         return self.recovery - self.waited < RECOVERY
 
+    @property
+    def rude(self) -> list[Attempt]:
+        """Refusals that no client may get: all but a 4xx with its enhanced code (RFC 3463)."""
+        return [
+            one
+            for one in self.refused
+            if not 400 <= one.code <= 499 or _ENHANCED.match(one.text) is None
+        ]
+
 
 @dataclass
 class Fire:
@@ -95,29 +107,29 @@ class Fire:
         self.ledger.letters |= {letter.key: letter for letter in made}
         self.sink.refuse(*([BASTIEN] if shot.refuses else ()))
         children = self._children()
-        before = self._waited()
         time.sleep(shot.rest)
         fired = self._order(shot)
         first = round(mails * _BEFORE)
-        with self._sending(made[:first]):
+        with self._sending(made[:first]) as sending:
             for n in range(shot.times):
                 if n:
                     self._order(shot)
                 _until(fired.exists, lambda: f"{shot} was never passed: nothing was tested")
-            _, pid, at = fired.read_text().split()
-            if shot.action == "kill-service":
-                self._rise(children)
-        with self._sending(made[first:]):
-            pass
-        waited = sum((self._waited() - before).values())
-        gone = self._settle(int(pid))
+            waits = self._waited()
+            _, pid, moment = fired.read_text().split()
+            at, gone = float(moment), self._death(shot, int(pid), children)
+            recovered = self._recovered(at, waits, sending)
+        with self._sending(made[first:]) as sending:
+            recovered = recovered or self._recovered(at, waits, sending)
+        assert recovered is not None, f"nothing was taken after {shot}"
+        settled = self._settle(int(pid))
+        gone = settled if gone is None else gone
         if gone is not None and (shot.action == "kill-service" or shot.role == "worker"):
-            self.ledger.deaths.append(Death(float(at), gone))
+            self.ledger.deaths.append(Death(at, gone))
         self.sink.refuse()
-        recovery = self._recovery(float(at))
         keys = {letter.key for letter in made}
         refused = [a for a in self._client.attempts if a.key in keys and a.code not in (0, 250)]
-        return Struck(recovery, waited, gone is not None, self.balance(), refused)
+        return Struck(*recovered, gone is not None, self.balance(), refused)
 
     def balance(self) -> Balance:
         """The books as they stand. A notice of the gateway's own may be under way between the look
@@ -129,6 +141,15 @@ class Fire:
                 break
             time.sleep(1)
         return found
+
+    def unexplained(self, struck: Struck) -> list[Attempt]:
+        """Refusals without an id, or with one that does not stand in the log."""
+        log = self.house.log.read_text()
+        return [
+            one
+            for one in struck.refused
+            if not (found := _INCIDENT.search(one.text)) or found[1] not in log
+        ]
 
     def start(self) -> None:
         """Start the gateway, its points ready to be armed."""
@@ -146,13 +167,30 @@ class Fire:
         assert self.house.stop() == 0
         self.start()
 
-    def _rise(self, children: Sequence[int]) -> None:
-        """The supervisor was killed with the rest: start again, as a service manager would."""
+    def _death(self, shot: Shot, pid: int, children: Sequence[int]) -> float | None:
+        """When whoever was killed was gone, started again where nobody else does; None for an
+        error: who met it may end or not, in its own time.
+
+        Asked at once: what arrives twice is excused by a death only as long as that took.
+        """
+        if shot.action == "kill-service":
+            return self._rise(children)
+        if shot.action == "kill":
+            _until(lambda: not _alive(pid), lambda: f"{pid} outlives its SIGKILL")
+            return time.time()
+        return None
+
+    def _rise(self, children: Sequence[int]) -> float:
+        """The supervisor was killed with the rest: start again, as a service manager would. When
+        the last of them was gone.
+        """
         assert self.house.process is not None
         self.house.process.wait(_PATIENCE)
         self.house.process = None
         _until(lambda: not any(map(_alive, children)), lambda: "children outlive the supervisor")
+        gone = time.time()
         self.start()
+        return gone
 
     def _children(self) -> list[int]:
         assert self.house.process is not None
@@ -171,7 +209,7 @@ class Fire:
         return found
 
     @contextmanager
-    def _sending(self, made: Sequence[Letter]) -> Iterator[None]:
+    def _sending(self, made: Sequence[Letter]) -> Iterator[threading.Thread]:
         """The client is at work meanwhile; at the end everything was taken."""
         left: list[Letter] = []
         work = threading.Thread(
@@ -179,7 +217,7 @@ class Fire:
         )
         work.start()
         try:
-            yield
+            yield work
         finally:
             work.join()
         assert not left, f"not taken: {[letter.key for letter in left]}; {self._words()}"
@@ -196,9 +234,20 @@ class Fire:
             assert time.monotonic() < end, f"mail stays in the queue; {self._words()}"
             time.sleep(0.05)
 
-    def _recovery(self, at: float) -> float:
-        taken = [a.ended for a in self._client.attempts if a.code == 250 and a.begun >= at]
-        return min(taken) - at
+    def _recovered(
+        self, at: float, waits: Counter[int], sending: threading.Thread
+    ) -> tuple[float, float] | None:
+        """Seconds from then to the first 250 of a mail begun after it, and those of them waited
+        for a processor (waits: what they were then); None where all mail was taken before.
+        """
+        while True:
+            ended = not sending.is_alive()  # before the look: its last mail counts
+            taken = [a.ended for a in self._client.attempts if a.code == 250 and a.begun >= at]
+            if taken:
+                return min(taken) - at, sum((self._waited() - waits).values())
+            if ended:
+                return None
+            time.sleep(0.01)
 
     def _words(self) -> str:
         """What the gateway said last."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pki import fetch as fetch_module
 from pki.errors import FetchTrouble
 from pki.fetch import FetchRules, fetch
 
@@ -81,6 +82,16 @@ class Hostile(http.server.BaseHTTPRequestHandler):
         self.answer(body=b"", Transfer_Encoding="chunked")
         while True:
             self.wfile.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+    def do_all_in_a_chunk(self) -> None:
+        self.answer(body=b"", Transfer_Encoding="chunked")
+        self.wfile.write(b"-1\r\n")
+        while True:
+            self.wfile.write(b"x" * 65536)
+
+    def do_negative_chunk(self) -> None:
+        self.answer(body=b"", Transfer_Encoding="chunked")
+        self.wfile.write(b"-2\r\nxx\r\n")
 
     def do_huge(self) -> None:
         self.answer(body=b"x", Content_Length=str(10**12))
@@ -160,6 +171,8 @@ def test_chunked(server: http.server.ThreadingHTTPServer) -> None:
         ("gzip", "is encoded"),
         ("endless", "larger than 100000"),
         ("endless-chunks", "larger than 100000"),
+        ("all-in-a-chunk", "larger than 100000"),
+        ("negative-chunk", "ValueError"),
         ("huge", "larger than 100000"),
         ("drip", "longer than 1 s"),
         ("drip-header", "longer than 1 s"),
@@ -211,6 +224,20 @@ def test_only_listed_hosts(server: http.server.ThreadingHTTPServer, url: str) ->
     assert Hostile.visited == []
 
 
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860::1", "64:ff9b::808:808"])
+def test_public_addresses_may_be_reached(address: str) -> None:
+    nowhere = FetchRules(frozenset({"crl.example:80"}))
+    found = fetch_module.checked_address(
+        "http://crl.example/",
+        "crl.example",
+        80,
+        nowhere,
+        lambda _h, _p: [address],
+        time.monotonic() + 5,
+    )
+    assert found == address
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -227,6 +254,12 @@ def test_only_listed_hosts(server: http.server.ThreadingHTTPServer, url: str) ->
         "::ffff:127.0.0.1",
         "::ffff:7f00:1",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
+        "5f00::1",
+        "3fff::1",
         "2002:7f00:1::",
         "fe80::1",
         "fd00::1",
@@ -276,7 +309,7 @@ def test_nobody_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(FetchTrouble, match="ConnectionRefusedError"):
+        with pytest.raises(FetchTrouble, match="Connection refused"):
             fetch(f"http://crl.example:{port}/x", rules(port), look_up=loopback)
 
     def unknown(_host: str, _port: int) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import Refusal, SceauError
+from gateway.smtp import replies, room
 from gateway.smtp.listener import Listener, ListenSettings
 from tests.services.certificates import make_server_certificate
 from tests.services.smtp_listener import Dialog, NotingIntake, dialog, listening
@@ -205,6 +206,41 @@ def test_order_of_commands_is_held() -> None:
             assert (await client.ask(b"DATA"))[:9] == "503 5.5.1"
             assert (await client.ask(b"RSET"))[:9] == "250 2.0.0"
             assert (await client.ask(b"RCPT TO:<b@example.net>"))[:9] == "503 5.5.1"
+
+    asyncio.run(flow())
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"POST / HTTP/1.1", b"POST /" + b"a" * 600 + b" HTTP/1.1", b"POST /" + b"a" * 100_000],
+    ids=["short", "long", "endless"],
+)
+def test_a_page_in_a_browser_sends_no_mail(request_line: bytes) -> None:
+    """The browser is in a trusted network; the body of what it sends is the page's to choose."""
+    body = b"EHLO c\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n" + MAIL
+    header = b"\r\nHost: gw.example:2525\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n"
+
+    async def flow() -> None:
+        intake = NotingIntake()
+        async with listening(intake) as listener, dialog(listener.port) as client:
+            await client.say(request_line + header + body + b".\r\nQUIT\r\n")
+            said = [await client.hear()]
+            while said[-1]:
+                said.append(await client.hear())
+            assert said[-2:] == [replies.NOT_HTTP, ""]
+            assert intake.begun == []
+
+    asyncio.run(flow())
+
+
+def test_verbs_are_ascii() -> None:
+    """A dotless i is an I in capitals: what filters lines ahead of us saw no MAIL there."""
+
+    async def flow() -> None:
+        async with listening(NotingIntake()) as listener, dialog(listener.port) as client:
+            assert (await client.ask(b"EHLO c")).startswith("250")
+            for verb in ("MA\u0131L", "QU\u0131T", "\u017fTARTTLS"):
+                assert await client.ask(f"{verb} x".encode()) == replies.UNKNOWN_COMMAND
 
     asyncio.run(flow())
 
@@ -406,6 +442,27 @@ def test_a_client_that_drips_for_ever_is_cut() -> None:
                 await client.say(b"x")
                 await asyncio.sleep(0.05)
             assert (await verdict)[:9] == "421 4.4.2"
+
+    asyncio.run(flow())
+
+
+def test_a_large_mail_that_waits_for_room_in_vain_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "_PATIENCE", 0.2)
+    monkeypatch.setattr(room, "_LOOK", 0.1)
+
+    async def flow() -> None:
+        async with listening(NotingIntake(), max_size=2_000_000) as listener:
+            begin = b"EHLO c\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
+            clients = [dialog(listener.port) for _ in range(3)]  # there is room for two of them
+            async with clients[0] as one, clients[1] as two, clients[2] as three:
+                for client in (one, two, three):
+                    await client.say(begin + b"x" * 900_000)
+                    while not (await client.hear()).startswith("354"):
+                        pass
+                assert await three.hear() == replies.TOO_MANY_LARGE
+                assert replies.TOO_MANY_LARGE.startswith("421 4.3.1 ")
 
     asyncio.run(flow())
 

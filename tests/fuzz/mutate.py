@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from gateway.smime import cms, der
+from gateway.smime import cms
 from pki import ber
+from pki import der_writing as der
 from pki.ber import Element
 from pki.errors import StructureRefused
 

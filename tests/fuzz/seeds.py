@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from gateway.mime import transfer
 from gateway.mime.entity import split
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.encrypt import Recipient, encrypt
 from gateway.smime.sign import sign, sign_opaque
+from pki import der_writing as der
 from pki.keys import KeySigner
 from pki.models import CheckedCertificate, Purpose
 from tests.corpora import ROOT
-from tests.fuzz import keys
+from tests.fuzz import keys, revocation
 from tests.fuzz.targets import SHARED, SIGNED
 from tests.unit import sealing
 
@@ -46,7 +47,8 @@ _FOLDERS = (
 
 
 def own() -> Iterator[tuple[str, bytes]]:
-    """Name and octets: mails with CMS in base64 and in binary, and the CMS alone."""
+    """Name and octets: mails with CMS in base64 and in binary, and the CMS alone; CRLs, OCSP."""
+    yield from revocation.seeds()
     for name, entity in _entities():
         yield f"{name}.eml", _HEADER + b"MIME-Version: 1.0\r\n" + entity
         message = split(entity)

@@ -40,7 +40,7 @@ from pki.decrypter import KeyDecrypter
 from pki.errors import StructureRefused
 from pki.models import Purpose
 from pki.path import Material, Revocation
-from tests.fuzz import keys
+from tests.fuzz import keys, revocation
 
 # What the author of the seeds signed. Nobody else has her key: whatever is found valid is this.
 SIGNED = b"Content-Type: text/plain; charset=utf-8\r\n\r\nFrom here on, 10 EUR.\r\n"
@@ -234,4 +234,6 @@ TARGETS: dict[str, Target] = {
     "decrypt": opening,
     "mime": mime,
     "inspect": inspection,
+    "crl": revocation.crl,
+    "ocsp": revocation.ocsp,
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import subprocess
+from dataclasses import dataclass
+from math import gcd, prod
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from gateway.queue.states import State
 from gateway.wiring import Wiring
 from pki.errors import problem
 from pki.models import CannotTell, Certified
+from pki.weak_keys import SMALL_FACTORS
 from tests.pki_maker import DAY, Issued, key
 from tests.unit.cli_pki_house import House
 from tests.unit.test_finder import FakeDirectory
@@ -314,6 +318,42 @@ def test_keys_that_share_a_prime_are_found_and_refused(house: House) -> None:
     assert record["problems"][0]["code"] == "algorithm.shared-prime"  # type: ignore[index]
     assert found(house, "p1@justice.example")["status"] == "found"
     assert house.run("cert", "audit", "--json").json[-1]["newly_refused"] == 0
+
+
+@dataclass(frozen=True)
+class Public:
+    """The half of a key that a CA sees."""
+
+    modulus: int
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return rsa.RSAPublicNumbers(65537, self.modulus).public_key()
+
+
+def test_several_processes_find_the_same_shared_primes(house: House) -> None:
+    dice = random.Random(3)
+    prime = rsa.generate_private_key(65537, 2048).private_numbers().p
+    moduli: list[int] = []
+    while len(moduli) < 40:
+        bits = 1024 if len(moduli) in (1, 37) else 2048
+        one = dice.getrandbits(bits) | 3 << (bits - 2) | 1  # two, so that a product has 2048 bits
+        if gcd(one, SMALL_FACTORS * prod(moduli)) == 1:
+            moduli.append(one if bits == 2048 else one * prime)
+    people = [
+        house.issue(f"P{n}", f"p{n}@justice.example", subject_key=Public(modulus))
+        for n, modulus in enumerate(moduli)
+    ]
+    file = house.write("all.pem", b"".join(person.pem for person in people))
+    assert house.run("cert", "import", file).code == 0
+
+    several = house.run("cert", "audit", "--jobs", "2", "--dry-run", "--json")
+    alone = house.run("cert", "audit", "--dry-run", "--json")
+
+    assert several.code == 1, several.err
+    *keys, sums = several.json
+    assert sums == {"keys": 40, "shared": 2, "newly_refused": 0}
+    assert [each["addresses"] for each in keys] == [["p1@justice.example"], ["p37@justice.example"]]
+    assert several.out == alone.out
 
 
 # -- the gateway itself --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from ipaddress import ip_network
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.pki_sections import CrlFetch
 from gateway.database import Database
 from pki import crl_store
 from pki import fetch as fetch_module
@@ -243,7 +245,7 @@ def test_ldaps_with_another_ca_or_name(serve: Callable[..., Fake], tmp_path: Pat
         if name == "crl.example" and tls is not None:
             assert fetch_ldap(url, rules(server.port), look_up=loopback, tls=tls) == CRL
             continue
-        with pytest.raises(FetchTrouble, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(FetchTrouble, match="its certificate is not believed"):
             fetch_ldap(url, rules(server.port), look_up=loopback, tls=tls)
 
 
@@ -383,6 +385,51 @@ def test_a_keeper_among_hostile_servers(
         assert {one.number for one in crl_store.list_crls(conn)} == {5, 6}
         fetches = crl_store.last_fetches(conn)
     assert all(fetches[source.location].failures == (source.name in bad) for source in sources)
+
+
+def test_with_the_default_limits_every_fetch_is_over_in_ten_seconds(
+    serve: Callable[..., Fake],
+) -> None:
+    """Nothing is made shorter here: these are the limits of an installation that names none."""
+    head = ORDER_HTTP + b"\r\n"
+    bad: dict[str, tuple[str, Answer]] = {
+        "drips its body": ("http", http(head, forever=b"x", pause=0.2)),
+        "drips its header": ("http", http(ORDER_HTTP + b"X: ", forever=b"x", pause=0.2)),
+        "never ends": ("http", http(head, forever=b"x" * 65536, pause=0.02)),
+        "says nothing": ("http", lambda talk: time.sleep(30)),
+        "drips LDAP": ("ldap", ldap(dripping)),
+        "entries without end": ("ldap", ldap(slow_entries)),
+        "frozen LDAP": ("ldap", lambda talk: time.sleep(30)),
+    }
+    servers = {name: (scheme, serve(act)) for name, (scheme, act) in bad.items()}
+    fetching = CrlFetch()
+    default = FetchRules(
+        frozenset(f"crl.example:{server.port}" for _, server in servers.values()),
+        (ip_network("127.0.0.0/8"),),
+        fetching.max_size,
+        fetching.timeout,
+    )
+    assert default.time_limit == timedelta(seconds=10)
+
+    def get(name: str) -> tuple[float, str]:
+        scheme, server = servers[name]
+        url = f"{scheme}://crl.example:{server.port}/{ENTRY}"
+        begin = time.monotonic()
+        with pytest.raises(FetchTrouble) as raised:
+            (fetch if scheme == "http" else fetch_ldap)(url, default, look_up=loopback)
+        return time.monotonic() - begin, str(raised.value)
+
+    with ThreadPoolExecutor(len(bad)) as pool:
+        took = dict(zip(bad, pool.map(get, bad), strict=True))
+
+    # A second for what a machine with much to do takes beyond the limit.
+    assert {name: said for name, said in took.items() if said[0] > 11} == {}
+
+
+def slow_entries(talk: Talk, message: int) -> None:
+    while True:
+        talk.entry(message, BASE, {"description": [b"x" * 10_000]})
+        time.sleep(0.05)
 
 
 def known_before() -> Any:

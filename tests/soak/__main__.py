@@ -56,13 +56,18 @@ def main(arguments: list[str]) -> int:
     again = f"./dev soak {wanted.name} --seed {seed} --rounds {rounds}"
     print(f"soak {wanted.name}: seed {seed}; the same again: {again}", flush=True)
     begun = time.monotonic()
+    held = False
     try:
         module.run(seed, rounds)
+        held = True
     except AssertionError as failed:
         at = traceback.extract_tb(failed.__traceback__)[-1]
         what = f"{failed}\n{Path(at.filename).name}:{at.lineno}: {at.line}"
-        print(f"soak {wanted.name}: FAILED: {what}\nthe same again: {again}", file=sys.stderr)
+        print(f"soak {wanted.name}: FAILED: {what}", file=sys.stderr)
         return 1
+    finally:  # a gateway that did not start at all, too
+        if not held:
+            print(f"the same again: {again}", file=sys.stderr)
     print(f"soak {wanted.name}: held for {time.monotonic() - begun:.0f} s with seed {seed}")
     return 0
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.house import House
@@ -14,6 +12,7 @@ from gateway.demo.run import archive_id_of
 from gateway.demo.sink import read_ledger
 from gateway.demo.stage import SinkProcess, Stage, stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail
+from tests.soak._folder import folder_of
 from tests.soak.large_mail import peaks, reset_peaks
 
 MEMORY_LIMIT = 512_000_000  # octets of any process
@@ -71,6 +70,9 @@ def press(made: Stage, house: House, *, mails: int, most: int, connections: int 
     wanted = {receipt.archive_id for receipt in promised.values()}
     assert wanted <= arrived.keys(), "promised and not delivered"
     assert all(arrived[one] == 1 for one in wanted), "delivered twice"
+    # One that had died for want of memory would have taken its peak with it.
+    deaths = [e for e in house.events() if e["event"] in ("process_died", "process_killed")]
+    assert not deaths, deaths
 
 
 def _offer(
@@ -93,10 +95,7 @@ def _offer(
 def run(seed: int, rounds: int) -> None:
     """30,000 mails against a queue of 20,000, `rounds` times. seed: there is no chance in it."""
     del seed
-    with (
-        tempfile.TemporaryDirectory(prefix="sceau-pressure-") as folder,
-        stage(Path(folder)) as made,
-    ):
+    with folder_of("pressure") as folder, stage(folder) as made:
         house = limited_house(made, 20_000).start()
         try:
             for _ in range(rounds):

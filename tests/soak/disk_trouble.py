@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from gateway.demo.client import Letter, Receipt, send
 from gateway.demo.pki import Keys
 from gateway.demo.stage import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail, until
+from tests.soak._folder import folder_of
 from tests.soak.lost_writes import Machine, machine_on
 
 FULL = re.compile(r"4\.3\.1 .*\(id ([0-9a-f]+)\)", re.IGNORECASE)
@@ -24,24 +21,20 @@ def run(seed: int, rounds: int = 5) -> None:
 
     seed: draws how many syncs succeed before.
     """
-    folder = Path(tempfile.mkdtemp(prefix="sceau-disk-trouble-", dir="/tmp"))
-    folder.chmod(0o755)  # PostgreSQL runs as somebody else
     draw = random.Random(seed)
-    try:
-        with (
-            stage(folder / "stage", keys=Keys()) as made,
-            machine_on("postgresql", folder, made) as machine,
-        ):
-            machine.house.start(environment=machine.disk.environment)
-            try:
-                for number in range(rounds):
-                    _round(machine, syncs=draw.randrange(6))
-                    sys.stdout.write(f"round {number + 1}: {len(machine.promised)} mails\n")
-            finally:
-                assert machine.house.stop() == 0
-            machine.everything_arrives(calm=False)
-    finally:
-        shutil.rmtree(folder)
+    with (
+        folder_of("disk-trouble") as folder,
+        stage(folder / "stage", keys=Keys()) as made,
+        machine_on("postgresql", folder, made) as machine,
+    ):
+        machine.house.start(environment=machine.disk.environment)
+        try:
+            for number in range(rounds):
+                _round(machine, syncs=draw.randrange(6))
+                print(f"round {number + 1}: {len(machine.promised)} mails", flush=True)
+        finally:
+            assert machine.house.stop() == 0
+        machine.everything_arrives(calm=False)
 
 
 def _round(machine: Machine, *, syncs: int) -> None:

@@ -12,8 +12,6 @@ import os
 import random
 import shutil
 import signal
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +31,7 @@ from gateway.queue.states import State
 from tests.disk.replay import Before, Loss, Lost
 from tests.disk.shim import Disk, compile_shim
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
+from tests.soak._folder import folder_of
 
 BOTH = ("sqlite", "postgresql")
 _RULES = """
@@ -45,24 +44,25 @@ sign = "seal"
 """
 _BLOBS = '\n[archive.blobs]\nabove = "17 kB"\nfolder = "data/blobs"\n'
 _CLIENTS = 6
+_TURN = 5  # rounds of one database before the other has its
 
 
 def run(seed: int, rounds: int = 50) -> None:
     """`rounds` power cuts, on SQLite and PostgreSQL by turns of five. Raises AssertionError."""
-    folder = Path(tempfile.mkdtemp(prefix="sceau-lost-writes-", dir="/tmp"))
-    folder.chmod(0o755)  # PostgreSQL runs as somebody else
     draw = random.Random(seed)
-    try:
-        with stage(folder / "stage", keys=Keys()) as made, _machines(folder, made) as found:
-            for number in range(rounds):
-                machine = found[BOTH[number // 5 % len(BOTH)]]
-                lost = machine.round(draw)
-                _say(f"round {number + 1}: {machine.name}: {machine.told(lost)}")
-            for machine in found.values():
-                machine.everything_arrives()
-                _say(f"{machine.name}: {len(machine.promised)} mails promised, all delivered")
-    finally:
-        shutil.rmtree(folder)
+    with (
+        folder_of("lost-writes") as folder,
+        stage(folder / "stage", keys=Keys()) as made,
+        _machines(folder, made) as found,
+    ):
+        for number in range(rounds):
+            machine = found[BOTH[number // _TURN % len(BOTH)]]
+            lost = machine.round(draw)
+            print(f"round {number + 1}: {machine.name}: {machine.told(lost)}", flush=True)
+        for machine in list(found.values())[: 1 + (rounds > _TURN)]:
+            assert machine.lost > 0, f"{machine.name}: no disk has forgotten anything"
+            machine.everything_arrives()
+            print(f"{machine.name}: {machine.sums()}, all delivered", flush=True)
 
 
 @dataclass
@@ -74,6 +74,7 @@ class Machine:
     disk: Disk
     server: DiskPostgres | None = None
     promised: dict[str, Letter] = field(default_factory=dict)
+    lost: int = 0  # octets and names that were thrown away so far
     _count: int = 0
     _before: Before | None = None
 
@@ -96,6 +97,7 @@ class Machine:
         self._kill()
         client.join()
         lost = self._cut(loss, draw)
+        self.lost += lost.octets + lost.names
         by_key = {one.key: one for one in letters}
         new = {one.archive_id: by_key[one.key] for one in receipts if one.code == 250}
         self.promised |= new
@@ -110,6 +112,12 @@ class Machine:
             f"{len(self.promised)} mails promised so far, thrown away {lost.octets} octets and "
             f"{lost.names} names; none missing"
         )
+
+    def sums(self) -> str:
+        """What it went through, in figures."""
+        blobs = sum(one.is_file() for one in (self.house.folder / "data" / "blobs").rglob("*"))
+        assert blobs, "the blob store has nothing, and nothing of it was tested"
+        return f"{len(self.promised)} mails promised, {blobs} blobs"
 
     def look(self, new: Mapping[str, Letter]) -> None:
         """Every promised mail is archived as it came, and each recipient is in one state."""
@@ -148,7 +156,8 @@ class Machine:
             assert shown[archive_id] == letter.content, archive_id
 
     def everything_arrives(self, *, calm: bool = True) -> None:
-        """Started once more, all of it is delivered, and the index comes along.
+        """Started once more, all of it is delivered, and the index comes along; and the archive has
+        each mail still, whichever power cut came after it.
 
         calm: no fault stands in the log.
         """
@@ -158,14 +167,22 @@ class Machine:
             assert self.house.wait_indexed(seconds=60), "the index does not come along"
         finally:
             assert self.house.stop() == 0, self.house.log.read_text()[-3000:]
-        self.look({})
+        self.look(self.promised)
         sink = self.scene.stage.sink.folder
-        arrived = {archive_id_of((sink / one.file).read_bytes()) for one in read_ledger(sink)}
-        missing = self.promised.keys() - arrived
+        arrived = {
+            (archive_id_of((sink / one.file).read_bytes()), address)
+            for one in read_ledger(sink)
+            for address in one.rcpt_to
+        }
+        wanted = {(key, to) for key, letter in self.promised.items() for to in letter.rcpt_to}
+        missing = wanted - arrived
         assert not missing, missing
         if calm:
             # A server remembers who held claims on it when the power went.
             faults = self.scene.faults(expected=("process_dismissed",))
+            # It had seconds between one power cut and the next: an index that is said to be far
+            # behind was so. That it comes along is asked above.
+            faults = [one for one in faults if one.get("code") != "index-behind"]
             assert not faults, faults[:20]
 
     # -- parts ---------------------------------------------------------------------------------
@@ -311,8 +328,3 @@ def machine_on(
 def _machines(folder: Path, made: Stage) -> Iterator[dict[str, Machine]]:
     with ExitStack() as stack:
         yield {name: stack.enter_context(machine_on(name, folder, made)) for name in BOTH}
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

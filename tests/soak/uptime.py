@@ -111,7 +111,7 @@ def _under_load(house: House, seed: int, seconds: float) -> tuple[int, list[Curv
     def client(number: int) -> None:
         dice = random.Random(f"{seed}/{number}")
         while not stop.is_set():
-            letters = [_letter(dice) for _ in range(_BATCH)]
+            letters = [letter(dice) for _ in range(_BATCH)]
             receipts = send(letters, house.listen_port, connections=2)
             # To NOBODY it is held, and never arrives.
             arriving = {one.key for one in letters if one.rcpt_to != (NOBODY,)}
@@ -129,7 +129,7 @@ def _under_load(house: House, seed: int, seconds: float) -> tuple[int, list[Curv
             for pid in (house.process.pid, *children_of(house.process.pid)):
                 if pid not in curves:
                     curves[pid] = Curve(_name(pid, names))
-                if (anon := _anonymous(pid)) is not None:
+                if (anon := anonymous(pid)) is not None:
                     curves[pid].points.append((now, anon))
             time.sleep(_SAMPLE)
     finally:
@@ -139,7 +139,8 @@ def _under_load(house: House, seed: int, seconds: float) -> tuple[int, list[Curv
     return sum(promised), list(curves.values())
 
 
-def _letter(dice: random.Random) -> Letter:
+def letter(dice: random.Random) -> Letter:
+    """A mail as in a house: mostly small, in the words of a language."""
     size = dice.choices(_KINDS, _WEIGHTS)[0]
     to = dice.choices((AMELIE, BASTIEN, NOBODY), (60, 38, 2))[0]
     text = " ".join(dice.choices(_WORDS, cum_weights=_FREQUENCIES, k=size // _WORD))
@@ -156,7 +157,8 @@ def _name(pid: int, names: dict[str, int]) -> str:
     return f"{role}-{names[role]}"
 
 
-def _anonymous(pid: int) -> float | None:
+def anonymous(pid: int) -> float | None:
+    """Private memory of a process in megabytes, None if it is gone."""
     try:
         found = _ANON.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:

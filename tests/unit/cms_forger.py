@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.mime.entity import content_entity, split
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.layers import verify
 from gateway.smime.names import issuer_and_serial
 from gateway.smime.verdicts import Verification
 from gateway.smime.verify import Rules
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
+from pki import der_writing as der
 from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.models import Purpose

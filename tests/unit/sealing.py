@@ -1,6 +1,6 @@
 """Encrypted CMS written part by part, for what no peer on the machine writes, and for forgeries.
 
-Built on the primitives of `cryptography` and `gateway.smime.der` alone, so that a mistake of the
+Built on the primitives of `cryptography` and `pki.der_writing` alone, so that a mistake of the
 engine is not repeated here.
 """
 
@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-from gateway.smime import cms, der
+from gateway.smime import cms
 from gateway.smime.cms import ContentInfo
+from pki import der_writing as der
 
 DATA = "1.2.840.113549.1.7.1"
 AES = "2.16.840.1.101.3.4.1."
@@ -129,6 +130,19 @@ def padded(public: rsa.RSAPublicKey, key: bytes, *, start: bytes = b"\0\x02") ->
     """EM of PKCS#1 v1.5 (RFC 8017 §7.2.1), wrong where `start` is."""
     size = (public.key_size + 7) // 8
     return start + b"\xa5" * (size - len(key) - len(start) - 1) + b"\0" + key
+
+
+def by_password(iterations: int, *, prf: bytes = b"") -> bytes:
+    """PasswordRecipientInfo (RFC 5652 §6.2.4) by PBKDF2, which no password opens, and which must be
+    hashed so often to know it. prf: AlgorithmIdentifier, else the default (HMAC with SHA-1).
+    """
+    parameters = der.sequence(der.octets(bytes(8)), der.integer(iterations), prf)
+    derivation = der.element(0xA0, der.oid("1.2.840.113549.1.5.12"), parameters)
+    cipher = der.algorithm(AES + "42", der.octets(bytes(16)))
+    return der.element(
+        0xA3, der.integer(0), derivation, der.algorithm("1.2.840.113549.1.9.16.3.9", cipher),
+        der.octets(bytes(48)),
+    )  # fmt: skip
 
 
 def agreement(

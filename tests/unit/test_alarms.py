@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from archive.lag import Lag
@@ -295,10 +294,6 @@ def test_the_mail_is_plain_ascii_on_the_wire_and_names_the_trouble(
     text = quopri.decodestring(body).decode()
     assert words in text
     assert "CN=a . Bcc: x@y é" in text
-
-
-def teardown_module() -> None:
-    structlog.reset_defaults()
 
 
 def test_how_long_ahead_is_configured_by_kind() -> None:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tantivy
 
 from archive import store
 from archive.entry import new_archive_id
-from archive.errors import IndexUnusable, SearchError
+from archive.errors import IndexTrouble, IndexUnusable, SearchError
 from archive.fulltext import open_index
 from archive.index import Extracted, Indexer, unreadable
 from archive.lag import Onlooker, lag, position
@@ -319,6 +321,44 @@ def test_a_step_done_twice_changes_nothing(indexed: Indexed, world: World) -> No
         assert store.head(conn).size == 1
 
 
+def test_opened_anew_now_and_then_it_goes_on_as_before(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tantivy remembers more with each commit; the index and its lock stay what they were."""
+    monkeypatch.setattr("archive.index._FRESH_AFTER", 2)
+    ids = []
+    for number in range(4):
+        ids.append(indexed.add(subject=f"lettre numero{number}"))
+        indexed.step()
+        with pytest.raises(IndexUnusable):
+            Indexer(indexed.folder, extract, indexed.world.database.read, indexed.world.gateway)
+    assert sorted(indexed.find("lettre")) == sorted(ids)
+
+
+def test_a_disk_that_is_full_when_it_is_opened_anew_costs_no_mail(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archive.index._FRESH_AFTER", 1)
+    first = indexed.add(subject="lettre première")
+    indexed.indexer.step()
+    second = indexed.add(subject="lettre seconde")
+    indexer: Any = indexed.indexer
+    writer = indexer._writer
+
+    class Failing:
+        """A writer whose last merge finds no room."""
+
+        def wait_merging_threads(self) -> None:
+            writer.wait_merging_threads()
+            raise ValueError("No space left on device")
+
+    indexer._writer = Failing()
+    with pytest.raises(IndexTrouble, match="No space left"):
+        indexed.indexer.step()
+    indexed.step()
+    assert sorted(indexed.find("lettre")) == sorted([first, second])
+
+
 def test_a_damaged_later_entry_does_not_hide_the_mail(indexed: Indexed, world: World) -> None:
     wanted = indexed.add(body="texte")
     for _ in range(2):  # the second time the mail is in the index already
@@ -360,7 +400,28 @@ def test_an_onlooker_follows_the_index_through_commits_damage_and_a_new_one(
     fresh.close()
 
 
-def test_looking_again_and_again_costs_no_memory_and_no_threads(indexed: Indexed) -> None:
+def test_an_onlooker_opens_the_index_anew_now_and_then(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def opening(index_dir: Path) -> tantivy.Index:
+        opened.append(index_dir)
+        return open_index(index_dir)
+
+    monkeypatch.setattr("archive.lag.open_index", opening)
+    monkeypatch.setattr("archive.lag._LOOKS", 3)
+    onlooker = Onlooker(indexed.folder)
+    for number in range(1, 5):
+        indexed.add(body="a")
+        indexed.step()
+        found = onlooker.position()
+        assert found is not None
+        assert found.size == number
+    assert len(opened) == 2
+
+
+def test_looking_again_and_again_costs_no_threads(indexed: Indexed) -> None:
     indexed.add(body="a")
     indexed.step()
     onlooker = Onlooker(indexed.folder)

@@ -8,6 +8,7 @@ from pysqlite3 import dbapi2
 from sqlalchemy.dialects.postgresql import psycopg
 
 from archive.rows import Rows
+from gateway.database import Database
 
 TABLE = sa.Table(
     "t",
@@ -66,8 +67,76 @@ def test_errors_are_those_of_sqlalchemy_and_tell_no_values(conn: sa.Connection) 
 
 
 def test_postgresql_gets_names_and_types() -> None:
-    text, in_order = SET._compile(psycopg.dialect())
-    assert in_order is None
-    assert "number=%(number)s::BIGINT" in text
-    assert "octets=%(octets)s" in text
-    assert "id = %(of)s::VARCHAR" in text
+    made = SET._compile(psycopg.dialect())
+    assert not made.arrays
+    assert "number=%(number)s::BIGINT" in made.text
+    assert "octets=%(octets)s" in made.text
+    assert "id = %(of)s::VARCHAR" in made.text
+
+
+@pytest.fixture
+def table(postgres_database: Database) -> Database:
+    with postgres_database.write() as conn:
+        conn.exec_driver_sql("SET search_path = public")
+        TABLE.metadata.create_all(conn)
+    return postgres_database
+
+
+def at_public(conn: sa.Connection) -> sa.Connection:
+    conn.exec_driver_sql("SET search_path = public")
+    return conn
+
+
+def test_many_rows_are_one_execution_on_postgresql_and_the_same_rows(table: Database) -> None:
+    asked: list[str] = []
+    given: list[dict[str, object]] = [
+        {"id": "a", "octets": b"\x00\xff{},\"'\\", "number": 2**40},
+        {"id": "NULL", "octets": None, "number": -1},
+        {"id": "", "octets": b"", "number": 0},
+        {"id": "{é,", "octets": b"NULL", "number": 7},
+    ]
+    with table.write() as conn:
+        sa.event.listen(conn, "before_cursor_execute", lambda *a: asked.append(a[2]))
+        INSERT.write(at_public(conn), given)
+        INSERT.write(conn, [{"id": "alone", "octets": None, "number": 1}])
+        found = {row[0]: row[1:] for row in rows(conn)}
+    assert len([text for text in asked if text.startswith("INSERT")]) == 2
+    assert found == {
+        **{str(one["id"]): (one["octets"], one["number"]) for one in given}, "alone": (None, 1),
+    }  # fmt: skip
+
+
+def test_large_rows_are_written_one_by_one(table: Database) -> None:
+    """In an array driver and server would hold copies of all of them together."""
+    with table.write() as conn:
+        many: list[bool] = []
+        sa.event.listen(conn, "before_cursor_execute", lambda *a: many.append(a[5]))
+        octets = b"x" * 600_000
+        INSERT.write(at_public(conn), [{"id": i, "octets": octets, "number": 1} for i in "ab"])
+        assert many == [False, True]
+        assert [len(row[1]) for row in rows(conn)] == [600_000, 600_000]
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"id": "a", "octets": b"secret", "number": 1}, sa.exc.IntegrityError),
+        ({"id": "b", "octets": b"secret", "number": None}, sa.exc.IntegrityError),
+        ({"id": "secret789", "octets": b"", "number": 1}, sa.exc.DataError),  # one too long
+        ({"id": "b\x00secret", "octets": b"", "number": 1}, sa.exc.DataError),
+        ({"id": "b", "octets": b"secret", "number": 2**70}, sa.exc.DBAPIError),
+    ],
+)
+def test_postgresql_refuses_among_many_what_it_refuses_alone(
+    table: Database, row: dict[str, object], error: type[Exception]
+) -> None:
+    good = {"id": "a", "octets": b"", "number": 1}
+    for given in ([row], [{"id": "c", "octets": None, "number": 3}, row]):
+        with table.write() as conn:
+            INSERT.write(at_public(conn), [good])
+            with pytest.raises(error) as caught:
+                INSERT.write(conn, given)
+            conn.rollback()
+        assert "secret" not in str(caught.value).partition("DETAIL")[0]
+    with table.read() as conn:
+        assert rows(at_public(conn)) == []

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bench.large_ldif import Crowd
 from bench.load import SIZES, mail
 from bench.picture import Curve, bars, curves
 from bench.profile import subjects
+from gateway.demo.pki import Authority, Credential
 from gateway.smtp.data import unsafe_octets
+from pki.bulk import entries_of_ldif
+from pki.certificate import ParsedCertificate
+from tests.pki_maker import NOW, root
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -51,3 +57,18 @@ def test_a_sample_counts_for_the_innermost_of_our_files_and_waiting_not_at_all(
         "main (/x/gateway/roles.py:1);EpollSelector.select (selectors.py:468) 500\n"
     )
     assert subjects(file) == {"commitments and chain": 0.75, "event loop and threads": 0.25}
+
+
+def test_each_person_of_a_large_directory_has_a_certificate_of_his_own() -> None:
+    ca = root(kind="ec")
+    authority = Authority(
+        Credential(ca.cert, ca.key, Path("ca.pem"), Path("ca.key")), Path("ca.crl"), "http://crl"
+    )
+
+    written = b"".join(Crowd(authority, "justice.example", moment=NOW).ldif(3))
+
+    people = list(entries_of_ldif(io.BytesIO(written)))
+    certs = [ParsedCertificate(one.values[0]) for one in people]
+    assert [one.addresses for one in people] == [cert.addresses.usable for cert in certs]
+    assert len({cert.spki for cert in certs}) == len({cert.serial for cert in certs}) == 3
+    assert all(cert.signed_by(ParsedCertificate(ca.der)) for cert in certs)

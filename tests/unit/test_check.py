@@ -17,14 +17,18 @@ from gateway import check as checks
 from gateway.check import Finding, Level, run_checks
 from gateway.check.clock import ntp
 from gateway.check.expiry import validity
-from gateway.known import KnownCertificate, known_certificates
+from gateway.check.senders import clients
+from gateway.known import KnownCertificate, own_certificates
 from gateway.queue.jobs import problem_to_json
 from gateway.queue.models import messages, recipients
 from gateway.queue.store import POISON
 from gateway.wiring import Wiring
+from pki.crl import Crl
 from pki.errors import problem
 from pki.health import ServerTrial
+from pki.path import Material
 from tests.pki_maker import NOW, root
+from tests.pki_maker import key as key_of
 from tests.unit.cli_pki_house import House
 
 
@@ -73,6 +77,29 @@ def test_a_crl_that_was_replaced_is_nobodys_trouble_any_more(house: House) -> No
 
     assert [level for level, _ in found] == [Level.OK, Level.OK]
     assert all(text.startswith("CRL no. 2 of ") for _, text in found)
+
+
+@pytest.mark.parametrize("same_key", [True, False])
+def test_the_crl_of_another_ca_with_the_same_name_speaks_for_no_client(
+    tmp_path: Path, same_key: bool
+) -> None:
+    """A CA with a new key has its old name; the CRL of the old key proves nothing for the new."""
+    top = root()
+    ca = top.sub("Clients CA", end=NOW + timedelta(days=900))
+    listed = ca if same_key else top.sub("Clients CA", ca_key=key_of("new"))
+    assert listed.cert.subject == ca.cert.subject
+    file = tmp_path / "clients.pem"
+    file.write_bytes(listed.pem)
+    entry = SimpleNamespace(name="crm", ca=file, names=("crm.example",), unsafe_no_revocation=False)
+    material = Material([top.anchor()], [ca.der, listed.der], [Crl(ca.crl())])
+    wiring: Any = SimpleNamespace(
+        config=SimpleNamespace(clients=[entry]),
+        trust=SimpleNamespace(current=lambda: SimpleNamespace(material=material)),
+    )
+
+    found = {one.code for one in clients(wiring, NOW)}
+
+    assert ("clients.no-crl" in found) is not same_key
 
 
 def test_private_keys_of_the_archive_that_were_left_here_are_named(house: House) -> None:
@@ -255,6 +282,6 @@ def test_certificates_of_the_listener_count(house: House) -> None:
     issued = house.issue("listener", end=house.now + timedelta(days=3))
     file = house.write("smtp.pem", issued.pem)
 
-    found = known_certificates(seals={}, anchors=(), intermediates=(), listener=("h", file))
+    found = own_certificates(seals={}, intermediates=(), listener=("h", file))
 
     assert found == (KnownCertificate("listener", "h", issued.der),)

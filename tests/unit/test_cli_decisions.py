@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from gateway import clock
 from gateway.check.decisions import decisions
 from gateway.check.finding import Finding, filled
+from gateway.check.trust import anchors
+from gateway.foureyes import effect
 from gateway.wiring import Wiring
 from tests.pki_maker import DAY, Authority, Issued, key, root
 from tests.unit.cli_pki_house import House, Ran, sceau
@@ -100,6 +102,11 @@ class Office(House):
         assert stored.code == 0, stored.err
         return paul
 
+    def approve(self, *options: str | Path) -> Ran:
+        """Sign the proposal that waits, by the id under which it is shown."""
+        (shown,) = self.run("anchor", "approve", "partner", "--json").json
+        return self.run("anchor", "approve", shown["id"], *options)
+
     def partner_crl(self) -> Path:
         crl = self.partner.crl(1, start=self.now - DAY, end=self.now + 7 * DAY)
         return self.write("partner.crl", crl)
@@ -144,7 +151,7 @@ def test_a_ca_is_introduced_by_two_and_taken_out_by_one(office: Office) -> None:
     assert before["effect"]["become_unknown"] == {"count": 1, "examples": [PAUL]}
     assert office.states()["partner"] == "proposed"
 
-    approved = office.run("anchor", "approve", "partner", *office.bert.signs)
+    approved = office.approve(*office.bert.signs)
     assert approved.code == 0, approved.err
     assert "done, signed by Anna Keller, Bert Lang" in approved.out
     assert office.states()["partner"] == "active"
@@ -155,9 +162,13 @@ def test_a_ca_is_introduced_by_two_and_taken_out_by_one(office: Office) -> None:
 
     ended = office.run("anchor", "suspend", "partner", "--reason", "key stolen", *office.bert.signs)
     assert ended.code == 0, ended.err
+    ended_at = clock.now().isoformat()
     assert f"certificates stop being usable: 1 ({PAUL})" in ended.out
     assert office.states()["partner"] == "suspended"
-    assert office.run("cert", "find", PAUL, "--json").json[0]["status"] == "none"
+    (found,) = office.run("cert", "find", PAUL, "--json").json
+    assert (found["status"], found["problems"][0]["code"]) == ("none", "path.anchor-suspended")
+    questions = office.run("anchor", "questions", "--json").json
+    assert [one["last"] < ended_at for one in questions] == [True]  # from before it was trusted
 
     told = office.run("anchor", "history", "partner", "--json").json
     assert [(one["act"], one["signed_by"]) for one in told] == [
@@ -167,16 +178,141 @@ def test_a_ca_is_introduced_by_two_and_taken_out_by_one(office: Office) -> None:
     ]
 
 
+def test_numbers_and_alarms_know_of_an_anchor_that_came_and_went(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that runs sees the end of a CA that was trusted after its start."""
+    monkeypatch.setattr("gateway.metrics.gauges._FRESH", 0.0)
+    monkeypatch.setattr("gateway.metrics.gauges._SHARE", 0)
+    wiring = Wiring.from_file(office.config)
+
+    def anchors() -> list[str]:
+        wiring.trust.refresh()
+        return [one.name for one in wiring.gauges.look().certificates if one.kind == "anchor"]
+
+    assert anchors() == ["house"]
+    request = office.propose("--json").json[0]["id"]
+    assert office.run("anchor", "approve", request, *office.bert.signs).code == 0
+    assert anchors() == ["house", "partner"]
+    done = office.run("anchor", "suspend", "partner", "--reason", "a break-in", *office.anna.signs)
+    assert done.code == 0, done.err
+    assert anchors() == ["house"]
+    wiring.close()
+
+
 def test_one_person_activates_nothing(office: Office) -> None:
     office.propose()
-    again = office.run("anchor", "approve", "partner", *office.anna.signs)
+    again = office.approve(*office.anna.signs)
     assert (again.code, again.out.count("done")) == (1, 0)
     assert "Anna Keller has signed this request already" in again.err
     stranger = office.pen("Mallory Strange")
-    none = office.run("anchor", "approve", "partner", *stranger.signs)
+    none = office.approve(*stranger.signs)
     assert none.code == 1
     assert "no enrolled person has the certificate that it names" in none.err
     assert office.states()["partner"] == "proposed"
+
+
+def test_certificates_that_were_not_looked_at_are_told_of(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else "nothing changes" would be said of strangers behind the newest twenty thousand."""
+    monkeypatch.setattr(effect, "MOST", 1)
+    office.paul()
+    for name in ("one", "two"):
+        cert = office.issue(name, f"{name}@interior.example")
+        assert office.run("cert", "import", office.write(f"{name}.pem", cert.pem)).code == 0
+    office.propose()
+    (shown,) = office.run("anchor", "approve", "partner", "--json").json
+    assert (shown["effect"]["looked_at"], shown["effect"]["left_out"]) == (1, 2)
+
+
+def test_what_is_signed_is_what_was_shown(office: Office) -> None:
+    """One of two persons puts another request in the place of the one that the other has read."""
+    office.propose()
+    (read,) = office.run("anchor", "approve", "partner", "--json").json
+    ended = office.run("anchor", "refuse", "partner", "--reason", "a slip", *office.anna.signs)
+    assert ended.code == 0, ended.err
+    evil = office.write("evil.crt", root("Evil CA").pem)
+    for name in ("partner", read["id"]):
+        proposed = office.run(
+            "anchor", "propose", evil, "--fingerprint", root("Evil CA").sha256, "--name", name,
+            "--purpose", "encrypt", "--domain", "*", *office.anna.signs,
+        )  # fmt: skip
+        assert proposed.code in (0, 1), proposed.err
+
+    by_name = office.run("anchor", "approve", "partner", *office.bert.signs)
+    by_id = office.run("anchor", "approve", read["id"], *office.bert.signs)
+
+    assert by_name.code == 2
+    assert "name the request by its id" in by_name.err
+    assert by_id.code == 1
+    assert "this request is done or refused" in by_id.err
+    assert "active" not in office.states().values()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--until", "2020-01-01T00:00:00Z", "would end the trust before it begins"),
+        ("--name", "Partner Root", "is no name for an anchor"),
+        ("--policy", "1.2.three", "is not an object identifier"),
+        ("--revocation", "grace 400d", "365 days at most"),
+    ],
+)
+def test_terms_that_cannot_hold_are_not_signed(
+    office: Office, option: str, value: str, told: str
+) -> None:
+    ran = office.propose(option, value)
+
+    assert ran.code == 2
+    assert told in ran.err
+    assert office.states() == {"house": "configured"}
+
+
+def test_the_end_of_the_trust_is_told_of_as_that_of_a_certificate(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision for a year ends long before the root: `check`, alarms and metrics count to it."""
+    ends = (clock.now() + 20 * DAY).replace(microsecond=0)
+    asked = office.propose("--until", ends.isoformat(), "--json").json[0]["id"]
+    assert office.run("anchor", "approve", asked, *office.bert.signs).code == 0
+    shown = f"{ends:%Y-%m-%d %H:%M:%S} +00:00"
+    assert shown in office.run("anchor", "list").out
+
+    monkeypatch.setattr("gateway.metrics.gauges._FRESH", 0.0)
+    wiring = Wiring.from_file(office.config)
+    said = [
+        finding_text(one) for one in anchors(wiring, clock.now()) if one.subject == "anchor partner"
+    ]
+    known = {one.name: one.ends for one in wiring.gauges.look().certificates}
+    later = [one.code for one in anchors(wiring, ends + DAY) if one.subject == "anchor partner"]
+    wiring.close()
+
+    assert any("the trust in it ends on" in one for one in said)
+    assert known["partner"] == ends
+    assert "trust.ended" in later
+
+
+def test_two_proposals_of_one_name_are_told_apart(office: Office) -> None:
+    """A name that two requests have shows neither and refuses neither; what was refused stays in
+    the history.
+    """
+    ids = [office.propose("--json").json[0]["id"] for _ in range(2)]
+
+    for verb in (
+        ("approve", "partner"),
+        ("show", "partner"),
+        ("refuse", "partner", "--reason", "not this one", *office.bert.signs),
+    ):
+        ran = office.run("anchor", *verb)
+        assert ran.code == 2, verb
+        assert all(one in ran.err for one in ids), verb
+
+    refused = office.run("anchor", "refuse", ids[0], "--reason", "mistyped", *office.bert.signs)
+    assert refused.code == 0, refused.err
+    assert office.run("anchor", "approve", "partner", "--json").json[0]["id"] == ids[1]
+    told = office.run("anchor", "history", "partner", "--json").json
+    assert [one["act"] for one in told] == ["anchor.trust", "anchor.trust", "request.refuse"]
 
 
 def test_a_wrong_fingerprint_is_not_even_proposed(office: Office) -> None:
@@ -243,7 +379,7 @@ def test_a_revoked_certificate_approves_nothing(office: Office) -> None:
     office.publish(2)
     assert office.run("crl", "refresh").code == 0
 
-    refused = office.run("anchor", "approve", "partner", *office.bert.signs)
+    refused = office.approve(*office.bert.signs)
 
     assert refused.code == 1
     assert "revoked" in refused.err
@@ -269,7 +405,7 @@ def test_a_third_person_is_enrolled_renewed_suspended(office: Office) -> None:
     assert out.code == 0, out.err
     carla_now = office.person("show", "Carla Roux", "--json").json[0]
     assert (carla_now["state"], carla_now["suspended_why"]) == ("suspended", "left us")
-    office.run("anchor", "approve", "partner", *office.bert.signs)
+    office.approve(*office.bert.signs)
     assert office.states()["partner"] == "proposed"  # what Carla signed does not count any more
     no = office.run(
         "anchor", "refuse", "partner", "--reason", "by nobody of us", *office.bert.signs

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.installation import Installation
 from gateway.queue import store
@@ -18,6 +20,7 @@ from gateway.queue.models import recipients
 from gateway.queue.states import State
 from tests.pki_maker import DAY, root
 from tests.unit.cli_pki_house import House, sceau
+from tests.unit.cms_forger import issue, mallory_key
 
 PAUL = "paul@justice.example"
 
@@ -158,6 +161,21 @@ def test_an_authority_alone_is_refused_with_what_to_do(house: House) -> None:
 
     assert done.code == 1
     assert "authorities are named in pki.anchors or pki.intermediates" in done.err
+
+
+def test_a_list_without_certificates_was_not_imported(house: House) -> None:
+    """A wrong attribute name must not look like 200,000 people who were stored."""
+    entry = "dn: uid=anna\nmail: anna@interior.example\n"
+    wrong = house.write("wrong.ldif", f"version: 1\n\n{entry}usercert:: AAAA\n".encode())
+    broken = house.write("broken.ldif", f"{entry}userCertificate;binary:: AAAA\n".encode())
+
+    done = house.run("cert", "import", wrong)
+
+    assert done.code == 1
+    assert "no entry has a certificate (userCertificate, userSMIMECertificate)" in done.err
+    told = house.run("cert", "import", broken).err
+    assert "entry 1 of broken.ldif: this is not a usable certificate: it is not the DER" in told
+    assert "ParseError" not in told
 
 
 def test_an_empty_folder_and_a_missing_file(house: House, tmp_path: Path) -> None:
@@ -332,6 +350,20 @@ def test_show_a_name_that_would_steer_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in done.out
     assert "\u202e" not in done.out
     assert "\\x1b" in done.out
+
+
+def test_show_says_nothing_in_the_name_of_a_library(tmp_path: Path) -> None:
+    """A name of more than 64 characters: its warning stood between our lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 90, _validate=False)])
+    file = tmp_path / "long.der"
+    file.write_bytes(issue(None, mallory_key().public_key(), subject=name))
+
+    ran = sceau("pki", "cert", "show", str(file))
+
+    assert "x" * 90 in ran.out
+    assert ran.err == ""
 
 
 def test_show_by_fingerprint_finds_every_place(house: House) -> None:

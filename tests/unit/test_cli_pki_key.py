@@ -155,8 +155,9 @@ def test_the_list_for_people(house: House) -> None:
     done = house.run("key", "list")
 
     headings, line = done.out.splitlines()
-    assert headings.split() == ["address", "consent", "valid", "until", "fingerprint", "(SHA-256)"]
-    assert line.split()[:4] == [MARIE, "of", "Marie", "Curie"]
+    titles = ["address", "use", "consent", "valid", "until", "fingerprint", "(SHA-256)"]
+    assert headings.split() == titles
+    assert line.split()[:5] == [MARIE, "signs", "of", "Marie", "Curie"]
     assert line.endswith(issued.sha256)
     other = house.run("key", "list", "paul@interior.example")
     assert (other.code, other.out) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -286,6 +287,17 @@ def test_standard_input(
 
     assert main([*SIGN, "-"]) == 0
     assert b"multipart/signed" in capfdbinary.readouterr().out
+
+
+def test_a_large_opaque_signature_is_the_same_to_openssl(here: Path) -> None:
+    """Above a megabyte it is written piece by piece."""
+    body = os.urandom(38).hex().encode() + b"\r\n"
+    (here / "large.eml").write_bytes(PLAIN + body * 20_000)
+    cas = str(world().write_cas(here))
+    assert main([*SIGN, "--opaque", "--cert", cas, "--out", "opaque.eml", "large.eml"]) == 0
+
+    opened = openssl_verify(here, (here / "opaque.eml").read_bytes())
+    assert opened == content_entity(split(PLAIN + body * 20_000))
 
 
 def test_the_real_command_writes_octets_to_a_pipe(here: Path) -> None:

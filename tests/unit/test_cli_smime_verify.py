@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tests.unit.cli_pki_house import Ran, sceau
 from tests.unit.cms_forger import (
@@ -143,3 +145,38 @@ def test_an_anchor_that_cannot_be_read_ends_the_command(here: Path) -> None:
 
     assert ran.code == 2
     assert "junk" in ran.err
+
+
+LINE = "\nvalid.eml: valid\n  from: boss@bank.example"
+
+
+def test_a_stranger_writes_no_line_of_the_answer(here: Path) -> None:
+    """A name with a line end in it began a line that says "valid", of whatever file he liked."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mallory" + LINE)])
+    mallory = with_key(issue(None, mallory_key().public_key(), subject=name))
+    (here / "forged.eml").write_bytes(mail(clear_signed(mallory)))
+    digest = f'micalg="{LINE}"'.encode()
+    (here / "digest.eml").write_bytes(mail(clear_signed().replace(b"micalg=sha-256", digest)))
+
+    for ran in (
+        verify(*TRUST, "forged.eml"),
+        verify(*TRUST, "digest.eml"),
+        sceau("smime", "inspect", "forged.eml"),
+        sceau("smime", "inspect", "digest.eml"),
+    ):
+        lines = ran.out.split("\n")
+        assert not any(line.startswith(("valid.eml", "  from: boss")) for line in lines)
+    assert "Mallory\\nvalid.eml: valid" in verify(*TRUST, "forged.eml").out
+
+
+def test_what_a_terminal_obeys_is_escaped_in_json(here: Path) -> None:
+    subject = b"=?utf-8?q?=C2=9B31mred=E2=80=A8two=E2=80=AEnuf?="
+    content = b'Content-Type: text/plain; hp="clear"\r\nSubject: ' + subject + b"\r\n\r\nx\r\n"
+    (here / "odd.eml").write_bytes(mail(clear_signed(content=content)))
+
+    ran = verify(*TRUST, "--json", "odd.eml")
+
+    assert ran.out.rstrip("\n").isprintable()
+    (record,) = ran.json
+    (field,) = record["header_protection"]["fields"]
+    assert field["value"] == "\u009b31mred\u2028two\u202enuf"

@@ -117,17 +117,17 @@ def test_two_hundred_thousand_entries_in_milliseconds() -> None:
     from cryptography.hazmat.primitives import hashes
 
     der = builder.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    start = time.perf_counter()
+    start = time.process_time()
     crl = Crl(der)
-    loaded = time.perf_counter() - start
-    start = time.perf_counter()
+    loaded = time.process_time() - start
+    start = time.process_time()
     assert all(
         crl.entries.find(2**120 + 7 * number + 1, crl.issuer) is None for number in range(20)
     )
-    absent = (time.perf_counter() - start) / 20
-    start = time.perf_counter()
+    absent = (time.process_time() - start) / 20
+    start = time.process_time()
     assert crl.entries.find(2**120 + 7 * 199_999, crl.issuer) is not None
-    present = time.perf_counter() - start
+    present = time.process_time() - start
     assert loaded < 0.5
     assert absent < 0.02
     assert present < 0.5

@@ -12,6 +12,7 @@ from gateway.alarms import judge
 from gateway.check import Finding, Level
 from gateway.check.crls import crls
 from gateway.check.ends import grace
+from gateway.check.finding import filled
 from gateway.metrics.page import page
 from gateway.metrics.tally import Tally
 from gateway.wiring import Wiring
@@ -103,6 +104,22 @@ def test_a_late_delta_is_told_and_no_mail_waits_for_it(house: House) -> None:
     assert "crl.stale" in found(house, 8 * DAY)
     assert "crl.delta-late" not in found(house, 8 * DAY)
     assert "crl-stale" in alarms(house, 8 * DAY)[0]
+
+
+def test_deltas_that_a_ca_publishes_and_nobody_fetches_are_told(house: House) -> None:
+    """RFC 5280 §5.2.6: the CRL says where they are; a person names the source, or knows why not."""
+    place = x509.UniformResourceIdentifier("http://crl.example/delta.crl")
+    freshest = x509.FreshestCRL([x509.DistributionPoint([place], None, None, None)])
+    start, end = house.now - DAY, house.now + 7 * DAY
+    whole = house.ca.crl(5, start=start, end=end, extra=((freshest, False),))
+    bring(house, whole)
+
+    told = found(house)["crl.delta-unknown"]
+
+    assert told.level is Level.WARNING
+    assert "http://crl.example/delta.crl" in filled(told.advice, told.facts)
+    bring(house, own(house, 6, 5))
+    assert set(found(house)) == {""}
 
 
 def test_a_current_delta_keeps_an_older_complete_crl_current(house: House) -> None:

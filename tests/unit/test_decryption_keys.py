@@ -189,6 +189,13 @@ def test_departure(folder: P12Folder, tmp_path: Path) -> None:
     plan = house.run("key", "depart", MARIE, "--json")
     assert (plan.code, plan.json[0]["done"]) == (1, False)
     assert opened(house, mail) is not None
+    listed = house.run("key", "list", "--json").json
+    assert [(one["use"], one["certificate_sha256"]) for one in listed] == [
+        ("sign", both.sha256),
+        ("sign", signing.sha256),
+        ("decrypt", both.sha256),
+    ]
+    assert "opens mail" in house.run("key", "list").out
 
     done = house.run("key", "depart", MARIE, "--yes", "--basis", "left on 1 June", "--json")
     assert done.code == 0, done.err
@@ -241,7 +248,7 @@ def test_a_departure_is_all_or_nothing(folder: P12Folder, monkeypatch: pytest.Mo
     monkeypatch.setattr("gateway.departure.sealer", lambda _recipients: fails)
     assert house.run("key", "depart", MARIE, "--yes").code == 2
     assert opened(house, sealed(folder, both)) is not None
-    assert len(house.run("key", "list", "--json").json) == 1
+    assert [one["use"] for one in house.run("key", "list", "--json").json] == ["sign", "decrypt"]
 
 
 def test_escrow_opens_for_nobody_else(folder: P12Folder, tmp_path: Path) -> None:

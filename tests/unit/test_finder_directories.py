@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.database import Database
 from gateway.policy import Policy
@@ -303,3 +306,24 @@ def test_signed_capabilities_count_more_than_those_in_the_certificate(world: Wor
     person = marie(extra=((stated, False),))
     world.first.values[MARIE] = [announced(person)]
     assert world.treatment().cipher is Cipher.AES_256_GCM
+
+
+def test_certificates_made_to_be_tried_in_vain_cost_a_second_and_are_no_answer(
+    world: World,
+) -> None:
+    """Whoever runs a directory gives Marie forty of them, each with twelve CAs of one name."""
+    keys = [ec.generate_private_key(ec.SECP521R1()) for _ in range(12)]
+    tower = [
+        Authority(EVIL.cert, by).sub("Evil", ca_key=own)  # type: ignore[arg-type]
+        for own, by in pairwise([*keys, keys[0]])
+    ]
+    leaves = [
+        Authority(EVIL.cert, keys[0], _serial=2000 + number).issue("Marie", emails=(MARIE,))
+        for number in range(40)
+    ]
+    world.first.values[MARIE] = [degenerate(*leaves[at : at + 4], *tower) for at in range(0, 40, 4)]
+    start = time.process_time()
+    found = world.find()
+    assert time.process_time() - start < 1.5
+    assert isinstance(found, CannotTell)  # what was not looked at might be good: no clear text
+    assert found.problem.code == "limits.path"

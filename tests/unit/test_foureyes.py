@@ -498,6 +498,32 @@ def test_a_decision_that_is_missing_stops_all_of_them(desk: Desk, ca: Authority)
         read_book(conn, desk.house)
 
 
+def test_decisions_taken_away_and_counted_anew_stop_all_of_them(desk: Desk, ca: Authority) -> None:
+    """All signatures hold, all numbers fit; only who has seen the suspension knows of it."""
+    id_ = desk.trust(ca, ANNA, BERT)
+    decided = Decided(desk.house)
+    trust = StoredTrust(desk.database.read, anchors=(), decided=decided, poll=timedelta(0))
+    before = desk.ledger.anchors[id_].basis
+    assert len(trust.current().material.anchors) == 1
+    desk.ask(desk.turning(Act.SUSPEND, id_, before), BERT)
+    assert trust.current().material.anchors == ()
+    with desk.database.write() as conn:
+        last = sa.select(sa.func.max(log_entries.c.entry_index)).scalar_subquery()
+        conn.execute(
+            log_entries.update()
+            .where(log_entries.c.entry_index == last)
+            .values(archive_id="0" * 32)
+        )
+        conn.execute(decision_turns.update().values(made=decision_turns.c.made - 1))
+
+    assert active(desk) == ["justice"]
+    assert trust.current().material.anchors == ()
+    assert [fault.code for fault in decided.faults] == ["decision.broken"]
+    # Nor does another decision in its place make up for it.
+    desk.trust(root("Good Root", kind="ec"), ANNA, BERT, name="good")
+    assert trust.current().material.anchors == ()
+
+
 def test_a_changed_decision_stops_all_of_them(desk: Desk, ca: Authority) -> None:
     desk.trust(ca, ANNA, BERT)
     with desk.database.write() as conn:

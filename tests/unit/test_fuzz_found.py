@@ -51,6 +51,12 @@ def test_an_input_that_was_found_does_no_harm_any_more(name: str, path: Path) ->
         ("decrypt", "clear.eml", "decrypt.not-encrypted"),
         ("mime", "clear.eml", "ClearSigned"),
         ("inspect", "compressed.eml", "compressed"),
+        ("crl", "plain.crl", "both"),
+        ("crl", "indirect.crl", "both"),
+        ("crl", "delta.crl", "both"),
+        ("ocsp", "good.ocsp", "good"),
+        ("ocsp", "revoked.ocsp", "revocation.revoked"),
+        ("ocsp", "unknown.ocsp", "revocation.ocsp-unknown"),
     ],
 )
 def test_a_seed_leads_all_the_way(name: str, seed: str, said: str) -> None:

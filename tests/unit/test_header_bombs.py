@@ -29,8 +29,8 @@ def in_time() -> Iterator[None]:
 @pytest.mark.parametrize(
     "header",
     [
-        b"Resent-From: " + b", ".join(b"a%d@a.example" % n for n in range(20_000)) + b" (@)",
-        b"Resent-Sender: anna@a.example\r\n" * 20_000,
+        b"Resent-From: " + b", ".join(b"a%d@a.example" % n for n in range(5_000)) + b" (@)",
+        b"Resent-Sender: anna@a.example\r\n" * 5_000,
     ],
     ids=["authors in a field", "fields with authors"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from datetime import timedelta
@@ -18,6 +19,7 @@ from pki.errors import FetchTrouble, problem
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, SourceReport, refresh_crls
 from pki.trust import StoredTrust
+from tests.crl_maker import scope
 from tests.pki_maker import DAY, NOW, Authority, key, root
 
 RULES = FetchRules(frozenset())
@@ -156,6 +158,48 @@ def test_missing_file(house: House, tmp_path: Path) -> None:
     assert report.state == "failed"
     assert report.problem is not None
     assert "absent.crl cannot be read: No such file" in report.problem.text
+
+
+def test_a_ca_that_names_another_place_in_each_crl_does_not_fill_the_memory(
+    house: House, ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crl_store, "MAX_SERIES", 3)
+
+    def fetched(number: int, uri: str) -> SourceReport:
+        house.web.pages[URL] = ca.crl(number, extra=((scope(uri=uri), True),))
+        (report,) = house.refresh(SOURCE, force=True)
+        return report
+
+    states = [fetched(n, f"http://crl.example/{n}").state for n in range(1, 6)]
+    assert states == ["stored"] * 3 + ["failed"] * 2
+    assert len(house.numbers()) == 3
+    assert fetched(9, "http://crl.example/2").state == "stored"
+    refused = fetched(10, "http://crl.example/10").problem
+    assert refused is not None
+    assert refused.code == "limits.crl-series"
+    # Another CA has room of its own.
+    other = root("Other Root")
+    house.trust = StoredTrust(house.database.read, anchors=[ca.anchor(), other.anchor()])
+    house.web.pages[URL] = other.crl(1)
+    assert house.refresh(SOURCE, force=True)[0].state == "stored"
+
+
+def test_what_somebody_put_in_the_place_of_a_file_holds_up_nobody(
+    house: House, ca: Authority, tmp_path: Path
+) -> None:
+    """A pipe that nobody writes to, a device without end, a file of a terabyte."""
+    os.mkfifo(tmp_path / "pipe.crl")
+    (tmp_path / "endless.crl").symlink_to("/dev/zero")
+    with (tmp_path / "huge.crl").open("wb") as huge:
+        huge.truncate(1 << 40)
+    good = tmp_path / "good.crl"
+    good.write_bytes(ca.crl(6))
+    names = ("pipe", "endless", "huge", "good")
+    reports = house.refresh(*(CrlSource(one, str(tmp_path / f"{one}.crl")) for one in names))
+    assert [one.state for one in reports] == ["failed", "failed", "failed", "stored"]
+    for report in reports[:3]:
+        assert report.problem is not None
+        assert f"{report.source}.crl cannot be read" in report.problem.text
 
 
 def test_a_clock_put_back_does_not_stop_the_fetching(house: House, ca: Authority) -> None:

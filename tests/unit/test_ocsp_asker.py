@@ -246,7 +246,18 @@ def test_hosts_that_are_not_listed_are_never_asked(house: House) -> None:
         (report,) = house.round()
         assert report.problem is not None
         assert report.problem.code == "revocation.ocsp-nobody"
+        assert (report.unanswered, report.spared) == (True, False)
     assert house.net.asked == []
+
+
+def test_where_a_crl_may_tell_nobody_to_ask_is_no_trouble(pki_database: Database) -> None:
+    """An issuing CA without a responder below such an anchor: `ocsp refresh` ends well."""
+    house = House(pki_database, sources=RevocationSources.OCSP_THEN_CRL)
+    cert = ParsedCertificate(house.ca.issue("Anna").der)
+    house.asker.want([(cert, ParsedCertificate(house.ca.der))], NOW)
+    (report,) = house.round()
+    assert report.problem is not None
+    assert (report.problem.code, report.spared) == ("revocation.ocsp-nobody", True)
 
 
 def test_a_certificate_that_nobody_vouches_for_has_nobody_asked(house: House) -> None:
@@ -430,3 +441,71 @@ def test_a_clock_that_ran_ahead_stops_nothing(house: House) -> None:
     house.round(NOW + 400 * DAY, force=True)
     house.stored.about(house.parsed, house.issuer)
     assert house.round(NOW + HOUR), "asked at once when the clock is right again"
+
+
+def test_a_responder_with_many_questions_that_is_silent_keeps_no_other_waiting(
+    house: House,
+) -> None:
+    """As many as a round takes; they are due before the others', and would be in every round."""
+    elsewhere = "http://other.example/"
+    many = [house.ca.issue(f"N{n}", extra=(naming(URL),), kind="ec") for n in range(230)]
+    house.asker.want([(ParsedCertificate(one.der), house.issuer) for one in many], NOW - HOUR)
+    last = house.ca.issue("Last", extra=(naming(elsewhere),))
+    house.asker.want([(ParsedCertificate(last.der), house.issuer)], NOW)
+    house.asker._rules = OcspRules(FetchRules(frozenset({"ocsp.example:80", "other.example:80"})))
+    house.net.answer = None
+    for number in range(3):
+        house.round(NOW + timedelta(seconds=10 * number))
+    assert elsewhere in [url for url, _ in house.net.asked]
+
+
+def test_a_question_that_ends_in_a_fault_keeps_no_other_waiting(house: House) -> None:
+    """By a stranger's answer that finds a fault of ours, or a row that somebody has written."""
+    house.asker.want([(house.parsed, house.issuer)], NOW)
+    spoiled = house.ca.issue("Spoiled", extra=(naming(URL),))
+    odd = house.ca.issue("Odd", extra=(naming("http://ocsp.example/odd"),))
+    pairs = [(ParsedCertificate(one.der), house.issuer) for one in (spoiled, odd)]
+    house.asker.want(pairs, NOW - HOUR)
+    with house.database.write() as conn:
+        rows = ocsp_store.ocsp_questions
+        conn.execute(
+            rows.update().where(rows.c.certificate == spoiled.sha256).values(der=b"nothing")
+        )
+    honest = house.net.answer
+
+    def answer() -> bytes:
+        if house.net.asked[-1][0].endswith("/odd"):
+            raise ValueError("nobody expected this")
+        assert honest is not None
+        return honest()
+
+    house.net.answer = answer
+    reports = {report.state: report for report in house.round()}
+    assert reports["stored"].subject == house.parsed.subject_text
+    assert len(house.round()) == 0, "what failed is asked later"
+    assert house.versions() == ["good"]
+
+
+def test_a_slow_host_is_slow_under_each_of_its_addresses(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CA may name another path in each certificate: each would cost its mail five seconds."""
+    clock = [0.0]
+
+    def slow() -> bytes:
+        clock[0] += 5.0
+        raise FetchTrouble(problem("limits.fetch", "away"))
+
+    monkeypatch.setattr("pki.ocsp_asker.time.monotonic", lambda: clock[0])
+    house.net.answer = slow
+    for number in range(3):
+        one = house.ca.issue(
+            f"N{number}", extra=(naming(f"{URL}{number}"),), emails=(f"n{number}@b.example",)
+        )
+        with house.database.write() as conn:
+            import_certificate(conn, one.der, by="test", source="test", moment=NOW)
+        assert isinstance(house.finder.find(f"n{number}@b.example", moment=NOW), CannotTell)
+    assert len(house.net.asked) == 1
+    clock[0] += 31.0
+    house.find()
+    assert len(house.net.asked) == 2

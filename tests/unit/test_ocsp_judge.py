@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +21,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pki.anchors import RevocationSources
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
+from pki.der_writing import octets, sequence
 from pki.errors import CannotJudge, CertificateRefused, OcspRefused, PkiError
 from pki.ocsp import MAX_OCTETS, OcspResponse
-from pki.ocsp_id import SHA1, SHA256, CertId, octet_string, sequence
+from pki.ocsp_id import SHA1, SHA256, CertId
 from pki.ocsp_judge import accept_answer
 from pki.ocsp_known import ResponsesGiven
 from pki.ocsp_request import request
@@ -249,7 +252,7 @@ def test_revoked_says_when_why_and_who() -> None:
 
 
 def test_extended_revoked_is_told_as_never_issued() -> None:
-    definition = sequence(bytes.fromhex("06092b0601050507300109"), octet_string(b"\x05\0"))
+    definition = sequence(bytes.fromhex("06092b0601050507300109"), octets(b"\x05\0"))
     answer = good(
         status="revoked", reason=6, revoked_at=datetime(1970, 1, 1, tzinfo=UTC),
         extensions=(definition,),
@@ -341,6 +344,11 @@ def test_grace_is_for_responses_too_and_ends() -> None:
     assert validate(answer, grace=DAY, moment=NOW + DAY).until == NOW + DAY
     late = NOW + DAY + HOUR
     assert code(lambda: validate(answer, grace=DAY, moment=late)) == "revocation.ocsp-stale"
+
+
+def test_an_answer_without_end_has_no_end_with_grace_either() -> None:
+    never = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert validate(good(next_update=never), grace=DAY).revocation[0].next_update == never
 
 
 # -- answers to our questions --------------------------------------------------------------------
@@ -448,10 +456,10 @@ def test_size_and_extensions_are_limited() -> None:
     with pytest.raises(OcspRefused) as refused:
         OcspResponse(bytes(MAX_OCTETS + 1))
     assert refused.value.problem.code == "limits.ocsp"
-    unknown = sequence(b"\x06\x03\x2a\x03\x04", b"\x01\x01\xff", octet_string(b"\x05\0"))
+    unknown = sequence(b"\x06\x03\x2a\x03\x04", b"\x01\x01\xff", octets(b"\x05\0"))
     with pytest.raises(OcspRefused, match=r"critical extension 1\.2\.3\.4"):
         OcspResponse(good(extensions=(unknown,)).der())
-    harmless = sequence(b"\x06\x03\x2a\x03\x04", octet_string(b"\x05\0"))
+    harmless = sequence(b"\x06\x03\x2a\x03\x04", octets(b"\x05\0"))
     assert validate(good(extensions=(harmless,)))
     with pytest.raises(OcspRefused, match="twice"):
         OcspResponse(good(extensions=(harmless, harmless)).der())
@@ -491,3 +499,32 @@ def test_whatever_the_octets_are_they_are_read_or_refused() -> None:
         except OcspRefused:
             continue
     assert read, "some leave the structure whole: the rest of the reader was reached"
+
+
+# -- made to cost much (the CA and its responder work together) -----------------------------------
+
+
+def test_one_response_that_says_the_same_500_times_is_verified_once() -> None:
+    w = world()
+    by = responder(w.ca, "Talkative", nocheck=False)
+    said, about = good(by=by, algorithm=SHA1), Answer(by, w.ca, by, algorithm=SHA1)
+    many = said.but(more=(said,) * 449).der()
+    again = about.but(more=(about,) * 449).der()
+    start = time.process_time()
+    assert code(lambda: validate(many, again)) == "revocation.ocsp-responder"
+    assert time.process_time() - start < 0.3
+
+
+def test_responders_who_need_responders_are_bounded() -> None:
+    w = world()
+    crowds = [
+        tuple(responder(w.ca, f"Crowd {level}", nocheck=False) for _ in range(10))
+        for level in range(3)
+    ]
+    answers = [good(by=crowds[0][0], certificates=crowds[0])]
+    for crowd, above in pairwise(crowds):
+        answers += [Answer(one, w.ca, above[0], certificates=above) for one in crowd]
+    given = [one.der() for one in answers]
+    start = time.process_time()
+    assert code(lambda: validate(*given)) == "revocation.ocsp-responder"
+    assert time.process_time() - start < 0.3

@@ -45,3 +45,23 @@ def test_the_table_of_sections_names_files_that_are_there() -> None:
     files = re.findall(r"`((?:pki|tests)/[a-z_/]+\.py)`", section("RFC 5280, section by section"))
     assert len(files) > 20
     assert [file for file in files if not (HOUSE / file).is_file()] == []
+
+
+def test_the_tests_that_are_named_anywhere_are_there() -> None:
+    """`test_x.py`, `test_x.py::test_y`, `test_y`, and `test_y_…` for the beginning of a name."""
+    files = {file.name: file.read_text("utf-8") for file in (HOUSE / "tests").rglob("test_*.py")}
+    functions = {name: set(re.findall(r"def (test_\w+)\(", text)) for name, text in files.items()}
+    every = set().union(*functions.values())
+    named = re.findall(r"`(?:tests/[a-z/]+/)?(test_\w+\.py)?(?:::)?(test_\w+)?(…)?`", PAGE)
+    missing = []
+    for file, function, begins in named:
+        if file and file not in files:
+            missing.append(file)
+            continue
+        known = functions[file] if file else every
+        if function and not any(
+            one.startswith(function) if begins else one == function for one in known
+        ):
+            missing.append(f"{file}::{function}")
+    assert len([one for one in named if one[0] or one[1]]) > 30
+    assert missing == []

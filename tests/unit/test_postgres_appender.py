@@ -145,7 +145,10 @@ def test_deadlocks_are_tried_again(postgres_database: Database) -> None:
         one.submit([draft()], crossing(*order))
         for one, order in zip(appenders, ("ab", "ba"), strict=True)
     ]
-    assert sorted(future.result(20) for future in futures) == [1, 2]
+    runs = sorted(future.result(20) for future in futures)
+    # On a slow machine who lost may lose again to the same lock before the winner has committed.
+    assert runs[0] == 1
+    assert runs[1] >= 2
     for one in appenders:
         one.close()
     assert size(postgres_database) == 2

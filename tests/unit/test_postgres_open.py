@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.pq import Format
 
+from archive.models import log_contents
 from gateway.database import Database, DatabaseUnsafe, open_database
 from gateway.database.postgres_errors import is_outage
 from gateway.database.postgres_session import begin_session
@@ -228,3 +230,19 @@ def test_missing_rights_are_told_as_the_database_that_cannot_be_used(
     ):
         conn.execute(sa.text("SELECT * FROM archive.log_head"))
     database.close()
+
+
+def test_streamed_octets_come_as_octets_and_not_as_their_text(postgres_database: Database) -> None:
+    """A mail's ciphertext crosses the connection once, not at twice its size in hexadecimal."""
+    row = {"archive_id": "a" * 32, "sealed": bytes(range(256)) * 9, "sealed_fields": b"\\x00"}
+    with postgres_database.write() as conn:
+        conn.execute(sa.insert(log_contents), row)
+    streamed = {"stream_results": True}
+    with postgres_database.read() as conn:
+        statement = sa.select(log_contents, sa.literal(None).label("blob"), sa.literal(1 << 40))
+        result = conn.execute(statement, execution_options=streamed)
+        cursor = result.cursor
+        assert result.one() == (*row.values(), None, 1 << 40)
+        assert cursor.format == Format.BINARY
+        # Everything else stays text: of the catalogue's types the driver knows no binary form.
+        assert conn.execute(sa.text("SELECT relkind FROM pg_class LIMIT 1")).scalar_one() in "rit"

@@ -85,6 +85,31 @@ def test_a_claim_stores_attempt_and_next_attempt_before_anything_is_dialled(
     assert to_micros(line.next_attempt or NOW) == T0 + 60 * SECOND
 
 
+def test_a_decision_is_written_when_it_is_made_and_stays_when_the_rest_changes(
+    database: Database,
+) -> None:
+    put(database, "m1", "b@justice.example", "c@justice.example")
+    (job,) = claim(database)
+    one, other = job.recipients
+    one.decision = '{"outcome":"held"}'
+    give_back(database, job)
+    (job,) = claim(database, now=T0 + 60 * SECOND)
+    one, other = job.recipients
+    assert (one.decision, other.decision) == ('{"outcome":"held"}', "")
+    one.reason = other.reason = problem_to_json(Problem("x.y", "z"))
+    other.decision = '{"outcome":"encrypted"}'
+    give_back(database, job)
+    (job,) = claim(database, now=T0 + 600 * SECOND)
+    assert [r.decision for r in job.recipients] == [
+        '{"outcome":"held"}', '{"outcome":"encrypted"}',
+    ]  # fmt: skip
+    assert all(r.reason for r in job.recipients)
+    job.recipients[0].decision = ""
+    give_back(database, job)
+    (job,) = claim(database, now=T0 + 6000 * SECOND)
+    assert [r.decision for r in job.recipients] == ["", '{"outcome":"encrypted"}']
+
+
 def test_a_claimed_message_is_claimed_once(database: Database) -> None:
     for n in range(50):
         put(database, f"m{n:02}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.certificate import ParsedCertificate
 from pki.crl import Crl
@@ -318,3 +320,59 @@ def test_grace_holds_for_complete_and_delta() -> None:
     assert doubt(cert, old, delta) == "revocation.stale"
     assert spoke(cert, old, delta, grace=2 * DAY) == [5, 7]
     assert doubt(cert, old, grace=2 * DAY) == "revocation.stale"
+
+
+def test_what_was_found_out_about_a_ca_holds_for_its_moment_and_anchor_alone() -> None:
+    """It is remembered: an import asks it of the same CA 200,000 times."""
+    leaf = ParsedCertificate(marie().der)
+    late = ROOT.crl(1, end=NOW + DAY), crl(CA)
+    lenient = Material([ROOT.anchor(grace=10 * DAY)], [CA.der], [Crl(one) for one in late])
+    strict = lenient.with_anchors([ROOT.anchor()])
+
+    for moment in (NOW, NOW + 2 * DAY, NOW):
+        find_path(leaf, lenient, moment=moment)
+    find_path(leaf, strict, moment=NOW)
+
+    with pytest.raises(CannotJudge) as raised:
+        find_path(leaf, strict, moment=NOW + 2 * DAY)
+    assert raised.value.problem.code == "revocation.stale"
+
+
+def test_a_crl_without_end_has_no_end_with_grace_either() -> None:
+    """RFC 5280 §4.1.2.5 writes "no end" as the last second of the calendar."""
+    never = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    cert = marie()
+    complete = crl(CA, number=5, end=never)
+    assert spoke(cert, complete, grace=2 * DAY) == [5]
+    assert spoke(cert, complete, crl(CA, number=7, base=5, end=never), grace=2 * DAY) == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("oid", "value"),
+    [
+        ("2.5.29.21", b"\x0a\x01\x07"),  # reasonCode 7 is not used (§5.3.1)
+        ("2.5.29.21", b"\x0a\x01\x2a"),
+        ("2.5.29.21", b"\xff\xff"),
+        ("2.5.29.24", b"\x17\x0d260101000000Z"),  # invalidityDate is a GeneralizedTime
+        ("2.5.29.29", b"\x30\x02\xa3\x00"),
+    ],
+)
+def test_an_entry_with_an_unreadable_extension_revokes_all_the_same(oid: str, value: bytes) -> None:
+    cert, other = marie(), CA.issue("Paul", emails=("paul@a.example",))
+
+    def odd(point: x509.IssuingDistributionPoint | None = None) -> bytes:
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
+        entry_ = x509.RevokedCertificateBuilder().serial_number(cert.cert.serial_number)
+        entry_ = entry_.revocation_date(NOW - DAY).add_extension(extension, critical=False)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(CA.cert.subject)
+        builder = builder.last_update(NOW - DAY).next_update(NOW + DAY)
+        if point is not None:
+            builder = builder.add_extension(point, critical=True)
+        signed = builder.add_revoked_certificate(entry_.build()).sign(CA.key, hashes.SHA256())
+        return signed.public_bytes(Encoding.DER)
+
+    assert "unspecified" in revoked(cert, odd())
+    assert path(other, odd()).revocation
+    # In an indirect one nobody could tell whose entries those are that follow.
+    with pytest.raises(CrlRefused):
+        Crl(odd(scope(indirect_crl=True)))

@@ -12,9 +12,9 @@ from asn1crypto import cms, core
 
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
-from gateway.smime import der
 from gateway.smime.security_label import Category, SecurityLabel, parse_security_label
 from gateway.smime.sign import sign, sign_opaque
+from pki.der import children
 from tests.unit.smime_world import MAIL, openssl_verify, world
 
 ENTITY = b"Content-Type: text/plain\r\n\r\nhello\r\n"
@@ -34,7 +34,7 @@ def test_the_parts_stand_in_the_order_of_their_tag_numbers() -> None:
     """SET (17) before PrintableString (19), though its octet 0x31 is the larger one."""
     value = FULL.value()
 
-    assert [tag for tag, _, _ in der.children(value)] == [0x02, 0x06, 0x31, 0x13]
+    assert [tag for tag, _, _ in children(value)] == [0x02, 0x06, 0x31, 0x13]
     category = "300e" + "80032a0305" + "a107" + TEXT.hex()
     assert value.hex() == (
         "3126" + "020103" + "06032a0304" + "3110" + category + "130a" + b"Staff only".hex()

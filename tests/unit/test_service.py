@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gateway import running
 from gateway.accepted import inherited
@@ -46,7 +45,6 @@ def service(house: House, hooks: Hooks) -> Iterator[Service]:
     made = Service(house.config, ["worker"], Tally(), on_start=[hooks], on_reload=[hooks])
     yield made
     made.wiring.close()
-    structlog.reset_defaults()
 
 
 @pytest.fixture

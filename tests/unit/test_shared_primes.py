@@ -8,6 +8,7 @@ from math import gcd
 
 import pytest
 
+from pki.audit import AuditedKey, shared_primes
 from pki.shared_primes import with_shared_primes
 
 
@@ -34,7 +35,9 @@ def test_the_same_as_pair_by_pair(number: int) -> None:
             if all(gcd(one, other) == 1 for other in moduli):
                 moduli.append(one)
                 break
-    assert with_shared_primes(moduli) == plain(moduli)
+    wanted = plain(moduli)
+    for parts in (1, 2, 3, 8):
+        assert with_shared_primes(moduli, parts=parts) == wanted
 
 
 def test_a_modulus_whose_two_primes_both_stand_elsewhere() -> None:
@@ -47,7 +50,31 @@ def test_spread_over_several_and_with_its_progress() -> None:
     moduli = [dice.getrandbits(512) | 1 for _ in range(200)]
     seen: list[tuple[int, int]] = []
     with ThreadPoolExecutor(3) as pool:
-        found = with_shared_primes(moduli, lambda a, b: seen.append((a, b)), pool.map)
+        found = with_shared_primes(moduli, lambda a, b: seen.append((a, b)), pool.map, 6)
     assert found == plain(moduli)
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_multiple_of_somebodys_modulus_has_that_key_not_refused() -> None:
+    """A certificate with it needs a CA that signs anything, and nobody who can factor the key."""
+    p, q, r, s, t = 1009, 1013, 1019, 1021, 1031
+    minister, neighbour = AuditedKey("minister", p * q), AuditedKey("neighbour", r * s)
+    times_prime = AuditedKey("times a prime", p * q * t)
+    times_both = AuditedKey("both", p * q * r * s)
+
+    found = shared_primes([minister, times_prime, neighbour, times_both], lambda _done, _of: None)
+
+    assert [one.key.key_sha256 for one in found] == ["times a prime", "both"]
+    # What is factored is told of all the same, by which pair it may be.
+    twin = AuditedKey("twin", p * t)
+    found = shared_primes([minister, times_prime, twin], lambda _done, _of: None)
+    assert {one.key.key_sha256 for one in found} == {"minister", "times a prime", "twin"}
+
+
+def test_a_factored_modulus_is_refused_with_each_of_its_exponents() -> None:
+    p, q, r = 1009, 1013, 1019
+    keys = [AuditedKey("one", p * q), AuditedKey("other exponent", p * q), AuditedKey("two", p * r)]
+    found = shared_primes(keys, lambda _done, _of: None)
+    assert [one.key.key_sha256 for one in found] == ["one", "other exponent", "two"]
+    assert not shared_primes(keys[:2], lambda _done, _of: None)

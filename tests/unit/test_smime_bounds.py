@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.layers import verify
 from gateway.smime.signed import MAX_CRLS, MAX_SIGNERS
 from gateway.smime.verdicts import Status, Verification
 from gateway.smime.verify import _CHECKS
 from gateway.smime.wrapping import pkcs7_mime
+from pki import der_writing as der
 from pki.algorithms import MAX_BITS, MAX_EXPONENT, too_large
 from pki.certificate import ParsedCertificate, signature_holds
 from tests.unit.cms_forger import (

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.smime import cms, der
+from gateway.smime import cms
 from gateway.smime import compressed as compression
 from gateway.smime.compressed import LIMIT, Inflated, read_compressed
+from pki import der_writing as der
 from pki.errors import StructureRefused
 from tests.corpora import ROOT, corpus
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.mime.entity import content_entity, split
-from gateway.smime import der
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.cms import content_info
 from gateway.smime.decrypt import DecryptRefused, Opened, decrypt
 from gateway.smime.encrypt import encrypt
 from gateway.smime.opening import OpenLayer, open_mail
 from gateway.smime.shared_keys import KnownKey, KnownPassword
+from pki import der_writing as der
 from pki.anchors import parse_certificates
 from pki.decrypter import Decrypter, KeyDecrypter
 from pki.errors import PrivateKeyError

@@ -16,18 +16,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import mlkem, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.smime import cms, der
+from gateway.smime import cms
 from gateway.smime.algorithms import Cipher, KeyManagement
-from gateway.smime.cms import content_info
+from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.decrypt import DecryptRefused, decrypt
 from gateway.smime.encrypt import encrypt
 from gateway.smime.enveloped import read_enveloped
+from gateway.smime.layers import verify
 from gateway.smime.opening import open_mail
 from gateway.smime.shared_keys import KnownPassword
+from gateway.smime.verdicts import Status
+from pki import der_writing as der
 from pki.decrypter import Asked, CannotDecrypt, KeyDecrypter, RsaCiphertext
 from pki.errors import StructureRefused
 from tests.corpora import corpus
 from tests.unit import sealing
+from tests.unit.cms_forger import rules
 from tests.unit.sealing import CONTENT, KEY
 from tests.unit.smime_world import world
 from tests.unit.test_smime_decrypt import ENTITY, MOMENT, SECRET, code, opened, opener, owner
@@ -358,27 +362,16 @@ def test_thousands_of_recipients_cost_little() -> None:
     assert time.process_time() - begun < 2 * 2
 
 
-def _by_password(iterations: int) -> bytes:
-    """PasswordRecipientInfo (RFC 5652 §6.2.4) that no password opens."""
-    parameters = der.sequence(der.octets(b"salt salt"), der.integer(iterations))
-    derivation = der.element(0xA0, der.oid("1.2.840.113549.1.5.12"), parameters)
-    cipher = der.algorithm(sealing.AES + "42", der.octets(bytes(16)))
-    return der.element(
-        0xA3, der.integer(0), derivation, der.algorithm("1.2.840.113549.1.9.16.3.9", cipher),
-        der.octets(bytes(48)),
-    )  # fmt: skip
-
-
 def test_the_iterations_of_a_password_are_bounded() -> None:
     with pytest.raises(DecryptRefused) as caught:
-        decrypt(sealing.gcm().to(_by_password(1 << 40)), (), moment=MOMENT, secret=SECRET,
+        decrypt(sealing.gcm().to(sealing.by_password(1 << 40)), (), moment=MOMENT, secret=SECRET,
                 shared=[KnownPassword(b"x")])  # fmt: skip
     assert caught.value.problem.code == "algorithm.unsupported"
 
 
 def test_the_iterations_are_bounded_for_all_passwords_of_a_message_together() -> None:
     """16 ways of a million each were 10 s. What is too much is left out; a key opens it still."""
-    infos = [_by_password(900_000)] * 16
+    infos = [sealing.by_password(900_000)] * 16
     begun = time.process_time()
 
     found = decrypt(sealing.gcm().to(*infos, _good()), [BOB], moment=MOMENT, secret=SECRET,
@@ -389,6 +382,10 @@ def test_the_iterations_are_bounded_for_all_passwords_of_a_message_together() ->
 
 
 # Only the root
+
+
+def _never(info: ContentInfo) -> bytes:
+    raise AssertionError("who verifies opened what is not the root")
 
 
 def test_only_the_root_is_opened() -> None:
@@ -411,6 +408,9 @@ def test_only_the_root_is_opened() -> None:
             with pytest.raises(DecryptRefused) as caught:
                 open_mail(b"From: a@b.example\r\n" + text % sealed, opener(BOB), every=every)
             assert caught.value.problem.code == "decrypt.not-encrypted"
+        found = verify(b"From: a@b.example\r\n" + text % sealed, rules(), open_layer=_never)
+        assert found.status is not Status.VALID
+        assert found.layers == ()
 
 
 # Strangers

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime import transfer
-from gateway.smime import cms, der, ess
+from gateway.smime import cms, ess
 from gateway.smime.receipt_request import RECEIPT_REQUEST, ReceiptRequest
 from gateway.smime.sign import CAPABILITIES, sign_opaque
 from gateway.smime.signed import read_signed
@@ -25,6 +25,7 @@ from gateway.smime.signing_certificate import (
     binds,
 )
 from pki import ber
+from pki import der_writing as der
 from pki.ber import Element
 from pki.names import name_text, name_text_of
 from tests.corpora import corpus

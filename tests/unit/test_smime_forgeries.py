@@ -6,16 +6,19 @@ and of the drafts about signed attributes. Mallory has a certificate of the same
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 
 import pytest
 
+from gateway.mime.entity import FIELD_LIMIT
 from gateway.mime.transfer import encode_base64
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.layers import RECEIPT
 from gateway.smime.sign import sign
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
+from pki import der_writing as der
 from tests.unit.cms_forger import (
     ECDSA_SHA256,
     ENTITY,
@@ -71,6 +74,11 @@ def _third(parameter: bytes, theirs: bytes, ours: bytes = b"limit") -> bytes:
     entity = clear_signed(boundary=ours.decode()).replace(b'boundary="%b"' % ours, parameter)
     part = b"\r\n--%b\r\n%b\r\n--%b--\r\n" % (theirs, TEXT, theirs)
     return entity.removesuffix(b"\r\n--%b--\r\n" % ours) + part + b"--%b--\r\n" % ours
+
+
+def _cut(line: bytes) -> bytes:
+    """What Alice signed, with a line that a stranger takes for his boundary."""
+    return b"Content-Type: text/plain\r\n\r\nPay Mallory" + line + b"nothing at all.\r\n"
 
 
 def _compressed(head: bytes) -> bytes:
@@ -136,6 +144,14 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: clear_signed().replace(
             b'filename="smime.p7s"', b'filename="smime.p7s"\n--limit\n\nPay Mallory', 1
         ),
+        "coverage.signature-part",
+    ),
+    "a text between the lines of the signature": (
+        lambda: re.sub(rb"(\r\n\r\nMI[^\r]+\r\n)", "\\1— éèà —\r\n".encode(), clear_signed()),
+        "coverage.signature-part",
+    ),
+    "a text behind the padding of the signature": (
+        lambda: re.sub(rb"=*\r\n--limit--", b"==\r\nMallory\r\n--limit--", clear_signed()),
         "coverage.signature-part",
     ),
     "a boundary that ends with a blank": (
@@ -205,6 +221,30 @@ AROUND: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: b"Content-Transfer-Encoding: base64\r\n" + clear_signed(),
         "coverage.ambiguous-header",
     ),
+    "a boundary that some readers unfold in another way": (
+        lambda: clear_signed(boundary="li mit").replace(b'"li mit"', b'"li\r\n mit"'),
+        "coverage.ambiguous-header",
+    ),
+    "a line like its end, for who takes the beginning for the whole": (
+        lambda: clear_signed(content=_cut(b"\r\n--limit2\r\n")),
+        "coverage.boundary",
+    ),
+    "its end with words behind it": (
+        lambda: clear_signed(content=_cut(b"\r\n--limit-- is what they said\r\n")),
+        "coverage.boundary",
+    ),
+    "its end for readers of LF": (
+        lambda: clear_signed(content=_cut(b"\n--limit--\n")),
+        "coverage.boundary",
+    ),
+    "its end for readers of CR": (
+        lambda: clear_signed(content=_cut(b"\r--limit--\r")),
+        "coverage.boundary",
+    ),
+    "its end in its first line": (
+        lambda: clear_signed(content=b"--limit: x\r\n" + TEXT),
+        "coverage.boundary",
+    ),
     "content from elsewhere": (
         lambda: clear_signed(
             content=b"Content-Type: message/external-body; access-type=URL; URL=x\r\n\r\n\r\n"
@@ -266,6 +306,10 @@ INSIDE: dict[str, tuple[bytes, str]] = {
     ),
     "behind a LF of a mail": (
         RFC822 + b"\r\nSubject: x\r\nX: y\n" + BOSS + b"\r\nx\r\n",
+        "identity.inner-from",
+    ),
+    "behind more fields than anybody counts": (
+        b"X: y\r\n" * FIELD_LIMIT + BOSS + b"\r\nx\r\n",
         "identity.inner-from",
     ),
     "a mail with lines of LF": (

@@ -6,8 +6,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from gateway.smime import der
 from gateway.smime.verdicts import Match, Role
+from pki import der_writing as der
 from pki.addresses import SMTP_UTF8_MAILBOX
 from tests.unit.cms_forger import (
     alice,

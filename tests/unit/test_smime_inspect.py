@@ -15,12 +15,13 @@ from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.cms import read
-from gateway.smime.der import element, integer, octets, oid, sequence
 from gateway.smime.encrypt import encrypt
 from gateway.smime.inspect import inspect
 from gateway.smime.sign import sign, sign_opaque
-from pki.errors import StructureRefused
+from pki.der_writing import element, integer, octets, oid, sequence
+from pki.errors import StructureRefused, problem
 from tests.corpora import corpus
+from tests.unit.cms_forger import alice, clear_signed, judged, mail, signer_info
 from tests.unit.smime_world import MAIL, world
 
 _SIGNED = b"Content-Type: multipart/signed; boundary=b; protocol=application/pkcs7-signature\r\n"
@@ -175,7 +176,7 @@ def test_bare_der_pem_and_ber_are_read(tmp_path: Path) -> None:
         (b"Content-Type: application/pkcs7-mime\r\n\r\n\x30\x03\x02\x01\x00", "structure.asn1"),
         (
             _SIGNED + b"\r\n--b\r\n\r\nx\r\n--b--\r\n",
-            "structure.multipart",
+            "coverage.parts",
         ),
     ],
 )
@@ -184,6 +185,19 @@ def test_what_cannot_be_read_is_said(data: bytes, code: str) -> None:
 
     assert problem.code == code
     assert "{" not in problem.text
+
+
+def test_it_sees_the_layers_that_verification_sees() -> None:
+    """One command called these mails unsigned or unreadable, and the other one judged them."""
+    bare = clear_signed().replace(b'protocol="application/pkcs7-signature";', b"x=y;")
+    serial = sequence(world().alice.certificate.issuer.public_bytes(), integer(1 << 500_000))
+    long = clear_signed(infos=[signer_info(alice(), identifier=serial)])
+    for entity, status in ((bare, "valid"), (long, "indeterminate")):
+        found, verified = inspect(mail(entity)), judged(mail(entity))
+
+        assert (verified.status.value, found.problems, found.inner) == (status, (), "text/plain")
+        assert [one.kind for one in found.layers] == [one.kind for one in verified.layers]
+        assert max(len(one.text) for one in (*verified.problems, problem("x", "x"))) < 500
 
 
 def test_a_mail_without_smime_has_no_layers() -> None:

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from gateway.cli import main
 from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
-from gateway.smime import der
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, choose
 from gateway.smime.cms import content_info
@@ -27,6 +26,7 @@ from gateway.smime.decrypt import DecryptRefused, decrypt
 from gateway.smime.encrypt import Recipient, encrypt
 from gateway.smime.hybrid import FalseHybrid
 from gateway.smime.key_encapsulation import ML_KEM_512
+from pki import der_writing as der
 from pki.decrypter import KeyDecrypter
 from pki.models import CheckedCertificate
 from pki.verdict import unsafe_unchecked

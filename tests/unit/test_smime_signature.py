@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.smime import algorithms, cms, der
+from gateway.smime import algorithms, cms
 from gateway.smime.cms import Algorithm
 from gateway.smime.digests import DIGESTS, NAMED, digest_of
 from gateway.smime.schemes import Pss, Scheme, pss_of, scheme_of
+from pki import der_writing as der
 from pki.errors import Problem
 from tests.unit.cms_forger import (
     ENTITY,

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.smime import algorithms, cms, der
+from gateway.smime import algorithms, cms
 from gateway.smime.layers import verify
 from gateway.smime.signed import MAX_SIGNERS, SignedData, parses_as_attributes, read_signed
 from gateway.smime.verdicts import Status
 from gateway.smime.wrapping import pkcs7_mime
+from pki import der_writing as der
 from pki.errors import StructureRefused
 from tests.unit.cms_forger import (
     ENTITY,

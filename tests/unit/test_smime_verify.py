@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from gateway.mime.entity import content_entity, split
 from gateway.mime.parts import find_parts
 from gateway.mime.transfer import decode_base64, encode_base64
-from gateway.smime import algorithms, der
+from gateway.smime import algorithms
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.cms import content_info
 from gateway.smime.encrypt import encrypt
@@ -25,6 +25,7 @@ from gateway.smime.layers import verify
 from gateway.smime.sign import Signed, sign, sign_opaque
 from gateway.smime.verdicts import Match, Role, Status, worst
 from gateway.smime.wrapping import multipart_signed, pkcs7_mime
+from pki import der_writing as der
 from pki.crl import read_crl
 from pki.models import SignatureScheme
 from pki.path import Material, Revocation
@@ -158,6 +159,18 @@ def test_a_claimed_time_far_from_the_date_is_a_remark() -> None:
     assert [one.code for one in found.remarks] == ["identity.signing-time"]
 
 
+@pytest.mark.parametrize(
+    "date", [b"Mon, 1 Jan 0001 00:00:00 +2359", b"Fri, 31 Dec 9999 23:59:59 -0001"]
+)
+def test_a_date_outside_of_the_calendar_in_utc_is_none(date: bytes) -> None:
+    """To say it in UTC was an internal fault, and the mail one that nobody could judge."""
+    signed = sign(ENTITY, world().alice.signer, signing_time=NOW).entity
+
+    found = judged(mail(signed, b"Date: " + date))
+
+    assert (found.status, found.remarks) == (Status.VALID, ())
+
+
 def test_a_signer_s_own_certificate_as_anchor_is_enough() -> None:
     assert status(mail(clear_signed()), rules(world().alice.der)) == "valid"
     late = rules(world().alice.der, moment=NOW + timedelta(days=1000))
@@ -286,6 +299,24 @@ def test_encrypted_layers_are_opened_by_whom_the_caller_names() -> None:
     ]
     unsigned = verify(mail(sealed), rules(), open_layer=lambda info: ENTITY)
     assert unsigned.status is Status.UNSIGNED
+
+    # Two types: nobody can say which counts. It was called signed in part, and nobody had signed.
+    ambiguous = mail(sealed, b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data")
+    unsigned = verify(ambiguous, rules(), open_layer=lambda info: ENTITY)
+    assert unsigned.status is Status.UNSIGNED
+    partly = verify(ambiguous, rules(), open_layer=lambda info: clear_signed())
+    assert partly.status is Status.PARTLY_SIGNED
+
+
+def test_an_encrypted_attachment_is_no_signed_part() -> None:
+    """It is not opened (S2), and nothing says that anybody signed anything."""
+    part = encrypt(ENTITY, [world().bob.recipient(KeyManagement.RSA_PKCS1)], Cipher.AES_256_CBC)
+    head = b'Content-Type: multipart/mixed; boundary="outer"\r\n\r\n--outer\r\n'
+
+    found = judged(mail(head + part + b"\r\n--outer--\r\n"))
+
+    assert found.status is Status.UNSIGNED
+    assert not found.problems
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,20 @@ def test_every_reply_has_a_code_and_the_enhanced_code_that_fits_it(name: str) ->
         assert match[2] is None
     else:
         assert match[2] == line[0]
+
+
+def test_no_reply_takes_the_name_of_another() -> None:
+    """Two were called NO_ROOM: who waited in vain heard "452 … (id {incident})", not 421."""
+    module = ast.parse(Path(replies.__file__).read_text())
+    names = [
+        target.id
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
+
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize(

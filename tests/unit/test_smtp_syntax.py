@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.smtp.routed import has_route
 from gateway.smtp.syntax import is_mailbox
 
 
@@ -81,3 +82,10 @@ def test_nothing_that_could_end_a_path_is_ever_taken(before: str, bad: str, afte
             # only within quotes, and there only what quotes may hold
             assert address.startswith('"')
             assert bad in " <>"
+
+
+@pytest.mark.parametrize("separator", ["%", "!", "@", "\uff20", "\ufe6b", "\uff05", "\uff01"])
+def test_a_route_may_be_written_in_look_alikes(separator: str) -> None:
+    """Software that prepares addresses (RFC 8264) makes these of them."""
+    assert has_route(f"amelie{separator}justice.example@interieur.example")
+    assert not has_route("amélie.roux@interieur.example")

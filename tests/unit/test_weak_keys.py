@@ -16,7 +16,7 @@ from pki.algorithms import Operation, judge_key
 from pki.certificate import ParsedCertificate
 from pki.models import Purpose
 from pki.usage import purpose_problem
-from pki.weak_keys import _LOW_448, _LOW_25519, _SMALL, close_primes, is_roca, weakness
+from pki.weak_keys import _LOW_448, _LOW_25519, SMALL_FACTORS, close_primes, is_roca, weakness
 from tests.pki_maker import NOW, root
 
 _AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def prime(bits: int, _number: int = 0) -> int:
 
 def next_prime(number: int) -> int:
     number |= 1
-    while gcd(number, _SMALL) != 1 or pow(3, number - 1, number) != 1:
+    while gcd(number, SMALL_FACTORS) != 1 or pow(3, number - 1, number) != 1:
         number += 2
     return number
 

@@ -1,7 +1,7 @@
 """Why peers disagree with us: each disagreement is in one class, or the run fails.
 
 A class says what the peer does, what the standard says, and by which facts a case is known to be
-in it. A fact is something found in the case or asked of the peer once more, never "it is so".
+in it; then we and the peer are asked once more, without the thing that the class is about.
 """
 
 from __future__ import annotations
@@ -19,16 +19,23 @@ CLASSES: dict[str, tuple[Class, ...]] = {
 }
 
 
-def class_of(one: Comparison) -> Class | None:
-    """The first class that a disagreement is in."""
+def class_of(one: Comparison, used: frozenset[str] = frozenset()) -> Class | None:
+    """The first class that a disagreement is in.
+
+    used: classes that have been made good already; what is left must be in another one.
+    """
     for each in CLASSES.get(one.peer.name, ()):
-        if each.holds(one) and (not each.alone or _known_alone(one)):
+        if each.key not in used and each.holds(one) and _proved(one, each, used):
             return each
     return None
 
 
-def _known_alone(one: Comparison) -> bool:
-    if one.alone.agree:
-        return True
-    rest = class_of(one.alone)
-    return rest is not None and not rest.alone
+def _proved(one: Comparison, known: Class, used: frozenset[str]) -> bool:
+    asked = False
+    for again in known.again(one):
+        asked = True
+        if one.ours.valid and not again.ours.valid:
+            return False  # what was changed has changed our mind: it proves nothing about theirs
+        if not again.agree and class_of(again, used | {known.key}) is None:
+            return False
+    return asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -54,6 +54,11 @@ class Comparison:
         found = re.match(r"error (\d+) at (\d+) depth", self.theirs.why)
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
+    @property
+    def says_revoked(self) -> bool:
+        """The peer refuses because a CRL lists a certificate."""
+        return self.error[0] == 23 or "Certificate revocation after" in self.theirs.why
+
     def has(self, *traits: str) -> bool:
         """Whether one of these was done to the case."""
         return any(trait in self.case.traits for trait in traits)
@@ -66,16 +71,9 @@ class Comparison:
     def rsa_leaf(self) -> bool:
         return isinstance(self.leaf.public_key(), rsa.RSAPublicKey)
 
-    @cached_property
-    def alone(self) -> Comparison:
-        """The same when the peer is offered our path and nothing beside it.
-
-        Who issues CRLs and no certificates stays, and so do all CRLs.
-        """
-        anchor, *path = self.ours.path
-        kept = tuple(der for der in self.case.others if der in path or not may_lead_astray(der))
-        case = replace(self.case, anchors=(anchor,), others=kept)
-        folder = self.folder / "alone"
+    def again(self, case: Case) -> Comparison:
+        """The same peer and we are asked about a case that differs from this one."""
+        folder = self.folder / "again"
         write(case, folder)
         return compare(case, self.peer, folder)
 
@@ -95,15 +93,3 @@ def openssl_peer() -> Peer:
 def bouncy_castle(java: Java) -> Peer:
     """Bouncy Castle's provider."""
     return Peer("Bouncy Castle", java.version, java.ask, mail=False)
-
-
-def may_lead_astray(der: bytes) -> bool:
-    """Whether a builder may take it for an issuer's: by basicConstraints or by keyUsage."""
-    extensions = x509.load_der_x509_certificate(der).extensions
-    for extension in extensions:
-        value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.ca:
-            return True
-        if isinstance(value, x509.KeyUsage) and value.key_cert_sign:
-            return True
-    return False

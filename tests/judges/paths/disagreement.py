@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.judges.paths.compare import Comparison
@@ -12,12 +12,13 @@ from tests.judges.paths.compare import Comparison
 class Class:
     """key: short name in the table. they, rule: sentences for the table.
 
-    holds: the facts. alone: and the peer, offered our path and nothing beside it, agrees or
-    disagrees for a reason that is known.
+    holds: the facts. again: what is asked once more, of us and of the peer, with the one thing
+    changed that the class is about. Without that thing all must agree, or disagree for a reason
+    that is known; facts alone would take in a fault of ours that happens to stand beside them.
     """
 
     key: str
     they: str
     rule: str
     holds: Callable[[Comparison], bool]
-    alone: bool = False
+    again: Callable[[Comparison], Iterable[Comparison]]

@@ -6,12 +6,20 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki.models import Purpose
-from tests.judges.paths.compare import Comparison, may_lead_astray
+from tests.judges.paths.compare import Comparison
 from tests.judges.paths.model import NOW
 
 
 def encrypts(one: Comparison) -> bool:
     return one.case.purpose is Purpose.ENCRYPT
+
+
+def agrees_on_keys(one: Comparison) -> bool:
+    """The leaf's key is for agreement (RFC 5753 §3.1)."""
+    return any(
+        isinstance(extension.value, x509.KeyUsage) and extension.value.key_agreement
+        for extension in one.leaf.extensions
+    )
 
 
 def address_of_another_case(one: Comparison) -> bool:
@@ -60,6 +68,17 @@ def more_than_the_path(one: Comparison) -> bool:
     return bool(offered - set(one.ours.path))
 
 
+def may_lead_astray(der: bytes) -> bool:
+    """Whether a builder may take it for an issuer's: by basicConstraints or by keyUsage."""
+    for extension in x509.load_der_x509_certificate(der).extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints) and value.ca:
+            return True
+        if isinstance(value, x509.KeyUsage) and value.key_cert_sign:
+            return True
+    return False
+
+
 def says_something(anchor: bytes) -> bool:
     """Whether an anchor limits itself: no CA, or by dates, lengths, names, policies, usages."""
     cert = x509.load_der_x509_certificate(anchor)
@@ -91,7 +110,7 @@ def ends_now(one: Comparison) -> bool:
 
 def any_usage_alone(one: Comparison) -> bool:
     """A certificate has anyExtendedKeyUsage, and emailProtection not beside it."""
-    for der in [one.case.leaf, *one.case.others]:
+    for der in [one.case.leaf, *one.case.anchors, *one.case.others]:
         for extension in x509.load_der_x509_certificate(der).extensions:
             value = extension.value
             if isinstance(value, x509.ExtendedKeyUsage) and (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -16,7 +17,7 @@ from tests.judges.paths import (
     twists_revocation,
 )
 from tests.judges.paths.keys import Pool
-from tests.judges.paths.model import MARIE, Case, Cert, CrlSpec, World
+from tests.judges.paths.model import MARIE, Case, Cert, CrlSpec, Mend, World
 from tests.judges.paths.sign import case_of
 from tests.judges.paths.twist import Dice, Twist, ca_name
 
@@ -35,17 +36,25 @@ def cases(seed: int, count: int) -> Iterator[Case]:
         yield case(seed, number)
 
 
-def case(seed: int, number: int) -> Case:
-    """One case."""
+def case(seed: int, number: int, mends: tuple[Mend, ...] = ()) -> Case:
+    """One case. mends: change it when everything has been done to it, before it is signed."""
+    made, rng = world(seed, number)
+    for mend in mends:
+        mend(made)
+    return replace(case_of(made, seed, number, rng.shuffle), mends=mends)
+
+
+def world(seed: int, number: int) -> tuple[World, random.Random]:
+    """The same before anything is signed, and what chance comes from afterwards."""
     rng = random.Random(f"{seed}/{number}")
     dice = Dice(rng, Pool(rng))
-    world = _straight(dice)
+    made = _straight(dice)
     areas = list(_AREAS)
     if dice.chance(0.3):
-        twists_mail.start(world, dice)
+        twists_mail.start(made, dice)
         areas.append((twists_mail.TWISTS, 4))
     if dice.chance(0.5):
-        twists_policies.start(world, dice)
+        twists_policies.start(made, dice)
     done: set[Twist] = set()
     # Most faults come alone, or nobody could say which of them a judge saw.
     for _ in range(rng.choices([0, 1, 2, 3, 4], [1, 5, 6, 3, 1])[0]):
@@ -53,9 +62,9 @@ def case(seed: int, number: int) -> Case:
         (twist,) = rng.choices([one for one, _ in twists], [often for _, often in twists])
         if twist not in done:
             done.add(twist)
-            world.traits.add(twist(world, dice))
-    world.traits.discard("")
-    return case_of(world, number, rng.shuffle)
+            made.traits.add(twist(made, dice))
+    made.traits.discard("")
+    return made, rng
 
 
 def _straight(dice: Dice) -> World:

@@ -36,3 +36,8 @@ class Pool:
             if kind in ("", found):
                 return _make(*self._left.pop(at))
         return _make(kind or "p256", 100 + len(self._left))
+
+
+def spare(kind: str) -> Any:
+    """A key that no case draws."""
+    return _make(kind, -1)

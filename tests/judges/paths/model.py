@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,6 +70,7 @@ class CrlSpec:
     """One CRL to be made by a certificate's key, or by made_by.
 
     revoked: serial → when, reason, certificate issuer (of an indirect CRL). base: a delta's.
+    issuers_critical: certificate issuers stand in critical extensions (RFC 5280 §5.3.3).
     """
 
     number: int | None = 10
@@ -79,6 +81,7 @@ class CrlSpec:
     base: int | None = None
     extra: list[tuple[x509.ExtensionType, bool]] = field(default_factory=list)
     entry_extra: list[tuple[x509.ExtensionType, bool]] = field(default_factory=list)
+    issuers_critical: bool = True
     made_by: Any = None
     issuer: x509.Name | None = None
     digest: str = "sha256"
@@ -114,10 +117,19 @@ class World:
         return self.chain[:-1]
 
 
+Mend = Callable[[World], None]
+
+
 @dataclass(frozen=True)
 class Case:
-    """What every judge gets: DER, and what is asked. number and seed make it again."""
+    """What every judge gets: DER, and what is asked. seed, number and mends make it again.
 
+    mends: what was put right in it before it was signed. taken: CRLs that were taken away from it.
+    path_alone: what is offered is our path. leaf_only: openssl shall ask for a CRL of the leaf
+    alone; others have no such question.
+    """
+
+    seed: int
     number: int
     leaf: bytes
     anchors: tuple[bytes, ...]
@@ -132,6 +144,10 @@ class Case:
     address: str
     traits: frozenset[str]
     moment: datetime = NOW
+    mends: tuple[Mend, ...] = ()
+    taken: frozenset[tuple[object, ...]] = frozenset()
+    path_alone: bool = False
+    leaf_only: bool = False
 
 
 def name(rdns: list[tuple[x509.ObjectIdentifier, str]]) -> x509.Name:

@@ -14,8 +14,11 @@ _HEAD = """\
 Made by `./dev judge-paths`, never by hand. A generator makes chains with one to four things
 done to them: cross-certificates and dead ends, dates, lengths, usages, name constraints, policies
 with mappings, CRLs of every kind, purposes and addresses. Each is judged by `pki.path` and
-`pki.verdict` and by programs of others. Where they disagree, the case must be in a class below,
-known by facts of the case or by asking the peer once more; one that is in no class fails the run.
+`pki.verdict` and by programs of others. Where they disagree, the case must be in a class below:
+facts of the case say which, and then we and the peer are asked once more without the one thing the
+class is about (the chain made again with it put right, a CRL taken away, our path offered alone,
+each certificate by itself). All must agree then, or disagree in another class; a case that is in
+none fails the run.
 
 `python -m tests.judges.paths --seed {seed} --chains {chains}` makes the same chains again;
 `--keep FOLDER` leaves the files and the `openssl` command of what is in no class.

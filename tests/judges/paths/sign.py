@@ -19,7 +19,7 @@ _DIGESTS: dict[str, hashes.HashAlgorithm] = {
 }
 
 
-def case_of(world: World, number: int, shuffle: Any) -> Case:
+def case_of(world: World, seed: int, number: int, shuffle: Any) -> Case:
     """All certificates and CRLs of a world, made. The others come in no order that helps."""
     everything = [*world.chain, *world.apart]
     others = [der(cert) for cert in everything if cert not in world.anchors and cert != world.leaf]
@@ -27,7 +27,7 @@ def case_of(world: World, number: int, shuffle: Any) -> Case:
     shuffle(others)
     shuffle(crls)
     return Case(
-        number, der(world.leaf), tuple(der(one) for one in world.anchors), tuple(others),
+        seed, number, der(world.leaf), tuple(der(one) for one in world.anchors), tuple(others),
         tuple(crls), frozenset(world.acceptable), world.require_explicit, world.inhibit_mapping,
         world.inhibit_any, world.revocation, world.purpose, world.address,
         frozenset(world.traits),
@@ -44,7 +44,7 @@ def der(cert: Cert) -> bytes:
         .public_key(cert.key.public_key())
         .serial_number(cert.serial)
         .not_valid_before(cert.start)
-        .not_valid_after(cert.end)
+        .not_valid_after(max(cert.end, cert.start + DAY / 86400))
     )
     for extension, critical in _extensions(cert, issuer):
         builder = builder.add_extension(extension, critical)
@@ -111,7 +111,7 @@ def crl_der(owner: Cert, spec: CrlSpec) -> bytes:
             entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(why)), critical=False)
         if issuer is not None:
             named = x509.CertificateIssuer([x509.DirectoryName(issuer)])
-            entry = entry.add_extension(named, critical=True)
+            entry = entry.add_extension(named, critical=spec.issuers_critical)
         for extension, critical in spec.entry_extra:
             entry = entry.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(entry.build())

@@ -1,4 +1,4 @@
-"""DER written from parts (X.690 §10)."""
+"""DER written from parts (X.690 §10). Pure."""
 
 from __future__ import annotations
 
@@ -60,35 +60,3 @@ def oid(dotted: str) -> bytes:
 def algorithm(dotted: str, *parameters: bytes) -> bytes:
     """AlgorithmIdentifier (RFC 5280 §4.1.1.2)."""
     return sequence(oid(dotted), *parameters)
-
-
-def children(data: bytes, at: int = 0) -> list[tuple[int, int, int]]:
-    """Elements inside the constructed one that starts at data[at], as (tag, start, end) each.
-
-    start is the identifier octet. For DER that a parser has accepted before (our own and checked
-    certificates); raises ValueError where it does not fit.
-    """
-    _, start, end = _read(data, at, len(data))
-    found = []
-    while start < end:
-        tag, _, stop = _read(data, start, end)
-        found.append((tag, start, stop))
-        start = stop
-    return found
-
-
-def _read(data: bytes, at: int, limit: int) -> tuple[int, int, int]:
-    """Tag, start of the content and end of the element at data[at]."""
-    if at + 2 > limit:
-        raise ValueError(f"an element is cut off at octet {at}")
-    tag, length = data[at], data[at + 1]
-    start = at + 2
-    if length & 0x80:
-        size = length & 0x7F
-        if not 0 < size <= 4 or start + size > limit:
-            raise ValueError(f"a length at octet {at} is not allowed")
-        length = int.from_bytes(data[start : start + size], "big")
-        start += size
-    if tag & 0x1F == 0x1F or start + length > limit:
-        raise ValueError(f"an element at octet {at} does not fit")
-    return tag, start, start + length

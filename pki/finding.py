@@ -1,0 +1,166 @@
+"""What the finder learned about one address, and what it concludes from that. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pki.certificate import ParsedCertificate
+from pki.errors import Problem, problem
+from pki.key_watch import KeyWatch
+from pki.models import (
+    Candidate,
+    CannotTell,
+    Certified,
+    CheckedCertificate,
+    Finding,
+    NoCertificate,
+    Refusal,
+)
+from pki.recipient_keys import Familiar, Sighting
+from pki.verdict import Judged
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was learned while looking for one address.
+
+    pinned: certificates for its whole domain. signatures: how many were tried.
+    """
+
+    looked_in: list[str] = field(default_factory=list)
+    usable: list[Judged] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    trouble: list[Problem] = field(default_factory=list)
+    pinned: list[Judged] = field(default_factory=list)
+    signatures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """until: until when the finding may be kept (not after the moment of asking: not at all).
+
+    sightings: keys that somebody is to be told of.
+    """
+
+    finding: Finding
+    until: datetime
+    sightings: tuple[Sighting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimesToLive:
+    """How long a finding may be used again at most."""
+
+    found: timedelta
+    missing: timedelta
+
+
+def conclude(
+    address: str,
+    seen: Evidence,
+    keys: KeyWatch,
+    known: Mapping[str, Familiar],
+    *,
+    moment: datetime,
+    live: TimesToLive,
+) -> Conclusion:
+    """The certificate to be used, that there is none, or that nobody can tell (I3).
+
+    keys, known: the rule for keys that the address was not seen with, and those it was.
+    """
+    looked_in = tuple(seen.looked_in)
+    watched = keys.sort(address, seen.usable, known)
+    refused = [*seen.refused, *(_held(one, why) for one, why in watched.held)]
+    if fit := watched.fit or ([] if watched.held else seen.pinned):
+        ranked = sorted(fit, key=_preference)
+        chosen = ranked[0]
+        sha256 = chosen.certificate.sha256
+        others = [one.certificate for one in ranked if one.certificate.sha256 != sha256]
+        refused += [_passed_over(one, chosen.certificate) for one in others]
+        return Conclusion(
+            Certified(chosen.certificate, looked_in, tuple(refused)),
+            min(moment + live.found, chosen.until),
+            tuple(watched.to_report(sha256)),
+        )
+    if watched.held:
+        # Whoever swaps a key must not get clear text either.
+        why = watched.held[0][1]
+        finding = CannotTell(looked_in, tuple(refused), why, person=True)
+        return Conclusion(finding, moment, tuple(watched.to_report("")))
+    if seen.trouble:
+        return Conclusion(CannotTell(looked_in, tuple(refused), seen.trouble[0]), moment)
+    reason = _main_reason(address, looked_in, refused)
+    return Conclusion(NoCertificate(looked_in, tuple(refused), reason), moment + live.missing)
+
+
+def _preference(judged: Judged) -> tuple[float, str]:
+    """The newest certificate first (people renew), the smaller SHA-256 where that is equal."""
+    checked = judged.certificate
+    return -checked.certificate.not_valid_before_utc.timestamp(), checked.sha256
+
+
+def _held(judged: Judged, why: Problem) -> Refusal:
+    return _refused(
+        judged.certificate,
+        problem(
+            "identity.key-held",
+            "it waits for a person to accept its key: " + why.template,
+            **why.facts,
+        ),
+    )
+
+
+def _passed_over(other: CheckedCertificate, chosen: CheckedCertificate) -> Refusal:
+    return _refused(
+        other,
+        problem(
+            "identity.passed-over",
+            "it is usable too, but {chosen} is newer or comes first",
+            chosen=chosen.sha256[:16],
+        ),
+    )
+
+
+def _refused(checked: CheckedCertificate, why: Problem) -> Refusal:
+    return Refusal(
+        sha256=checked.sha256,
+        subject=checked.certificate.subject.rfc4514_string()[:300],
+        source=checked.source,
+        problem=why,
+    )
+
+
+def refusal(candidate: Candidate, cert: ParsedCertificate | None, reason: Problem) -> Refusal:
+    """Why a candidate is not used. cert: what could be read of it."""
+    return Refusal(
+        sha256=cert.sha256 if cert else "",
+        subject=cert.subject_text if cert else "",
+        source=candidate.source,
+        problem=reason,
+    )
+
+
+def fault(error: Exception) -> Problem:
+    """An error nobody foresaw: "cannot tell", for this address alone (I3)."""
+    return problem(
+        "limits.internal",
+        "an internal fault kept a certificate from being looked at ({kind})",
+        kind=type(error).__name__,
+    )
+
+
+def _main_reason(address: str, looked_in: tuple[str, ...], refused: list[Refusal]) -> Problem:
+    """A revoked certificate first: people must hear of it. Then the first refusal, if any."""
+    for one in refused:
+        if one.problem.code == "revocation.revoked":
+            return one.problem
+    if refused:
+        return refused[0].problem
+    return problem(
+        "directory.none",
+        "no certificate for {address} was found (looked in: {places})",
+        address=address,
+        places=", ".join(looked_in),
+    )

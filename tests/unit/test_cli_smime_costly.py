@@ -1,0 +1,106 @@
+"""Files that cost what no file may: `sceau smime` says so of them and reads the others (L11)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import foreign, main
+from gateway.guard.budget import MEGABYTE, Budget
+from gateway.mime.entity import content_entity, split
+from gateway.smime.algorithms import Cipher, KeyManagement
+from gateway.smime.compress import compress
+from gateway.smime.encrypt import encrypt
+from gateway.smime.sign import sign
+from gateway.smime.wrapping import pkcs7_mime
+from pki import der_writing as der
+from tests.unit import sealing
+from tests.unit.smime_world import MAIL, world
+
+HEAD = b"From: Alice <alice@example.org>\r\n"
+ENTITY = content_entity(split(MAIL))
+# What a password costs that is hashed as often as we go along with: a sixth of a second, or more.
+_ITERATIONS = 1_000_000
+_PASSWORDS = 6
+_HMAC_SHA256 = der.algorithm("1.2.840.113549.2.9", b"\x05\x00")
+
+
+def _slow() -> bytes:
+    info = sealing.by_password(_ITERATIONS, prf=_HMAC_SHA256)
+    return HEAD + pkcs7_mime("authEnveloped-data", sealing.gcm().der(*[info] * _PASSWORDS))
+
+
+def _large() -> bytes:
+    """60 kB that become 40 MB."""
+    line = b" " * 998 + b"\r\n"
+    return HEAD + compress(b"Content-Type: text/plain\r\n\r\n" + line * 40_000)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The budget is small here, so that the tests are quick. What is in it is not."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C")
+    small = partial(foreign.judging, budget=Budget(cpu=0.15, memory=16 * MEGABYTE))
+    monkeypatch.setattr(foreign, "judging", small)
+    world().bob.write(tmp_path, "bob")
+    (tmp_path / "password").write_bytes(b"guess")
+    return tmp_path
+
+
+KEYS = ["--key", "bob.key", "--mail-password-file", "password"]
+
+
+def _sealed() -> bytes:
+    to_bob = world().bob.recipient(KeyManagement.RSA_OAEP)
+    return HEAD + encrypt(ENTITY, [to_bob], Cipher.AES_256_GCM)
+
+
+def _signed() -> bytes:
+    return HEAD + sign(ENTITY, world().alice.signer).entity
+
+
+@pytest.mark.parametrize(
+    ("verb", "costly", "code"),
+    [
+        ("verify", _slow, "limits.cpu"),
+        ("verify", _large, "limits.memory"),
+        ("decrypt", _slow, "limits.cpu"),  # it inflates nothing
+    ],
+)
+def test_one_costly_file_harms_no_other(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    costly: Callable[[], bytes],
+    code: str,
+) -> None:
+    (here / "a.eml").write_bytes(costly())
+    (here / "b.eml").write_bytes(_sealed() if verb == "decrypt" else _signed())
+    more = ["--cert", "bob.pem", "--out", "out"] if verb == "decrypt" else []
+
+    assert main(["smime", verb, *KEYS, *more, "--json", "a.eml", "b.eml"]) == 3
+
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["status"] == "indeterminate"
+    assert [one["code"] for one in first["problems"]] == [code]
+    if verb == "decrypt":
+        assert second["status"] == "decrypted"
+        assert (here / "out" / "b.eml").read_bytes() == ENTITY
+        assert not (here / "out" / "a.eml").exists()
+    else:
+        assert [one["emails"] for one in second["signers"]] == [["alice@example.org"]]
+
+
+def test_a_person_reads_why(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.eml").write_bytes(_slow())
+
+    assert main(["smime", "verify", *KEYS, "a.eml"]) == 3
+
+    said = capsys.readouterr()
+    assert "a.eml: " in said.err + said.out
+    assert "processor" in said.err + said.out
