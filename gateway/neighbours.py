@@ -33,6 +33,9 @@ Key = tuple[str, str]  # kind and name
 # A lasting failure is written down anew at most so often (seconds).
 _REWRITE = 5.0
 
+# Whoever has answers looks so often (seconds) whether another process takes him for away still.
+_LOOK = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Absence:
@@ -57,7 +60,8 @@ class _Seen:
 
 
 class Neighbours:
-    """What this process sees. Safe for threads; `well` for somebody who was well costs nothing.
+    """What this process sees. Safe for threads; `well` for somebody who was well costs next to
+    nothing.
 
     file: where it is told to others; None: a command, which says itself what it sees. A process
     in the place of another one goes on with what that one has seen.
@@ -68,6 +72,7 @@ class Neighbours:
         self._now = now
         self._turn = threading.Lock()
         self._written = 0.0
+        self._looked: dict[Key, float] = {}
         self._seen: dict[Key, _Seen] = {} if file is None else _read(file)
 
     def away(self, kind: str, name: str, reason: str) -> None:
@@ -88,9 +93,12 @@ class Neighbours:
             log.warning("neighbour_away", kind=kind, name=name, reason=reason)
 
     def well(self, kind: str, name: str) -> None:
-        """He answered."""
+        """He answered. Where another process takes him for away, that is over too: it may be long
+        until that one asks him again."""
         before = self._seen.get((kind, name))
         if before is None or before.well >= before.failed:
+            if self._away_elsewhere((kind, name)):
+                self.overrule(kind, name)
             return
         moment = boot_clock()
         with self._turn:
@@ -113,6 +121,14 @@ class Neighbours:
             self.well(DATABASE, name)
         else:
             self.away(DATABASE, name, reason_of(error))
+
+    def _away_elsewhere(self, key: Key) -> bool:
+        """Whether another process of this machine takes him for away; looks now and then."""
+        moment = boot_clock()
+        if self._file is None or moment - self._looked.get(key, -_LOOK) < _LOOK:
+            return False
+        self._looked[key] = moment
+        return any((one.kind, one.name) == key for one in absent(self._file.parent))
 
     def _write(self, moment: float) -> None:
         if self._file is None:

@@ -108,20 +108,28 @@ class PostgresDatabase(Database):
 
     def _begun(self, engine: sa.Engine, pauses: tuple[float, ...]) -> sa.Connection:
         """A connection in a transaction. One that the server has closed since it was last used,
-        and a server that is away for a moment, are noticed here, where nothing is lost yet.
+        and a server that is away for a moment, are found here, where nothing is lost yet.
         """
-        for pause in (0.0, *pauses):
+        pauses_left = iter((0.0, *pauses))
+        idle = True
+        while True:
             try:
                 return _begin(engine)
             except sa.exc.OperationalError as error:
                 if not is_outage(error):
                     raise
-                # The pool has thrown away what is as old; the next one is new.
+                # The first may have lain idle while an outage came and went: the pool has thrown
+                # away what is as old, and the next one is new and tells how the server is.
+                if not idle or was_slow(error):
+                    self._notice(error)
+                idle = False
+                pause = next(pauses_left, None)
+                if pause is None:
+                    raise
                 time.sleep(0.0 if error.connection_invalidated else pause)
             except DatabaseUnsafe as error:
                 self._notice(error)
                 raise
-        return _begin(engine)
 
     def _connect(self) -> psycopg.Connection[Any]:
         arguments, keywords = self._writing.dialect.create_connect_args(self._url)
@@ -182,7 +190,9 @@ class PostgresDatabase(Database):
 
     def _translated(self, context: ExceptionContext) -> BaseException | None:
         error = translated(context)
-        if error is not None and (is_outage(error) or was_slow(error)):
+        # What a transaction begins with is noticed by `_begun`, which asks once more.
+        begins = context.statement in (_BEGIN_WRITE, _BEGIN_READ, look(writing=True)[0])
+        if error is not None and (is_outage(error) or was_slow(error)) and not begins:
             self._notice(error)
         return error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 
@@ -29,6 +30,15 @@ class SilentProxy:
             self._silent |= self._open
             return len(self._open) // 2
 
+    def stop(self) -> None:
+        """Everything is cut off, and nobody listens any more."""
+        with suppress(OSError):  # it was stopped before
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+        self._listening.close()
+        with self._lock:
+            for one in self._open:
+                one.close()
+
     def __enter__(self) -> SilentProxy:
         return self
 
@@ -38,10 +48,7 @@ class SilentProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._listening.close()
-        with self._lock:
-            for one in self._open:
-                one.close()
+        self.stop()
 
     def _accept(self) -> None:
         while True:

@@ -66,6 +66,22 @@ def test_an_answer_that_any_process_had_counts_for_all(tmp_path: Path, clock: Cl
     assert absent(tmp_path) == []
 
 
+def test_who_is_used_by_one_process_is_away_for_none(tmp_path: Path, clock: Clock) -> None:
+    """The other one may not need him again for hours."""
+    idle, busy = (Neighbours(neighbours_file(tmp_path, name), clock) for name in ("k", "w"))
+    busy.well("database", "db")
+    clock.seconds = 1
+    idle.away("database", "db", "terminating connection")
+    idle.away("directory", "ldap://h", "refused")
+    assert len(absent(tmp_path)) == 2
+    clock.seconds = 2
+    busy.well("database", "db")
+    assert [one.kind for one in absent(tmp_path)] == ["directory"]
+    clock.seconds = 8  # a lasting failure is written down every five seconds
+    idle.away("database", "db", "terminating connection")
+    assert len(absent(tmp_path)) == 2
+
+
 def test_the_next_process_goes_on_with_what_was_seen(tmp_path: Path, clock: Clock) -> None:
     file = neighbours_file(tmp_path, "worker-0")
     Neighbours(file, clock).away("crl", "http://crl", "404")

@@ -57,6 +57,39 @@ def test_an_idle_connection_that_was_forgotten_is_replaced_unnoticed(
     assert time.monotonic() - begun < 10
 
 
+def test_connections_cut_while_idle_are_no_outage(
+    postgres: Postgres, new_postgres: Callable[[], str]
+) -> None:
+    """A restart of the server that nobody felt is told to nobody."""
+    database = open_database(new_postgres(), password=postgres.password)
+    for begin in (database.write_beside, database.read):
+        with begin() as conn:
+            conn.execute(sa.text("SELECT 1"))
+    seen: list[BaseException | None] = []
+    database.noticed = seen.append
+    ours = "FROM pg_stat_activity WHERE datname = %s"
+    name = [database.name.rpartition("/")[2]]
+    with postgres.connect() as other:
+        other.execute(f"SELECT pg_terminate_backend(pid) {ours}", name)
+        until(lambda: other.execute(f"SELECT {ours}", name).fetchone() is None, 10, str)
+    for begin in (database.read, database.write_beside):
+        with begin() as conn:
+            conn.execute(sa.text("SELECT 1"))
+    assert seen == [None]
+    database.close()
+
+
+def test_a_server_that_is_gone_is_noticed_at_once(behind: Database, line: SilentProxy) -> None:
+    with behind.write_beside():
+        pass
+    seen: list[BaseException | None] = []
+    behind.noticed = seen.append
+    line.stop()
+    with pytest.raises(sa.exc.OperationalError), behind.glance():
+        pass
+    assert isinstance(seen[-1], sa.exc.OperationalError)
+
+
 def test_silence_in_a_transaction_left_nothing_and_is_told_in_time(
     behind: Database, line: SilentProxy
 ) -> None:
