@@ -87,28 +87,33 @@ class _Walk:
 
     def run(self, outermost: Message | Opaque) -> None:
         """Open one layer after the other. Raises StructureRefused."""
-        inside: Message | Root | ContentInfo | None = outermost
+        inside: Message | Root | ContentInfo | bytes | None = outermost
         while inside is not None:
+            # One name for all of it: a layer of 100 MB is not kept beside what was in it.
+            if isinstance(inside, bytes):
+                inside = split(with_crlf(inside))
             if isinstance(inside, Message):
-                root = root_of(inside)
-                if root is None:
-                    self.payload = inside
-                    if not self._signed() and has_signed_part(inside):
-                        self.whole.add(
-                            problem(
-                                "coverage.part",
-                                "only a part of the mail is signed; it was not looked at",
-                            ),
-                            status=Status.PARTLY_SIGNED,
-                        )
-                    return
-                inside = root
+                inside = self._root(inside)
+                continue
             if len(self.layers) == LAYER_LIMIT:
                 raise StructureRefused(
                     "limits.layers", "more than {limit} layers", limit=LAYER_LIMIT
                 )
-            content = self._layer(inside)
-            inside = split(with_crlf(content)) if isinstance(content, bytes) else content
+            inside = self._layer(inside)
+
+    def _root(self, message: Message) -> Root | None:
+        """The layer that an entity is; None for the payload, which is none."""
+        root = root_of(message)
+        if root is None:
+            self.payload = message
+            if not self._signed() and has_signed_part(message):
+                self.whole.add(
+                    problem(
+                        "coverage.part", "only a part of the mail is signed; it was not looked at"
+                    ),
+                    status=Status.PARTLY_SIGNED,
+                )
+        return root
 
     def _layer(self, layer: Root | ContentInfo) -> bytes | ContentInfo | None:
         """Judge one layer; what is inside it, or None where that is the end."""

@@ -49,25 +49,26 @@ def open_mail(data: bytes, open_layer: OpenLayer, *, every: bool = False) -> Ope
     content = b""
     compressed, bare = 0, False  # bare: no signature since the last encryption
     for _ in range(LAYER_LIMIT):
-        layer = inside = _root(inside) if isinstance(inside, bytes) else inside
-        if isinstance(layer, bytes) and every:
-            bare = False
-            continue  # clear-signed
-        if layer is None or isinstance(layer, bytes):
+        # One name for all of it: a layer of 100 MB is not kept beside what was in it.
+        if isinstance(inside, bytes):
+            inside = _root(inside)
+        if isinstance(inside, bytes) and every:
+            bare = False  # clear-signed
+        elif inside is None or isinstance(inside, bytes):
             break
-        if layer.type == algorithms.SIGNED_DATA and every:
+        elif inside.type == algorithms.SIGNED_DATA and every:
             bare = False
-            inside = _signed(layer)
-        elif layer.type == algorithms.COMPRESSED_DATA and every:
+            inside = _signed(inside)
+        elif inside.type == algorithms.COMPRESSED_DATA and every:
             if compressed == COMPRESSED_LIMIT:
                 raise too_often_compressed()
             compressed += 1
-            inflated = read_compressed(layer.content)
+            inflated = read_compressed(inside.content)
             inside = _of_type(inflated.type, inflated.content)
             if bare:
                 content = inflated.content
-        elif layer.type in ENCRYPTED:
-            opened.append(open_layer(layer))
+        elif inside.type in ENCRYPTED:
+            opened.append(open_layer(inside))
             content, bare = opened[-1].content, True
             if not every:
                 break
