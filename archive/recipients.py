@@ -214,7 +214,8 @@ def _write(path: Path, label: str, name: str, kind: str, body: bytes, mode: int)
 
 
 def _read(path: Path, label: str) -> tuple[str, str, bytes]:
-    text = path.read_bytes()[:65536].decode("ascii", "replace").replace("\r\n", "\n")
+    with path.open("rb") as file:
+        text = file.read(65536).decode("ascii", "replace").replace("\r\n", "\n")
     match = _FILE.fullmatch(text)
     if match is None or match["label"] not in (_RECIPIENT, _PRIVATE):
         raise _refuse("file", "{path} is not a key file of the archive", path=str(path))

@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from pki.bounded_file import read_bounded
 from pki.certificate import MAX_OCTETS, UNREADABLE
 from pki.errors import PkiError, problem
 from pki.models import Purpose
@@ -132,7 +133,7 @@ def load_certificates(path: Path) -> tuple[bytes, ...]:
 def read_certificates(path: Path) -> tuple[bytes, ...]:
     """DER of all certificates in one PEM or DER file. Raises PkiError naming the file."""
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError as error:
         raise PkiError(
             problem(

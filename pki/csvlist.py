@@ -18,6 +18,7 @@ from typing import BinaryIO
 from pki import bundle
 from pki.certificate import MAX_OCTETS
 from pki.errors import Problem, problem
+from pki.plain_file import read_plain
 
 ADDRESS = ("address", "mail", "email", "e-mail")
 CERTIFICATE = ("certificate", "cert", "certificat", "usercertificate", "file", "fichier")
@@ -122,9 +123,7 @@ def _of_file(name: str, folder: Path) -> tuple[bytes, ...]:
         raise ValueError(f"{name} is not a file beside the list")
     path = folder / name
     try:
-        if path.stat().st_size > 16 * MAX_OCTETS:
-            raise ValueError(f"{name} is too large")
-        return bundle.certificates(path.read_bytes())
+        return bundle.certificates(read_plain(path, 16 * MAX_OCTETS))
     except OSError as error:
         raise ValueError(f"{name}: {error.strerror or type(error).__name__}") from error
 

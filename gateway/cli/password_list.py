@@ -19,6 +19,7 @@ from gateway.errors import SceauError
 from gateway.i18n import message
 from gateway.key_import import Job
 from pki.addresses import canonical
+from pki.bounded_file import read_bounded
 from pki.errors import AddressError, Problem, problem
 
 _COLUMNS = ("file", "password", "address", "consent_of", "basis")
@@ -78,7 +79,7 @@ def warn_if_open(file: Path, output: Output) -> None:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return read_bounded(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SceauError(

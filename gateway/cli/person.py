@@ -332,9 +332,10 @@ def _bring(args: Namespace, wiring: Wiring) -> int:
 def _brought(path: Path, read: Callable[[bytes], T], output: Output) -> T:
     """What is in a file. Raises SceauError: another file than this was meant, and it is named."""
     from gateway.foureyes.errors import ActRefused
+    from pki.bounded_file import read_bounded
 
     try:
-        return read(path.read_bytes())
+        return read(read_bounded(path))
     except ActRefused as error:
         raise SceauError(
             "{file}: {reason}", facts={"file": str(path), "reason": output.problem(error.problem)}

@@ -108,6 +108,7 @@ def _one(args: Namespace, wiring: Wiring) -> int:
     from gateway.cli.files import read_password
     from gateway.key_import import store_new
     from gateway.key_path import PathJudge
+    from pki.bounded_file import LARGEST_SECRET, read_bounded
     from pki.persons import check_p12
 
     output = output_of(args)
@@ -116,7 +117,7 @@ def _one(args: Namespace, wiring: Wiring) -> int:
     ground = ground_of(args)
     if person is None and (ground.basis or ground.form_sha256):
         raise UsageError("--basis and --form are for a consent: name the person by --consent-of")
-    data = args.file.read_bytes()
+    data = read_bounded(args.file, LARGEST_SECRET)
     password = read_password(args.password_file)
     who, now = operator(), clock.now()
     path = PathJudge(wiring.trust.current().material, strict=args.path == "require")
