@@ -112,7 +112,7 @@ class ArchiveParts(Installation):
         """Follows the log into the full-text index."""
         return Indexer(
             self.config.archive.index,
-            extract=_extract,
+            extract=words_of,
             read=self.database.read,
             keys=self.unwrapper,
             blobs=self.blobs,
@@ -124,7 +124,8 @@ class ArchiveParts(Installation):
         note_skipped(self.config.archive.index, archive_id, clock.now())
 
 
-def _extract(raw: bytes) -> Extracted:
+def words_of(raw: bytes) -> Extracted:
+    """What the index keeps of a mail."""
     with limited(len(raw)):
         found = extract(raw)
     return Extracted(

@@ -16,12 +16,12 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from archive.index import Extracted, Indexer
+from archive.index import Indexer
 from archive.seal import WorkingUnwrapper
 from archive.working import WorkingKeys
 from gateway.database import open_database
 from gateway.memory import collect_rarely, give_back, keep_heap, one_heap
-from gateway.mime import text
+from gateway.wiring.archive import words_of
 from tests.soak.uptime import MOST_AN_HOUR, NOISE, Curve, anonymous, letter
 from tests.unit.archive_world import World
 
@@ -80,7 +80,7 @@ def _follow(folder: Path, pipe: Connection) -> None:
     keys = WorkingUnwrapper(WorkingKeys(folder / "working"))
     collect_rarely()
     keep_heap()
-    indexer = Indexer(folder / "index", _extract, database.read, keys, batch=_MAILS)
+    indexer = Indexer(folder / "index", words_of, database.read, keys, batch=_MAILS)
     commits = 0
     while indexer.step():
         commits += 1
@@ -100,15 +100,3 @@ def _merged() -> None:
         time.sleep(0.02)
         if time.process_time() - begun < 0.005:
             return
-
-
-def _extract(raw: bytes) -> Extracted:
-    found = text.extract(raw)
-    return Extracted(
-        subject=found.subject,
-        senders=found.senders,
-        recipients=found.recipients,
-        body=found.body,
-        attachment_names=found.attachment_names,
-        date=found.date,
-    )
