@@ -370,6 +370,21 @@ def test_the_claim_reads_an_index_and_sorts_nothing(postgres_database: Database)
     assert "Sort" not in text
 
 
+def test_a_claim_reads_no_table_whole_that_the_server_has_not_counted(
+    postgres_database: Database,
+) -> None:
+    """As in the first minutes of an installation, and whenever a queue that was empty fills up."""
+    with postgres_database.write() as conn:
+        conn.execute(sa.text("ALTER TABLE recipients SET (autovacuum_enabled = off)"))
+    for number in range(150):
+        put(postgres_database, f"m{number:03}")
+    scans = sa.text("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'recipients'")
+    with postgres_database.write() as conn:
+        before = conn.execute(scans).scalar_one()
+        assert len(claim(conn, "w")) == 9
+        assert conn.execute(scans).scalar_one() == before
+
+
 def test_who_was_stopped_finds_his_licence_run_out_before_he_sends(
     postgres_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
