@@ -73,11 +73,12 @@ class Fate(Enum):
     HELD = "held"  # its key is another one than before: a person decides
     REFUSED = "refused"
     PASSED_OVER = "passed-over"  # a CA's, which came along
+    WITHOUT = "without"  # somebody with an address, and no certificate at all
 
 
 @dataclass(slots=True)
 class Outcome:
-    """One certificate of one entry; for an entry that cannot be read, the entry.
+    """One certificate of one entry; for an entry that has none or cannot be read, the entry.
 
     problem: why it is refused. unusable: why it is stored and could not be used now. changes: what
     is different from the keys known so far.
@@ -121,14 +122,15 @@ class Import:
 
 
 def entries_of_ldif(file: BinaryIO) -> Iterator[Entry]:
-    """Entries that have certificates, and those that cannot be read. Raises OSError."""
+    """Entries with certificates or addresses, and those that cannot be read. Raises OSError."""
     for found in read_ldif(file):
         if isinstance(found, LdifFault):
             yield Entry(found.number, problem=found.problem)
             continue
         values = found.values(*CERTIFICATES)
-        if not values:
-            continue  # an organisational unit, a group, a person without
+        addresses = tuple(_addresses(found))
+        if not values and not addresses:
+            continue  # an organisational unit, a role
         if len(values) > _MAX_VALUES:
             yield Entry(
                 found.number,
@@ -140,7 +142,7 @@ def entries_of_ldif(file: BinaryIO) -> Iterator[Entry]:
                 ),
             )
             continue
-        yield Entry(found.number, tuple(dict.fromkeys(values)), tuple(_addresses(found)), "mail")
+        yield Entry(found.number, tuple(dict.fromkeys(values)), addresses, "mail")
 
 
 def entries_of_csv(file: BinaryIO, folder: Path) -> Iterator[Entry]:
@@ -197,6 +199,8 @@ def _prepare(entry: Entry, how: Import) -> Iterator[_Prepared | Outcome]:
             if entry.attribute == "":
                 yield Outcome(entry.number, Fate.REFUSED, problem=error.problem)
                 return
+    if not entry.values:
+        yield Outcome(entry.number, Fate.WITHOUT, addresses=tuple(dict.fromkeys(wanted)))
     for value in entry.values:
         yield from _value(entry, value, tuple(dict.fromkeys(wanted)), how)
 

@@ -60,14 +60,14 @@ def run_list(
                 changed += bool(outcome.changes)
                 if outcome.fate in (Fate.STORED, Fate.KNOWN):
                     held.look(outcome)
-                else:
-                    code = max(code, DONE if outcome.fate is Fate.PASSED_OVER else NO)
+                elif outcome.fate not in (Fate.PASSED_OVER, Fate.WITHOUT):
+                    code = max(code, NO)
                 _say(file, outcome, output)
     except (ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         output.note("{file}: cannot be read: {reason}", file=str(file.path), reason=reason)
         code = USAGE
-    if not fates and code == DONE:
+    if fates.total() == fates[Fate.WITHOUT] and code == DONE:
         # A wrong attribute name would else look like a list that was imported well.
         output.note(
             "{file}: no entry has a certificate ({attributes})",
@@ -82,6 +82,7 @@ def run_list(
         "refused": fates[Fate.REFUSED],
         "changed": changed,
         "unusable": unusable,
+        "without": fates[Fate.WITHOUT],
     }
     if output.as_json:
         output.record({"file": str(file.path), "dry_run": how.dry_run, **counts})
@@ -92,6 +93,12 @@ def run_list(
             file=str(file.path),
             **{name: str(number) for name, number in counts.items()},
         )
+        if counts["without"]:
+            output.say(
+                "{file}: {without} entries have an address and no certificate",
+                file=str(file.path),
+                without=str(counts["without"]),
+            )
     return code
 
 

@@ -183,9 +183,12 @@ def test_entries_of_ldif_with_every_name_of_an_address(desk: Desk) -> None:
         f"dn: cn=Marie\nmail: {MARIE}\nmailAlternateAddress: m1@a.example\n"
         "proxyAddresses: SMTP:m2@a.example\nproxyAddresses: X400:m3@a.example\n"
         f"userSMIMECertificate;binary:: {base64.b64encode(marie.der).decode()}\n"
-        f"userCertificate;binary:: {base64.b64encode(marie.der).decode()}\n"
+        f"userCertificate;binary:: {base64.b64encode(marie.der).decode()}\n\n"
+        "dn: cn=Paul\nmail: paul@justice.example\n"
     )
-    (entry,) = entries_of_ldif(io.BytesIO(text.encode()))
+    (entry, paul) = entries_of_ldif(io.BytesIO(text.encode()))
     assert entry.number == 2
     (found,) = desk.bring(entry)
     assert found.addresses == (MARIE, "m1@a.example", "m2@a.example")
+    (without,) = desk.bring(paul)
+    assert (without.fate, without.addresses) == (Fate.WITHOUT, ("paul@justice.example",))
