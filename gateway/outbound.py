@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -164,10 +164,22 @@ class Outbound:
         Recipients of `job` are changed in place (held, refused, deferred, or given a group).
         """
         work = Work(job)
+        for _ in self.sealing(work, raw, findings, moment=moment):
+            pass
+        return work
+
+    def sealing(
+        self, work: Work, raw: bytes, findings: Mapping[str, Finding], *, moment: datetime
+    ) -> Iterator[None]:
+        """The same in steps, for whoever seals many small mails: a step of all of them, then the
+        next. What a mail goes through is more than the processor's caches hold, so that done for
+        one mail after the other each step finds them full of the others.
+        """
+        job = work.job
         waiting = [r for r in job.due if r.group_id is None]
         if job.kind == "notice":
             self._seal_notice(work, waiting, raw, moment)
-            return work
+            return
         message = split(raw)
         mail = _mail(job, WholeHeader(message))
         candidates = [
@@ -179,6 +191,7 @@ class Outbound:
             for recipient in _copies(work, source):
                 candidate = self._candidate(work, recipient, findings, mail, moment)
                 candidates += [candidate] if candidate is not None else []
+        yield
         signed: dict[str, _Inside] = {}
         for members in _treated_alike(candidates, _visible(message)):
             if sum(group.size for group in work.groups) > AT_ONCE:
@@ -186,7 +199,7 @@ class Outbound:
                 continue
             before = [replace(member.recipient) for member in members]
             try:
-                self._seal_group(work, message, members, signed)
+                yield from self._seal_group(work, message, members, signed)
             except (MemoryError, RecursionError):
                 raise  # the mail itself is to blame
             except Exception as error:  # noqa: BLE001 - one group's fault is not that of the others
@@ -196,7 +209,6 @@ class Outbound:
                 # A token that is away is no fault of ours, and comes back.
                 trouble = error.problem if isinstance(error, TokenTrouble) else None
                 note_fault(work, [member.recipient for member in members], moment, trouble)
-        return work
 
     def _candidate(
         self,
@@ -296,7 +308,7 @@ class Outbound:
         message: Message,
         members: Sequence[_Candidate],
         signed: dict[str, _Inside],
-    ) -> None:
+    ) -> Iterator[None]:
         """Steps 5 and 6 for recipients who are treated alike: sign, encrypt, record."""
         first = members[0]
         try:
@@ -318,6 +330,7 @@ class Outbound:
                 record = decision_record(member.decision, "refused", reason=problem)
                 self._refuse(work, member.recipient, problem, record, encrypted=True)
             return
+        yield
         received = self._received(work.job)
         envelopes = [m.envelope for m in members if m.envelope is not None]
         if len(envelopes) == len(members):
@@ -337,6 +350,7 @@ class Outbound:
                 if first.signer is not None
                 else forward(message, received=received)
             )
+        yield
         self._add_group(work, members=members, outcome=outcome, emitted=emitted, inside=inside)
 
     def _add_group(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 # Seconds of processor for any mail, and beyond that for a megabyte and for a recipient. Ten times
 # what the worst of them was seen to take.
@@ -22,18 +20,22 @@ _FOR_RECIPIENT = 0.02
 MEMORY = 1_600_000_000
 
 
-@contextmanager
-def limited(size: int, recipients: int = 1) -> Iterator[None]:
-    """Within the block the process may use so much processor time; then SIGPROF kills it.
+class Limit:
+    """The processor time of one mail: in all blocks under it together the process may use so much;
+    then SIGPROF kills it.
 
     size: octets of the mail. The whole process is counted, so one block at a time.
     """
-    seconds = _SECONDS + _FOR_MEGABYTE * size / 1_000_000 + _FOR_RECIPIENT * recipients
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def __init__(self, size: int, recipients: int = 1) -> None:
+        self._left = _SECONDS + _FOR_MEGABYTE * size / 1_000_000 + _FOR_RECIPIENT * recipients
+
+    def __enter__(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self._left)
+
+    def __exit__(self, *_raised: object) -> None:
+        left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
+        self._left = max(left, 0.001)  # 0 would be no limit at all
 
 
 def limit_memory() -> None:

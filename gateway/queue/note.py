@@ -32,11 +32,19 @@ class Note:
     @contextmanager
     def of(self, archive_id: str) -> Iterator[None]:
         """This mail is in hand inside the block."""
-        self._map[:] = archive_id.encode()[:_LENGTH].ljust(_LENGTH, b"\0")
+        self.take(archive_id)
         try:
             yield
         finally:
-            self._map[:] = bytes(_LENGTH)
+            self.put()
+
+    def take(self, archive_id: str) -> None:
+        """This mail is in hand from here on."""
+        self._map[:] = archive_id.encode()[:_LENGTH].ljust(_LENGTH, b"\0")
+
+    def put(self) -> None:
+        """No mail is in hand any more."""
+        self._map[:] = bytes(_LENGTH)
 
     def close(self) -> None:
         """The process ends in order."""

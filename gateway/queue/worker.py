@@ -10,7 +10,7 @@ The commits of one message, in order, and what a crash after each leaves behind:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -61,6 +61,8 @@ _CLAIM_BYTES = LARGE
 _IN_FLIGHT = 128
 # Claims that are looked up and sealed side by side.
 _ROUNDS = 4
+# Up to so many octets mails are sealed side by side; beyond, what is done with the octets is most.
+_SIDE_BY_SIDE = 100_000
 # Octets that sealing adds to a mail that cannot be compressed, and some.
 _SEAL = 32
 # Seconds between two looks at a database that is away.
@@ -72,6 +74,8 @@ _DOUBTFUL = 1.0
 _ALONE = 1.0
 
 
+_DONE = object()  # what no step gives
+
 # Sealed content with its ciphertext in memory, or why it is not there.
 Fetched = Sealed | BlobTrouble | Damaged
 
@@ -80,7 +84,8 @@ Fetched = Sealed | BlobTrouble | Damaged
 class Worker:
     """Everything a worker needs; `run` is its life.
 
-    watched: around the opening and sealing of a mail, which may break the process.
+    watched: around each step of opening and sealing a mail, which may break the process: entered
+        again for each.
     """
 
     name: str
@@ -256,33 +261,68 @@ class Worker:
             **fetched,
         }
         fetched.clear()  # each ciphertext goes as soon as it is opened: they may be large
-        works = []
+        small = [job for job in jobs if job.size <= _SIDE_BY_SIDE]
+        works = self._seal_side_by_side(small, contents, findings, moment)
         for job in jobs:
-            before = [replace(recipient) for recipient in job.recipients]
-            try:
-                with self.watched(job):
-                    raw = b""
-                    if any(r.group_id is None for r in job.due):
-                        raw = self._opened(contents.pop(job.archive_id))
-                    works.append(self.outbound.seal(job, raw, findings, moment=moment))
-            except (BlobTrouble, Damaged) as error:
-                job.recipients = before
-                work = Work(job)
-                note_unreadable(work, job.due, error, moment)
-                works.append(work)
-            except FATAL as error:
-                job.recipients = before
-                work = Work(job)
-                note_fatal(work, error, moment)
-                works.append(work)
-            except Exception:  # noqa: BLE001 - any fault in sealing: the mail stays, is tried again
-                # What was half made is not kept: a group whose octets are lost with the fault, a
-                # state that no entry explains. Stored, they would break the commit of all others.
-                job.recipients = before
-                work = Work(job)
-                note_fault(work, job.due, moment)
-                works.append(work)
+            if job.size > _SIDE_BY_SIDE:
+                works += self._seal_side_by_side([job], contents, findings, moment)
         return works
+
+    def _seal_side_by_side(
+        self,
+        jobs: Sequence[Job],
+        contents: dict[str, Fetched],
+        findings: Mapping[str, Finding],
+        moment: datetime,
+    ) -> list[Work]:
+        """A step of each mail, then the next step of each (see `Outbound.sealing`)."""
+        works = []
+        running = []
+        for job in jobs:
+            work = Work(job)
+            steps = self._sealing(work, contents, findings, moment)
+            running.append((work, [replace(r) for r in job.recipients], self.watched(job), steps))
+        while running:
+            going_on = []
+            for one in running:
+                work, before, watched, steps = one
+                job = work.job
+                try:
+                    with watched:
+                        done = next(steps, _DONE)
+                    if done is not _DONE:
+                        going_on.append(one)
+                        continue
+                except (BlobTrouble, Damaged) as error:
+                    job.recipients = before
+                    work = Work(job)
+                    note_unreadable(work, job.due, error, moment)
+                except FATAL as error:
+                    job.recipients = before
+                    work = Work(job)
+                    note_fatal(work, error, moment)
+                except Exception:  # noqa: BLE001 - any fault: the mail stays, is tried again
+                    # What was half made is not kept: a group whose octets are lost with the fault,
+                    # a state that no entry explains. Stored, they would break the commit of all.
+                    job.recipients = before
+                    work = Work(job)
+                    note_fault(work, job.due, moment)
+                works.append(work)
+            running = going_on
+        return works
+
+    def _sealing(
+        self,
+        work: Work,
+        contents: dict[str, Fetched],
+        findings: Mapping[str, Finding],
+        moment: datetime,
+    ) -> Iterator[None]:
+        raw = b""
+        if any(r.group_id is None for r in work.job.due):
+            raw = self._opened(contents.pop(work.job.archive_id))
+            yield
+        yield from self.outbound.sealing(work, raw, findings, moment=moment)
 
     def _load(self, jobs: Sequence[Job]) -> dict[str, Sealed]:
         mails = [InFlight(job.archive_id, job.sha256, job.size) for job in jobs]

@@ -19,7 +19,7 @@ from gateway.metrics.tally import Tally, timed
 from gateway.mime.text import extract
 from gateway.neighbours import Neighbours
 from gateway.node import node_name
-from gateway.overrun import limited
+from gateway.overrun import Limit
 from gateway.queue.licence import Licence
 from gateway.queue.note import Note
 from gateway.queue.takeover import Watch
@@ -126,7 +126,7 @@ class ArchiveParts(Installation):
 
 def words_of(raw: bytes) -> Extracted:
     """What the index keeps of a mail."""
-    with limited(len(raw)):
+    with Limit(len(raw)):
         found = extract(raw)
     return Extracted(
         subject=found.subject,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -21,7 +21,7 @@ from gateway.node import node_name
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.outside import Outside
-from gateway.overrun import limited
+from gateway.overrun import Limit
 from gateway.policy import Policy
 from gateway.policylog import record_policy
 from gateway.queue.crowded import Backlog
@@ -247,10 +247,8 @@ class WayOutParts(SenderParts):
         """What a worker has in hand is noted, and may take so long."""
         note = self._note = Note(make_run_folder(self.run_folder), name)
 
-        @contextmanager
-        def watched(job: Job) -> Iterator[None]:
-            with note.of(job.archive_id), limited(job.size, len(job.recipients)):
-                yield
+        def watched(job: Job) -> AbstractContextManager[None]:
+            return _InHand(note, job)
 
         return watched
 
@@ -265,6 +263,23 @@ class WayOutParts(SenderParts):
             org=self.config.gateway.organisation,
             node=node_name(self.lock_file),
         )
+
+
+class _InHand:
+    """Around each step of sealing a mail: noted as in hand, and within its processor time."""
+
+    def __init__(self, note: Note, job: Job) -> None:
+        self._note = note
+        self._id = job.archive_id
+        self._limit = Limit(job.size, len(job.recipients))
+
+    def __enter__(self) -> None:
+        self._note.take(self._id)
+        self._limit.__enter__()
+
+    def __exit__(self, *_raised: object) -> None:
+        self._limit.__exit__()
+        self._note.put()
 
 
 def _nobody_asks() -> None:

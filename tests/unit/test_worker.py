@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gateway.mail import Peer, Submission
 from gateway.notices import Notices
 from gateway.outbound import Outbound, Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
-from gateway.queue import view
+from gateway.queue import view, worker
 from gateway.queue.jobs import Job
 from gateway.queue.models import groups, messages, recipients
 from gateway.queue.states import State
@@ -58,13 +59,12 @@ ROUTES = Routes([Route("border", NextHop("127.0.0.1", 1), (), default=True)])
 class HalfMade(Outbound):
     """Seals, and then fails for mails that say so: whatever it did to the job is lost."""
 
-    def seal(
-        self, job: Job, raw: bytes, findings: Mapping[str, Finding], *, moment: datetime
-    ) -> Work:
-        work = super().seal(job, raw, findings, moment=moment)
-        if job.kind == "mail" and b"Subject: fault" in raw:
+    def sealing(
+        self, work: Work, raw: bytes, findings: Mapping[str, Finding], *, moment: datetime
+    ) -> Iterator[None]:
+        yield from super().sealing(work, raw, findings, moment=moment)
+        if work.job.kind == "mail" and b"Subject: fault" in raw:
             raise RuntimeError("a fault nobody foresaw")
-        return work
 
 
 class Nobody:
@@ -182,6 +182,40 @@ def house(database: Database, tmp_path: Path, expire: timedelta) -> Iterator[Hou
     made = House(database, tmp_path, expire)
     yield made
     made.appender.close()
+
+
+class Watcher:
+    """Notes in whose hands the worker's thread is, step by step."""
+
+    def __init__(self, seen: list[str], job: Job) -> None:
+        self.seen, self.id = seen, job.archive_id
+
+    def __enter__(self) -> None:
+        self.seen.append(self.id)
+
+    def __exit__(self, *_raised: object) -> None:
+        self.seen.append("")
+
+
+@pytest.mark.parametrize("limit", [100_000, 0])
+def test_one_mail_at_a_time_is_in_hand_in_each_step(
+    house: House, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(worker, "_SIDE_BY_SIDE", limit)
+    seen: list[str] = []
+    house.worker.watched = partial(Watcher, seen)
+
+    async def run() -> list[str]:
+        mails = [await house.take("fine", to) for to in (BOB, CARL)]
+        await house.work_until(BOB, CARL)
+        return mails
+
+    mails = asyncio.run(run())
+    assert set(seen[1::2]) == {""}  # left before the next one is taken up
+    steps = seen[::2]
+    assert set(steps) == set(mails)
+    together = steps[0] != steps[1]
+    assert together == (limit > 0)  # large ones are brought to an end one by one
 
 
 def test_a_fault_while_sealing_keeps_its_mail_queued_and_the_others_going(house: House) -> None:
