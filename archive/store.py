@@ -43,9 +43,10 @@ __all__ = [
 ]
 
 
-# Key in `Connection.info`: a parameter of more than a megabyte was bound on this connection.
+# Key in `Connection.info`: a parameter of more than 8 MB was bound on this connection. To let go of
+# it costs a new connection, which reads all of the schema: not worth it for what is usual.
 LARGE = "sceau-large-parameter"
-LARGE_FROM = 1 << 20
+LARGE_FROM = 8 << 20
 
 
 def create_log(conn: sa.Connection, origin: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import io
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ _LINE = 76  # RFC 2045 §6.7 (5), §6.8
 # What is larger is done in pieces: with copies of the whole, a mail of 50 MB would take 200.
 _LARGE = 1 << 20
 _PIECE = _LINE // 4 * 3 * 8192  # octets of whole lines
+_LINES = struct.Struct(f"{_LINE}s" * 64)
 
 
 def encode_base64(data: Octets) -> bytes:
@@ -28,9 +30,15 @@ def encode_base64(data: Octets) -> bytes:
             for at in range(0, len(view), _PIECE):
                 out.write(encode_base64(view[at : at + _PIECE]))
         return out.getvalue()
-    # In two steps of C: a list of lines would be as many Python objects, in memory that is asked of
-    # the system anew for each mail.
-    return pybase64.encodebytes(data).replace(b"\n", b"\r\n")
+    if len(data) < _LINES.size:
+        return pybase64.encodebytes(data).replace(b"\n", b"\r\n")
+    # Encoding is at its best without line ends, and `struct` cuts many lines in one call. Not all
+    # at once: so many Python objects need memory that is asked of the system anew for each mail.
+    text = pybase64.b64encode(data)
+    whole = len(text) - len(text) % _LINES.size
+    pieces = [b"\r\n".join(_LINES.unpack_from(text, at)) for at in range(0, whole, _LINES.size)]
+    pieces += [text[at : at + _LINE] for at in range(whole, len(text), _LINE)]
+    return b"\r\n".join((*pieces, b""))
 
 
 def encode_quoted_printable(data: bytes) -> bytes:

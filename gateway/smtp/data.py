@@ -65,9 +65,11 @@ class DataScanner:
         return False
 
     def _find_end(self, buffer: bytearray) -> int:
-        # Until a line begins with a dot there is no end either: one search serves both.
+        # Until a line begins with a dot there is no end either: one search serves both. Base64 has
+        # no dots: looking for the last one, a single octet, is much faster than for three.
         if not self._dotted:
-            self._searched = buffer.find(b"\r\n.", self._searched)
+            last = buffer.rfind(b".", self._searched)
+            self._searched = buffer.find(b"\r\n.", self._searched, last + 1)
             if self._searched < 0:
                 return -1
             if buffer.startswith(END, self._searched):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
+import random
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -37,3 +40,14 @@ def test_whatever_stands_there(monkeypatch: pytest.MonkeyPatch, large: int) -> N
         assert decode_base64(data) == decode_base64(memoryview(data)) == careful(data)
 
     same()
+
+
+@pytest.mark.parametrize("lines", [0, 1, 63, 64, 65, 128, 200])
+@pytest.mark.parametrize("more", [-1, 0, 1, 2])
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_lines_are_cut_where_python_cuts_them(
+    lines: int, more: int, kind: Callable[[bytes], bytes]
+) -> None:
+    data = random.Random(1).randbytes(max(lines * 57 + more, 0))
+    wanted = base64.encodebytes(data).replace(b"\n", b"\r\n")
+    assert transfer.encode_base64(kind(data)) == wanted
