@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki import ber
 from pki.addresses import CertificateAddresses, addresses_in
@@ -68,6 +69,12 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 
+_MAIL = frozenset(
+    {
+        ExtendedKeyUsageOID.EMAIL_PROTECTION,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    }
+)
 _MD5 = x509.SignatureAlgorithmOID.RSA_WITH_MD5
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -189,6 +196,17 @@ class ParsedCertificate:
         return hashlib.sha256(self.x509.issuer.public_bytes()).hexdigest()
 
     @cached_property
+    def for_mail(self) -> bool:
+        """RFC 8550 §4.4.4: emailProtection, anyExtendedKeyUsage, or no such extension."""
+        usages = self.extended_key_usage
+        return usages is None or not _MAIL.isdisjoint(usages)
+
+    @cached_property
+    def key_kind(self) -> tuple[str, int]:
+        """`pki.algorithms.describe_key` of its key."""
+        return describe_key(self.public_key)
+
+    @cached_property
     def key_too_large(self) -> Problem | None:
         """Why its key costs too much to be used even once, or None."""
         return too_large(self.public_key)
@@ -201,9 +219,8 @@ class ParsedCertificate:
         self, operation: Operation, moment: datetime, *, allow_legacy: bool = False
     ) -> Problem | None:
         """`pki.algorithms.judge_key` of its key; what no moment changes is found out once."""
-        algorithm, bits = describe_key(self.public_key)
         return (
-            judge_size(operation, algorithm, bits, moment, allow_legacy=allow_legacy)
+            judge_size(operation, *self.key_kind, moment, allow_legacy=allow_legacy)
             or self._key_fault
         )
 
@@ -230,7 +247,7 @@ class ParsedCertificate:
         """
         assert self.dsa_value is not None
         whole = copy.copy(self)
-        for of_the_key in ("spki", "key_sha256", "key_too_large", "_key_fault"):
+        for of_the_key in ("spki", "key_sha256", "key_kind", "key_too_large", "_key_fault"):
             whole.__dict__.pop(of_the_key, None)
         whole.__dict__["public_key"] = complete(self.dsa_value, issuer.public_key)
         return whole

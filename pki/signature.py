@@ -43,12 +43,10 @@ def made_by(
     False for whatever does not fit each other; never raises for what strangers wrote.
     """
     try:
-        if isinstance(key, WHOLE):
-            if hashing is not None:
+        if hashing is None:
+            if not isinstance(key, WHOLE):
                 return False
             key.verify(signature, octets)
-        elif hashing is None:
-            return False
         elif isinstance(key, rsa.RSAPublicKey):
             if not isinstance(pad, padding.PKCS1v15 | padding.PSS):
                 return False

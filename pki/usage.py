@@ -9,7 +9,6 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.addresses import canonical, in_domain
 from pki.algorithms import Operation
@@ -17,10 +16,6 @@ from pki.anchors import Anchor
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, Problem, problem
 from pki.models import Purpose
-
-_EMAIL = frozenset(
-    {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-)
 
 
 def check_usage(
@@ -142,9 +137,8 @@ def _key_usage_problem(cert: ParsedCertificate, purpose: Purpose) -> Problem | N
 
 
 def extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
-    """RFC 8550 §4.4.4: emailProtection, anyExtendedKeyUsage, or no such extension."""
-    usages = cert.extended_key_usage
-    if usages is None or any(usage in _EMAIL for usage in usages):
+    """Why it is not for mail, or None (RFC 8550 §4.4.4)."""
+    if cert.for_mail:
         return None
     return problem(
         "path.extended-key-usage",

@@ -45,18 +45,24 @@ class Claim:
     """A field that names an author, and the canonical address in it.
 
     field: in lower case; with "inner-" before it, of a mail that is the outermost entity itself.
+    written: the addr-spec as it stands.
     """
 
     field: str
     address: str
+    written: str
 
 
 @dataclass(frozen=True, slots=True)
 class Authorship:
-    """author: canonical address of From. others: Sender, Resent-From, Resent-Sender, in order."""
+    """author: canonical address of From. others: Sender, Resent-From, Resent-Sender, in order.
+
+    written: the addr-spec of From as it stands.
+    """
 
     author: str
     others: tuple[Claim, ...]
+    written: str
 
 
 def authorship(message: Message) -> Authorship:
@@ -74,7 +80,7 @@ def authorship(message: Message) -> Authorship:
         if kind in _PUT_TOGETHER:
             raise HeaderAmbiguous("content-type", "a mail may not be sent as {text}", kind)
         if kind not in _WHOLE_MAILS:
-            return Authorship(own.address, tuple(more))
+            return Authorship(own.address, tuple(more), own.written)
         inner = split(_inside(inner))
         more += _claims(inner, "inner-")
     raise HeaderAmbiguous("content-type", "mails are nested too deeply at the root of this one")
@@ -131,7 +137,7 @@ def _too_many(name: str) -> HeaderAmbiguous:
 
 def _claim(field: Field, address: str, prefix: str) -> Claim:
     try:
-        return Claim(prefix + field.name, canonical(address))
+        return Claim(prefix + field.name, canonical(address), address)
     except AddressError:
         raise HeaderAmbiguous(
             field.name, "the header field {field} has an address that has no one form"

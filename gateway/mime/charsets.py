@@ -37,6 +37,8 @@ _KNOWN = _known()
 
 def decode(data: bytes, charset: str = "") -> str:
     """Text of `data`: as `charset` says, else as UTF-8, else as Windows-1252 with U+FFFD."""
+    if not charset and data.isascii():
+        return data.decode("ascii")
     name = charset.strip().strip("'\"").lower().replace("-", "_").replace(" ", "_")
     for candidate in (_KNOWN.get(name[:40], ""), "utf_8"):
         if candidate:

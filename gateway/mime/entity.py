@@ -79,7 +79,7 @@ def split(raw: bytes) -> Message:
 
 def _name(line: bytes) -> str:
     match = _NAME.match(line)
-    return match[1].decode("ascii").lower() if match else ""
+    return match[1].lower().decode("ascii") if match else ""
 
 
 def content_entity(message: Message) -> bytes:

@@ -15,6 +15,7 @@ _PARAMETER = re.compile(
     rb';[ \t]*+([^\s=;"()]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]*+))', re.DOTALL
 )
 _TYPE = re.compile(rb"[ \t]*+([!#-'*+\-.0-9A-Z^_`a-z{|}~]++)/([!#-'*+\-.0-9A-Z^_`a-z{|}~]++)")
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _VALUE_LIMIT = 65536  # octets of a field that are read for parameters
 
 
@@ -58,7 +59,7 @@ def parameters(value: bytes) -> dict[str, bytes]:
     for name, quoted, token in _PARAMETER.findall(value[:_VALUE_LIMIT]):
         key = name.decode("ascii", "replace").lower()
         if key not in found:
-            found[key] = re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL) if quoted else token
+            found[key] = _ESCAPE.sub(rb"\1", quoted) if b"\\" in quoted else quoted or token
     return found
 
 

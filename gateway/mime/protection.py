@@ -151,8 +151,10 @@ def read_protection(payload: bytes, outer: Sequence[Field]) -> Protection:
     return protection_of(split(payload), outer)
 
 
-def protection_of(message: Message, outer: Sequence[Field]) -> Protection:
-    """As `read_protection`, of a payload that was split before."""
+def protection_of(
+    message: Message, outer: Sequence[Field], kind: ContentType | None = None
+) -> Protection:
+    """As `read_protection`, of a payload that was split before. kind: its media type, if known."""
     kinds = message.all("content-type")
     if len(kinds) > 1:
         # Readers take the first or the last one: nobody could say which fields they show.
@@ -165,7 +167,7 @@ def protection_of(message: Message, outer: Sequence[Field]) -> Protection:
                 ),
             )
         )
-    kind = content_type(message.fields)
+    kind = kind or content_type(message.fields)
     stated = kind.parameters.get("hp")
     if stated is not None:
         return _rfc9788(message, kind, stated, outer)

@@ -17,6 +17,8 @@ def decode_words(value: bytes) -> str:
     White space between two words is dropped (RFC 2047 §6.2); neighbours in the same charset are
     joined before decoding, because many senders cut characters in two.
     """
+    if b"=?" not in value:
+        return charsets.decode(value)
     out: list[str] = []
     pending: list[bytes] = []
     charset = ""

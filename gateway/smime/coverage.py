@@ -54,11 +54,11 @@ def header_problem(message: Message, kind: ContentType) -> Problem | None:
     Two fields of which one counts, comments and encoded or repeated boundaries are read in
     different ways: what we found signed might not be what they show.
     """
-    repeated = _repeated(message)
+    names = [field.name for field in message.fields]
+    repeated = _repeated(names)
     if repeated is not None:
         return repeated
-    named = all(field.name for field in message.fields)
-    if not named or not _same_end(b"".join(field.raw for field in message.fields)):
+    if not all(names) or not _same_end(b"".join([field.raw for field in message.fields])):
         return problem(
             "coverage.ambiguous-header",
             "the header around the signed part has lines where readers differ on its end",
@@ -89,9 +89,9 @@ def _same_end(fields: bytes) -> bool:
     return all_crlf(fields) and b"\0" not in fields and _BLANK_LINE.search(fields) is None
 
 
-def _repeated(message: Message) -> Problem | None:
+def _repeated(names: list[str]) -> Problem | None:
     for name in _SINGLE:
-        if len(message.all(name)) > 1:
+        if names.count(name) > 1:
             return problem(
                 "coverage.ambiguous-header",
                 "the signed part has two fields {field}, and readers differ on which counts",
@@ -184,15 +184,16 @@ def content_problem(body: bytes, span: Span, boundary: bytes) -> Problem | None:
     )
 
 
-def outside_problem(payload: Message) -> Problem | None:
+def outside_problem(payload: Message, kind: ContentType | None = None) -> Problem | None:
     """Why what a reader shows is not in the signed entity at all, or None (RFC 2046 §5.2.2, 3).
 
     Or why it may not be: two types, of which one says so to some readers.
+    kind: its media type, where it was read before.
     """
-    repeated = _repeated(payload)
+    repeated = _repeated([field.name for field in payload.fields])
     if repeated is not None:
         return repeated
-    kind = content_type(payload.fields)
+    kind = kind or content_type(payload.fields)
     if (kind.main, kind.sub) not in _OUTSIDE:
         return None
     return problem(

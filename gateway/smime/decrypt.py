@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from gateway.smime.ciphers import (
     ContentCipher,
@@ -232,8 +233,15 @@ def _of_size(way: Way, size: int, fallback: bytes) -> bytes:
 def _fallback(secret: bytes, way: Way, cipher: ContentCipher, sealed: Enveloped) -> bytes:
     """A key that nobody can foretell and that is the same for the same message."""
     name = f"{cipher.name} {cipher.bits} {way.transport}".encode()
-    made = hmac.digest(secret, _LABEL + name + b"\0" + way.wrapped, "sha256")
-    return made[: cipher.key_size]
+    made = _keyed(secret).copy()
+    made.update(name + b"\0" + way.wrapped)
+    return made.digest()[: cipher.key_size]
+
+
+# There is one secret, and a copy is made faster than OpenSSL finds HMAC and SHA-256 by their names.
+@lru_cache(maxsize=4)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    return hmac.new(secret, _LABEL, "sha256")
 
 
 def _like_mime(content: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography.hazmat.primitives import hashes
 
@@ -23,9 +24,17 @@ class Digest:
 
     def of(self, data: Octets) -> bytes:
         """The digest of some octets."""
-        # Nothing is protected by the weak ones unless the dated table allows them.
-        made = hashlib.new(self.hashing.name.replace("sha3-", "sha3_"), data, usedforsecurity=False)
+        made = _begun(self.hashing.name).copy()
+        made.update(data)
         return made.digest()
+
+
+# OpenSSL looks an algorithm up by its name whenever one is begun, which takes longer than to hash
+# the attributes of a signer; a copy of one that was begun has it.
+@cache
+def _begun(name: str) -> hashlib._Hash:
+    # Nothing is protected by the weak ones unless the dated table allows them.
+    return hashlib.new(name.replace("sha3-", "sha3_"), usedforsecurity=False)
 
 
 class _Shake256(Digest):

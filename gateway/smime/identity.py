@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from gateway.mime import transfer
 from gateway.mime.authors import authorship
-from gateway.mime.entity import FIELD_LIMIT, Field, Message, split, with_crlf
+from gateway.mime.entity import FIELD_LIMIT, Message, split, with_crlf
 from gateway.mime.headers import HeaderAmbiguous, from_addresses
 from gateway.mime.lines import all_crlf
-from gateway.mime.parameters import content_type, transfer_encoding
+from gateway.mime.parameters import ContentType, content_type, transfer_encoding
 from gateway.smime.verdicts import Match, Role
 from pki.certificate import ParsedCertificate
 from pki.errors import Problem, problem
@@ -39,10 +39,19 @@ def author_of(message: Message) -> Author:
     """
     if not any(field.name == "from" for field in message.fields):
         return Author((), None, problem("identity.from-missing", "there is no From address"))
-    if not all_crlf(b"".join(field.raw for field in message.fields)):
+    if not all_crlf(b"".join([field.raw for field in message.fields])):
         # Readers that end lines at LF alone see more fields than we do, and perhaps another From.
         reason = "the header has a CR or LF that is not part of a CRLF"
         return Author((), None, problem("identity.from-ambiguous", reason))
+    try:
+        claimed = authorship(_own_fields(message))
+    except HeaderAmbiguous as error:
+        return _nobody(message, error)
+    return Author((claimed.written,), claimed.author, None)
+
+
+def _nobody(message: Message, why: HeaderAmbiguous) -> Author:
+    """What stands in From, where there is no author in it. why: of `authorship`."""
     try:
         shown = tuple(from_addresses(message))
     except HeaderAmbiguous as error:
@@ -57,20 +66,20 @@ def author_of(message: Message) -> Author:
                 count=str(len(shown)),
             ),
         )
-    try:
-        return Author(shown, authorship(_own_fields(message)).author, None)
-    except HeaderAmbiguous as error:
-        return Author(shown, None, _ambiguous(error))
+    return Author(shown, None, _ambiguous(why))
 
 
-def inner_problem(author: Author, payload: Message) -> Problem | None:
+def inner_problem(
+    author: Author, payload: Message, kind: ContentType | None = None
+) -> Problem | None:
     """Why what is inside all layers names another author than From, or None.
 
     Readers that know header protection (RFC 9788) or RFC 8551 §3.1 show the From of the payload in
     place of the outer one: the signer answers for both, so both must be the same.
+    kind: the media type of the payload, where it was read before.
     """
     inner = payload
-    kind = content_type(inner.fields)
+    kind = kind or content_type(inner.fields)
     if (kind.main, kind.sub) in (("message", "rfc822"), ("message", "global")):
         if kind.parameters.get("forwarded", b"").lower() == b"yes":
             return None  # RFC 8551 §3.1: somebody else's mail, shown as such
@@ -94,10 +103,8 @@ def inner_problem(author: Author, payload: Message) -> Problem | None:
 
 def _own_fields(message: Message) -> Message:
     """The header without a body: what is inside of the mail is looked at by `inner_problem`."""
-    fields: tuple[Field, ...] = tuple(
-        field for field in message.fields if not field.name.startswith("content-")
-    )
-    return Message(b"", fields, memoryview(b""))
+    fields = [field for field in message.fields if not field.name.startswith("content-")]
+    return Message(b"", tuple(fields), memoryview(b""))
 
 
 def _ambiguous(error: HeaderAmbiguous) -> Problem:

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from gateway.mime.dates import read_date
 from gateway.mime.entity import Message, split, with_crlf
+from gateway.mime.parameters import ContentType, content_type
 from gateway.mime.protection import Protection
 from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
@@ -83,6 +84,7 @@ class _Walk:
     layers: list[LayerReport] = field(default_factory=list)
     signers: list[SignerReport] = field(default_factory=list)
     payload: Message | None = None
+    kind: ContentType = field(default_factory=ContentType)  # of the payload
     _ended: bool = False  # at something that nobody can look into
 
     def run(self, outermost: Message | Opaque) -> None:
@@ -103,9 +105,10 @@ class _Walk:
 
     def _root(self, message: Message) -> Root | None:
         """The layer that an entity is; None for the payload, which is none."""
-        root = root_of(message)
+        kind = content_type(message.fields)
+        root = root_of(message, kind)
         if root is None:
-            self.payload = message
+            self.payload, self.kind = message, kind
             if not self._signed() and has_signed_part(message):
                 self.whole.add(
                     problem(
@@ -234,8 +237,8 @@ class _Walk:
             if not self._ended:
                 self.whole.status = worst((self.whole.status, Status.UNSIGNED))
         if self._signed() and self.payload is not None:
-            self.whole.add(inner_problem(self.author, self.payload))
-            self.whole.add(outside_problem(self.payload), status=Status.PARTLY_SIGNED)
+            self.whole.add(inner_problem(self.author, self.payload, self.kind))
+            self.whole.add(outside_problem(self.payload, self.kind), status=Status.PARTLY_SIGNED)
 
     def verification(self, message: Message) -> Verification:
         """The verdict: the worst of the message, its layers and its signers."""
@@ -253,7 +256,7 @@ class _Walk:
         ]
         protection, said = Protection(), tuple[Problem, ...]()
         if self.payload is not None:
-            protection, said = protected_header(self.payload, message, self.layers)
+            protection, said = protected_header(self.payload, self.kind, message, self.layers)
         return Verification(
             status=status,
             authors=self.author.shown,
@@ -287,6 +290,8 @@ def _once(problems: list[Problem]) -> list[Problem]:
 
 def _claims(message: Message, signers: list[SignerReport]) -> list[Problem]:
     """Claimed times far from that of the mail."""
+    if all(signer.signing_time is None for signer in signers):  # as most senders leave it
+        return []
     dates = message.all("date")
     date = read_date(dates[0].value) if dates else None
     return [

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gateway.mime.entity import Message
+from gateway.mime.parameters import ContentType
 from gateway.mime.protection import SHOWN, Difference, Intent, Kind, Protection, protection_of
 from gateway.mime.words import decode_words
 from gateway.smime.verdicts import LayerReport
@@ -19,16 +20,17 @@ _LONGEST = 200  # characters of a value in a sentence
 
 
 def protected_header(
-    payload: Message, outer: Message, layers: Sequence[LayerReport]
+    payload: Message, kind: ContentType, outer: Message, layers: Sequence[LayerReport]
 ) -> tuple[Protection, tuple[Problem, ...]]:
     """What the content inside all layers protects of the header, and what to say of it.
 
     Nothing is protected where nothing was signed or encrypted. A whole mail inside that nobody
     marked as header protection may be a forwarded one: no difference is remarked on.
+    kind: the media type of the payload.
     """
     if all(layer.kind == "compressed" for layer in layers):
         return Protection(), ()
-    found = protection_of(payload, outer.fields)
+    found = protection_of(payload, outer.fields, kind)
     return found, (*found.problems, *_remarks(found, layers))
 
 

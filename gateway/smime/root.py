@@ -72,9 +72,12 @@ def bare_cms(data: bytes) -> bytes | None:
     return transfer.decode_base64(data[begin.end() : end if end >= 0 else len(data)])
 
 
-def root_of(message: Message) -> Root | None:
-    """The layer that an entity is; None for one that is not S/MIME. Never raises."""
-    kind = content_type(message.fields)
+def root_of(message: Message, kind: ContentType | None = None) -> Root | None:
+    """The layer that an entity is; None for one that is not S/MIME. Never raises.
+
+    kind: its media type, where it was read before.
+    """
+    kind = kind or content_type(message.fields)
     if is_opaque(kind):
         octets = transfer.decode(message.body, transfer_encoding(message.fields))
         return Opaque(octets, header_problem(message, kind))

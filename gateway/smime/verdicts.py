@@ -43,9 +43,8 @@ class Findings:
 
     def add(self, *problems: Problem | None, status: Status = Status.INVALID) -> None:
         """These, if they are any. status: what they make of it."""
-        found = [one for one in problems if one is not None]
-        self.problems += found
-        if found:
+        if any(problems):
+            self.problems += [one for one in problems if one is not None]
             self.status = worst((self.status, status))
 
 

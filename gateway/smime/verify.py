@@ -32,7 +32,7 @@ from gateway.smime.signer_certificate import binding_problem, identifier_text, m
 from gateway.smime.signer_paths import SignerPaths
 from gateway.smime.verdicts import Findings, Match, Role, SignerReport, Status
 from pki import ber
-from pki.algorithms import Operation, describe_key, judge, judge_signature, too_large
+from pki.algorithms import Operation, describe_key, judge, judge_signature
 from pki.certificate import ParsedCertificate
 from pki.errors import CannotJudge, CertificateRefused, Problem, StructureRefused, problem
 from pki.models import Purpose
@@ -244,7 +244,7 @@ class _Check:
         wrong: Problem | None = None
         tried = False
         for cert in candidates[:_MEANT]:
-            if cert.public_key is None or too_large(cert.public_key) is not None:
+            if cert.public_key is None or cert.key_too_large is not None:
                 continue  # step 6 says why
             tried = True
             unfit = key_problem(scheme, cert.der, cert.public_key)

@@ -6,6 +6,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from gateway.mime.entity import split
+from gateway.smime.identity import author_of
 from gateway.smime.verdicts import Match, Role
 from pki import der_writing as der
 from pki.addresses import SMTP_UTF8_MAILBOX
@@ -119,6 +121,24 @@ def test_a_from_that_some_reader_takes_for_somebody_else(value: bytes) -> None:
     header = b"From: " + value + b"\r\n"
 
     assert status(header + b"MIME-Version: 1.0\r\n" + entity) in ("invalid", "malformed")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"team: a@ministere.test;", ("a@ministere.test",)),
+        (b'"b@elsewhere.test" <a@ministere.test>', ("a@ministere.test",)),
+        (b"a@ministere.test, b@ministere.test", ("a@ministere.test", "b@ministere.test")),
+        (b"a@ministere.test b@ministere.test", ()),
+    ],
+)
+def test_who_is_no_author_is_shown_as_far_as_he_can_be_read(
+    value: bytes, shown: tuple[str, ...]
+) -> None:
+    author = author_of(split(b"From: " + value + b"\r\n\r\n"))
+
+    assert (author.shown, author.canonical) == (shown, None)
+    assert author.problem is not None
 
 
 def test_there_are_enough_of_them() -> None:
