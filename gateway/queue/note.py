@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _LENGTH = 64  # of an archive id at most
@@ -28,15 +28,6 @@ class Note:
             self._map = mmap.mmap(descriptor, _LENGTH)
         finally:
             os.close(descriptor)
-
-    @contextmanager
-    def of(self, archive_id: str) -> Iterator[None]:
-        """This mail is in hand inside the block."""
-        self.take(archive_id)
-        try:
-            yield
-        finally:
-            self.put()
 
     def take(self, archive_id: str) -> None:
         """This mail is in hand from here on."""
