@@ -97,7 +97,8 @@ def test_not_my_key_is_told_apart_from_damage(world: World, tmp_path: Path) -> N
     assert open_content(sealed, stranger, world.authority) == MAIL
     with pytest.raises(NotMine):
         open_content(replace(sealed, working=None), world.gateway)
-    broken = Wrap(sealed.wraps[0].holder, sealed.wraps[0].wrapped[:-1] + b"\0")
+    wrapped = sealed.wraps[0].wrapped
+    broken = Wrap(sealed.wraps[0].holder, wrapped[:-1] + bytes([wrapped[-1] ^ 1]))
     with pytest.raises(Damaged):
         open_content(replace(sealed, wraps=(broken,)), world.authority)
 
