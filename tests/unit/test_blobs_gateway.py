@@ -264,7 +264,7 @@ def test_mail_whose_blob_is_damaged_is_held_and_said_so(
         (path,) = blob_files(folder)
         whole[path] = path.read_bytes()
         if how == "changed":
-            path.write_bytes(b"x" + path.read_bytes()[1:])
+            path.write_bytes(bytes([whole[path][0] ^ 1]) + whole[path][1:])
         else:
             path.unlink()
         await take(house, SMALL, CARL)
