@@ -80,7 +80,8 @@ class WorkingKeys:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _sync(folder.parent)
             mode = folder.stat().st_mode
-            leftovers = list(folder.glob(".dying-*"))
+            # Not glob, which finds nothing in a file and says nothing of it.
+            leftovers = [one for one in folder.iterdir() if one.name.startswith(".dying-")]
         except OSError as error:
             raise self._trouble("cannot be used: {why}", why=str(error)) from error
         if mode & 0o077:

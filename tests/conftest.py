@@ -7,6 +7,7 @@ serves a whole session of tests (of one process), a copy of a finished database 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
 import tempfile
@@ -30,6 +31,12 @@ _number = itertools.count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--database postgresql`: the gateways of the flows have their databases there."""
     parser.addoption("--database", choices=BOTH, default="sqlite", help="of the flows' gateways")
+
+
+def pytest_configure() -> None:
+    """Commands that a test runs speak English, whatever the language of who runs the tests."""
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

@@ -240,7 +240,7 @@ keys = WorkingUnwrapper(WorkingKeys(folder / "working"))
 indexer = Indexer(folder / "index", extract, database.read, keys, batch=3)
 print("ready", flush=True)
 while indexer.step():
-    pass
+    print("step", flush=True)
 print("done", flush=True)
 sys.stdin.readline()
 """
@@ -296,12 +296,16 @@ def test_killed_again_and_again_every_mail_is_in_the_index_once(
         )
         assert process.stdout.readline() == "ready\n"
         if attempt < 5:
+            # A mail that three processes die of is left out, and so it should be: all but the
+            # first have a piece behind them, whose end clears all the mails in it.
+            if attempt:
+                process.stdout.readline()
             time.sleep(0.02 * attempt + 0.005)
             process.send_signal(signal.SIGKILL)
-        last = process.communicate(timeout=60)[0]
+        last = process.communicate(timeout=250)[0]
         found = position(open_index(tmp_path / "index"))
         reached.append(0 if found is None else found.size)
-        if last == "done\n":
+        if last.endswith("done\n"):
             break
     assert reached == sorted(reached)
     assert reached[-1] == 60

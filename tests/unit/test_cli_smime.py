@@ -53,7 +53,7 @@ def test_signed_then_encrypted_then_read_by_openssl(here: Path) -> None:
                  "--out", "e.eml", "s.eml"]) == 0  # fmt: skip
 
     sealed = (here / "e.eml").read_bytes()
-    assert b"hello" not in sealed
+    assert b"hello\r\n" not in sealed
     for owner in (world().bob, world().curves["secp256r1"]):
         opened = openssl_decrypt(here, sealed, owner)
         assert openssl_verify(here, opened) == content_entity(split(PLAIN))

@@ -23,10 +23,14 @@ from tests.unit.smime_world import MAIL, world
 
 HEAD = b"From: Alice <alice@example.org>\r\n"
 ENTITY = content_entity(split(MAIL))
-# A password hashed as often as we go along with, by the digest that costs most: more than twice
-# the budget below on the fastest machines. (SHA-256 has instructions of its own there).
+# A password hashed many times, by the digest that costs most: twenty times the budget below on a
+# usual machine. (SHA-256 has instructions of its own on fast ones.)
 _ITERATIONS = 1_000_000
 _PASSWORDS = 6
+# What is no bomb takes a tenth of these, so that a slow machine has room for it.
+_LITTLE_TIME = Budget(cpu=0.15, patience=400)
+_LITTLE_MEMORY = Budget(cpu=10, memory=16 * MEGABYTE)
+_JUDGING = foreign.judging
 _HMAC_SHA512 = der.algorithm("1.2.840.113549.2.11", b"\x05\x00")
 
 
@@ -41,13 +45,18 @@ def _large() -> bytes:
     return HEAD + compress(b"Content-Type: text/plain\r\n\r\n" + line * 40_000)
 
 
+def judge_within(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "judging", partial(_JUDGING, budget=budget))
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The budget is small here, so that the tests are quick. What is in it is not."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LC_ALL", "C")
-    small = partial(foreign.judging, budget=Budget(cpu=0.15, memory=16 * MEGABYTE))
-    monkeypatch.setattr(foreign, "judging", small)
+    judge_within(_LITTLE_TIME, monkeypatch)
+    # As often as we go along with is a matter of a tenth of a second on the fastest machines.
+    monkeypatch.setattr("gateway.smime.decrypt.MAX_ITERATIONS", _ITERATIONS * _PASSWORDS)
     world().bob.write(tmp_path, "bob")
     (tmp_path / "password").write_bytes(b"guess")
     return tmp_path
@@ -76,10 +85,13 @@ def _signed() -> bytes:
 def test_one_costly_file_harms_no_other(
     here: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     verb: str,
     costly: Callable[[], bytes],
     code: str,
 ) -> None:
+    if code == "limits.memory":
+        judge_within(_LITTLE_MEMORY, monkeypatch)
     (here / "a.eml").write_bytes(costly())
     (here / "b.eml").write_bytes(_sealed() if verb == "decrypt" else _signed())
     more = ["--cert", "bob.pem", "--out", "out"] if verb == "decrypt" else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_several_files_and_the_worst_exit_code(here: Path) -> None:
 
 
 def test_a_moment_after_the_end_of_the_certificate(here: Path) -> None:
-    late = NOW.replace(year=NOW.year + 2).strftime("%Y-%m-%dT%H:%M:%SZ")
+    late = (NOW + timedelta(days=731)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     (record,) = verify(*TRUST, "--at", late, "--json", "valid.eml").json
 
