@@ -17,6 +17,7 @@ from pki.errors import CannotJudge, CertificateRefused
 from pki.models import Purpose
 from pki.path import Material, Revocation
 from pki.verdict import judge
+from tests.pace import slowness
 from tests.pki.hostile_shapes import MARIE, SHAPES, Shape
 
 SECONDS = 1.0
@@ -64,7 +65,7 @@ def test_what_came_along(name: str) -> None:
     said, seconds, megabytes = _apart(lambda: _judged(stranger))
 
     assert said != "valid"
-    assert seconds < SECONDS
+    assert seconds < SECONDS * slowness()
     assert megabytes < MEGABYTES
 
 
@@ -80,7 +81,7 @@ def test_what_is_known(name: str) -> None:
     )
 
     assert said == REASONS[name]
-    assert seconds < SECONDS
+    assert seconds < SECONDS * slowness()
     assert megabytes < MEGABYTES
 
 

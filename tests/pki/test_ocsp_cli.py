@@ -52,6 +52,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     found = World(House(tmp_path))
+    responder(found.house.ca)  # its key takes time to make, of which a question has little
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:

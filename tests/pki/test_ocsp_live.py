@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -226,7 +227,7 @@ def test_hostile_responder(answer: bytes) -> None:
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, suppress(OSError):  # whoever has read enough hangs up
                 connection.recv(65536)
                 connection.sendall(answer)
 
@@ -240,7 +241,7 @@ def test_hostile_responder(answer: bytes) -> None:
         begun = time.monotonic()
         with pytest.raises(FetchTrouble):
             fetched(f"http://127.0.0.1:{port}/", rules, Post(b"question", "application/x"))
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 10
 
 
 def test_our_post_is_what_a_responder_expects(scene: Scene) -> None:

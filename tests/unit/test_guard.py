@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,18 @@ def _code(found: Answer | Problem) -> str:
 
 def _until_gone(*pids: int) -> None:
     """Wait until these processes have ended: nobody, or a zombie that nobody waits for yet."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(_lives(pid) for pid in pids):
         assert time.monotonic() < deadline, "they live on"
         time.sleep(0.01)
+
+
+def _until(condition: Callable[[], object]) -> None:
+    """Wait until another thread has come so far."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def _lives(pid: int) -> bool:
@@ -114,7 +122,7 @@ def test_who_neither_works_nor_ends_is_ended(act: str) -> None:
     with Single(factory({}), Budget(cpu=0.2, patience=1)) as single:
         began = time.monotonic()
         assert _code(single.run(b"", {"do": act})) == "limits.time"
-        assert 0.2 <= time.monotonic() - began < 5
+        assert 0.2 <= time.monotonic() - began < 30  # asleep it would be for 1000
 
 
 def test_a_large_message_may_take_longer() -> None:
@@ -263,11 +271,11 @@ def test_a_thousand_messages_go_through_one_worker(single: Single) -> None:
     pids = {_value(single.run(data))["pid"] for _ in range(1000)}
     took = time.monotonic() - began
     assert len(pids) == 1
-    assert took < 10, "0.2 s on an idle machine"
+    assert took < 30, "0.2 s on an idle machine"
 
 
 def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
-    """On a worker of their own; whatever else the machine does, the best of three counts."""
+    """On a worker of their own; whatever else the machine does, the best of ten counts."""
     _value(pool.run(b""))
 
     def slowest(number: int) -> float:
@@ -279,7 +287,7 @@ def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
         return worst
 
     delays = []
-    for _ in range(3):
+    for _ in range(10):
         quiet = slowest(50)
         bomb = threading.Thread(target=pool.run, args=(b"", {"do": "spin"}))
         bomb.start()
@@ -293,21 +301,22 @@ def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
 
 
 def test_waiting_is_bounded() -> None:
-    with Guarded(FACTORY, {}, budget=SMALL, waiting=1) as pool:
-        _value(pool.run(b""))
-        held = threading.Thread(target=pool.run, args=(b"", {"do": "sleep", "seconds": 1.2}))
+    with Guarded(FACTORY, {}, budget=Budget(cpu=100), waiting=1) as pool:
+        worker = _value(pool.run(b""))["pid"]
+        held = threading.Thread(target=pool.run, args=(b"", {"do": "sleep"}))
         held.start()
-        time.sleep(0.2)
+        _until(lambda: not pool._idle)
         began = time.monotonic()
         with pytest.raises(Busy):
             pool.run(b"", wait=0.3)
-        assert 0.3 <= time.monotonic() - began < 1.5
+        assert 0.3 <= time.monotonic() - began < 30  # and the one before it sleeps for 1000
 
-        in_line = threading.Thread(target=pool.run, args=(b"",))
+        in_line = threading.Thread(target=pool.run, args=(b"",), kwargs={"wait": 100})
         in_line.start()
-        time.sleep(0.1)
+        _until(lambda: pool._waiting == 1)
         with pytest.raises(Busy, match="enough callers"):
             pool.run(b"")
+        os.kill(worker, signal.SIGKILL)
         held.join()
         in_line.join()
 
@@ -343,9 +352,9 @@ def test_a_pool_that_is_closed_gives_no_verdict() -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.2)
+    _until(lambda: not pool._idle)
     pool.close()
-    asking.join(5)
+    asking.join(60)
     assert len(errors) == 1
     with pytest.raises(CannotTell):
         pool.run(b"")

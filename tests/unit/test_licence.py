@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
             thread = threading.Thread(target=dismiss)
             thread.start()
             assert not done.wait(0.3)
-        thread.join(10)
+        thread.join(60)
     with postgres_database.read() as conn:
         assert store.something_due(conn, to_micros(datetime.now(UTC)))
         assert not processes.nobodys(conn)
@@ -153,7 +154,7 @@ def test_signs_of_life_do_not_wait_for_work(postgres_database: Database) -> None
         licence.write(),
         postgres_database.write_beside() as other,
     ):
-        other.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        other.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
         assert processes.beat(other, "w1")
 
 
@@ -229,24 +230,26 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
 def test_a_process_that_cannot_renew_ends_before_others_may_take_over(
     postgres: Postgres, postgres_database: Database
 ) -> None:
-    """Two thirds of the time, counted from before the last sign that was given."""
+    """Two thirds of the time, counted from before the last sign that was given: the third that is
+    left is for a machine that stands still for a while.
+    """
     begin = time.monotonic()
-    with licensed(postgres_database, "w1", takeover=timedelta(seconds=3)) as (_licence, lost):
+    with licensed(postgres_database, "w1", takeover=timedelta(seconds=12)) as (_licence, lost):
         with postgres_database.write_beside() as conn:
             conn.execute(sa.text("LOCK TABLE processes"))  # signs wait, for whatever reason
-            assert lost.event.wait(10)
+            assert lost.event.wait(60)
             ended = time.monotonic() - begin
-        assert 1.9 <= ended < 2.7
+        assert 7.9 <= ended < 12
         assert lost.reasons[0] == "it could not be renewed in time"
 
 
 def test_signs_are_given_for_as_long_as_it_works(postgres_database: Database) -> None:
-    with licensed(postgres_database, "w1", takeover=timedelta(seconds=3)) as (_licence, lost):
-        time.sleep(2.5)
+    with licensed(postgres_database, "w1", takeover=timedelta(seconds=9)) as (_licence, lost):
+        time.sleep(6.5)  # longer than it would hold without them
         assert not lost.reasons
         with postgres_database.read() as conn:
             (one,) = processes.known(conn)
-        assert one.beats >= 5
+        assert one.beats >= 4  # half of what is due
     assert names(postgres_database) == set()
 
 
@@ -270,13 +273,13 @@ def test_news_of_queued_mail_come_at_once_and_after_a_lost_connection(
         assert heard.wait(10)  # once for what came before
         heard.clear()
         put(postgres_database, "m1")
-        assert heard.wait(0.5)
+        assert heard.wait(10)  # nothing but the news sets it
         heard.clear()
         terminate(postgres, *sessions(postgres, name))
         assert heard.wait(10)  # what was missed is looked for
         heard.clear()
         put(postgres_database, "m2")
-        assert heard.wait(0.5)
+        assert heard.wait(10)
     finally:
         listening.close()
 
@@ -285,16 +288,16 @@ def test_a_worker_that_waits_is_woken(postgres_database: Database) -> None:
     async def waits() -> float:
         wake = Wake(postgres_database)
         stop = asyncio.Event()
-        await wake.pause(stop, 10)  # it has begun to listen
+        await wake.pause(stop, 60)  # it has begun to listen
         begin = time.monotonic()
         put_later = asyncio.to_thread(put, postgres_database, "m1")
-        await asyncio.gather(wake.pause(stop, 10), put_later)
+        await asyncio.gather(wake.pause(stop, 60), put_later)
         took = time.monotonic() - begin
         assert wake.later(100) == 1.0
         wake.close()
         return took
 
-    assert asyncio.run(waits()) < 2
+    assert asyncio.run(waits()) < 30
 
 
 def test_without_news_it_looks_by_itself(database: Database) -> None:
@@ -308,7 +311,7 @@ def test_without_news_it_looks_by_itself(database: Database) -> None:
         wake.close()
         return time.monotonic() - begin
 
-    assert 0.04 < asyncio.run(waits()) < 1
+    assert 0.04 < asyncio.run(waits()) < 30  # it would be for ever
 
 
 def test_workers_of_two_machines_share_the_queue_and_no_message(
@@ -317,15 +320,19 @@ def test_workers_of_two_machines_share_the_queue_and_no_message(
     for number in range(40):
         put(postgres_database, f"m{number:02}")
     taken: dict[str, list[str]] = {"w1": [], "w2": []}
+    both = threading.Barrier(2, timeout=60)  # each claims once before one of them has it all
 
     def work(name: str, jobs: Callable[[sa.Connection], list[Job]]) -> None:
         with licensed(postgres_database, name) as (licence, _lost):
-            while True:
+            both.wait()
+            for turn in itertools.count():
                 with licence.write() as conn:
                     found = jobs(conn)
                 if not found:
                     return
                 taken[name] += [job.archive_id for job in found]
+                if turn == 0:
+                    both.wait()
 
     def claims(name: str) -> Callable[[sa.Connection], list[Job]]:
         return lambda conn: store.claim(

@@ -142,7 +142,7 @@ class Office(House):
             stop = asyncio.Event()
             task = asyncio.create_task(self.worker.run(stop))
             quiet = 0
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 while quiet < 2 and not task.done():
                     await asyncio.sleep(0.02)
                     with self.database.read() as conn:
