@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import time
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from pki.models import Purpose
 from pki.path import Material, Revocation
 from pki.verdict import judge
 from tests.pace import slowness
+from tests.peak import count_anew, peak
 from tests.pki.hostile_shapes import MARIE, SHAPES, Shape
 
 SECONDS = 1.0
@@ -116,9 +116,9 @@ def _apart(work: Callable[[], str]) -> tuple[str, float, float]:
     child = os.fork()
     if child == 0:
         try:
-            memory, begun = _peak(), time.process_time()
+            memory, begun = count_anew(), time.process_time()
             said = work()
-            figures = (said, time.process_time() - begun, _peak() - memory)
+            figures = (said, time.process_time() - begun, (peak() - memory) / (1 << 20))
             os.write(writer, json.dumps(figures).encode())
         finally:
             os._exit(0)  # where work raised, nothing was written, and that fails below
@@ -128,7 +128,3 @@ def _apart(work: Callable[[], str]) -> tuple[str, float, float]:
     os.waitpid(child, 0)
     said, seconds, megabytes = json.loads(answer)
     return said, seconds, megabytes
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import resource
 import tarfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from gateway.guard.budget import MEGABYTE, Budget
 from gateway.smime.inspect import Inspection, inspect
 from pki.errors import problem
 from tests.corpora import corpus
+from tests.peak import count_anew, peak
 
 LETTER = b"From: a@example.org\r\nSubject: s\r\n\r\nhello\r\n"
 
@@ -161,10 +161,10 @@ def test_the_command_itself_stays_small(tmp_path: Path) -> None:
         return Answer({"size": len(data)})
 
     with judging(count, Output(), Budget(memory=20 * MEGABYTE, copies=1)) as judged:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = count_anew()
         assert judged(file).value == {"size": len(LETTER) + 60 * MEGABYTE}
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < 80
+        grown = peak() - before
+    assert 60 * MEGABYTE < grown < 80 * MEGABYTE
 
 
 def test_all_foreign_messages_get_the_same_answer_in_a_worker() -> None:

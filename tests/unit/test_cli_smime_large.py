@@ -20,11 +20,8 @@ _HEAD = MAIL.partition(b"\r\n\r\n")[0].replace(b"8bit", b"7bit")
 # its own, for the kernel keeps only the largest of all workers that ever were.
 _CHILD = """
 import json, os, resource, sys
-from pathlib import Path
 from gateway.cli import main
-def held(key):
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(key + ":")[2].split()[0]) * 1024
+from tests.peak import count_anew, peak
 for command in json.loads(sys.argv[1]):
     # The one for the small mail in this process, so that everything is imported when it counts.
     if "large" not in command[-1]:
@@ -32,11 +29,10 @@ for command in json.loads(sys.argv[1]):
     elif pid := os.fork():
         assert os.waitpid(pid, 0)[1] == 0, command
     else:
-        Path("/proc/self/clear_refs").write_text("5")
-        before = held("VmRSS")
+        before = count_anew()
         assert main(["smime", *command]) == 0, command
         workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        print(json.dumps([held("VmHWM") - before, max(0, workers - before)]), file=sys.stderr)
+        print(json.dumps([peak() - before, max(0, workers - before)]), file=sys.stderr)
         sys.stderr.flush()
         os._exit(0)
 """
