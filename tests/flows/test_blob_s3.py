@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from archive import blob_s3
 from archive.blob_s3 import S3Settings, S3Store
 from archive.blobs import Blobs
 from archive.errors import BlobMissing, BlobStoreFull, BlobTrouble, Damaged
+from gateway.demo.process import free_port
 from tests.blob_contract import BlobStoreContract, mark, put
 from tests.services.seaweed import Seaweed
 
@@ -88,7 +88,7 @@ def test_nothing_of_the_environment_is_used(
 ) -> None:
     config = tmp_path / "config"
     config.write_text("[profile other]\nregion = nowhere\n[default]\nca_bundle = /nowhere\n")
-    dead = f"http://127.0.0.1:{_closed_port()}"
+    dead = f"http://127.0.0.1:{free_port()}"
     for name, value in {
         "AWS_PROFILE": "nobody",
         "AWS_CONFIG_FILE": str(config),
@@ -230,14 +230,8 @@ def test_an_answer_that_is_cut_is_asked_for_again() -> None:
         assert store.get("origin") == b"whole"
 
 
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_dead_server_is_trouble_at_once(settings: S3Settings) -> None:
-    store = S3Store(replace(settings, endpoint=f"http://127.0.0.1:{_closed_port()}"))
+    store = S3Store(replace(settings, endpoint=f"http://127.0.0.1:{free_port()}"))
     begun = time.monotonic()
     with pytest.raises(BlobTrouble, match="connect"):
         put(store, b"x")
