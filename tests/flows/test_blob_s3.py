@@ -21,6 +21,7 @@ from archive.errors import BlobMissing, BlobStoreFull, BlobTrouble, Damaged
 from gateway.demo.process import free_port
 from tests.blob_contract import BlobStoreContract, mark, put
 from tests.services.seaweed import Seaweed
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -144,7 +145,7 @@ def fake(
         values = {
             "endpoint": f"http://127.0.0.1:{server.server_address[1]}", "bucket": "sceau",
             "prefix": "", "region": "us-east-1", "access_key": "a", "secret_key": "b",
-            "ca_file": None, "path_style": True, "timeout": timedelta(seconds=1), **more,
+            "ca_file": None, "path_style": True, "timeout": timedelta(seconds=20), **more,
         }  # fmt: skip
         yield S3Store(S3Settings(**values))  # type: ignore[arg-type]
         server.shutdown()
@@ -232,10 +233,9 @@ def test_an_answer_that_is_cut_is_asked_for_again() -> None:
 
 def test_a_dead_server_is_trouble_at_once(settings: S3Settings) -> None:
     store = S3Store(replace(settings, endpoint=f"http://127.0.0.1:{free_port()}"))
-    begun = time.monotonic()
-    with pytest.raises(BlobTrouble, match="connect"):
+    with Stopwatch() as watch, pytest.raises(BlobTrouble, match="connect"):
         put(store, b"x")
-    assert time.monotonic() - begun < 5
+    assert watch.seconds < 5
 
 
 def test_a_server_that_never_answers_keeps_nobody_for_ever() -> None:
@@ -245,10 +245,9 @@ def test_a_server_that_never_answers_keeps_nobody_for_ever() -> None:
         released.wait(20)
 
     with fake(answer, timeout=timedelta(milliseconds=200)) as store:
-        begun = time.monotonic()
-        with pytest.raises(BlobTrouble, match=r"(?i)timeout|timed out"):
+        with Stopwatch() as watch, pytest.raises(BlobTrouble, match=r"(?i)timeout|timed out"):
             put(store, b"x")
-        assert time.monotonic() - begun < 6
+        assert watch.seconds < 6
         released.set()
 
 
@@ -267,10 +266,9 @@ def test_a_server_that_drips_keeps_nobody_for_ever() -> None:
             handler.close_connection = True
 
     with fake(answer, timeout=timedelta(milliseconds=200)) as store:
-        begun = time.monotonic()
-        with pytest.raises(BlobTrouble):
+        with Stopwatch() as watch, pytest.raises(BlobTrouble):
             store.get("origin")
-        assert time.monotonic() - begun < 8
+        assert watch.seconds < 8
 
 
 def test_the_secret_is_nowhere_in_an_error(settings: S3Settings) -> None:

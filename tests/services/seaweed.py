@@ -109,7 +109,7 @@ class Seaweed:
             "secret_key": SECRET_KEY,
             "ca_file": None,
             "path_style": True,
-            "timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=30),
         }
         return S3Settings(**{**values, **changed})
 
