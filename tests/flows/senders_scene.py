@@ -67,7 +67,7 @@ name = "staff"
 url = "{ldap}"
 base = "{base}"
 ca = "{ca}"
-timeout = "2s"
+timeout = "5s"
 
 [[clients]]
 name = "crm"

@@ -47,7 +47,7 @@ def scene(
 
 def metrics(scene: Scene) -> str:
     port = scene.house.config.read_text().rpartition("port = ")[2].strip()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -112,8 +112,12 @@ def test_who_is_away_is_named_and_mail_goes_when_he_is_back(scene: Scene) -> Non
         assert 'sceau_neighbours_away{kind="next-hop"} 1.0' in metrics(scene)
     for archive_id in waiting:
         scene.wait_arrived(archive_id, seconds=40)
-    names = [e["event"] for e in house.events(since=mark) if e.get("kind") == "next-hop"]
-    assert names.count("neighbour_away") == 1
-    assert "neighbour_back" in names
-    assert 'sceau_neighbours_away{kind="next-hop"} 0.0' in metrics(scene)
+
+    def names() -> list[object]:
+        return [e["event"] for e in house.events(since=mark) if e.get("kind") == "next-hop"]
+
+    until(lambda: "neighbour_back" in names(), 20, lambda: str(names()))
+    assert names().count("neighbour_away") == 1
+    well = 'sceau_neighbours_away{kind="next-hop"} 0.0'
+    until(lambda: well in metrics(scene), 20, lambda: metrics(scene))
     assert {arrived(scene.stage)[archive_id] for archive_id in waiting} == {1}

@@ -25,6 +25,7 @@ from gateway.demo.sink import Rules, write_rules
 from gateway.demo.stage import SinkProcess
 from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, Scene, mail
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -79,6 +80,7 @@ class Outage:
     original: bytes
     reasons: tuple[str, str]
     arrived_meanwhile: int
+    waited: float  # seconds, of the client that waited longer
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,10 @@ def outage(scene: TwoDirectories) -> Outage:
     os.kill(scene.stage.directory.pid, signal.SIGSTOP)
     scene.second.stop()
     try:
-        frozen = scene.send(content, AMELIE)
-        gone = scene.send(content, HUGO)
+        with Stopwatch() as watch:
+            frozen = scene.send(content, AMELIE)
+            gone = scene.send(content, HUGO)
+        waited = [watch.between(one.sent, one.at) for one in (frozen, gone)]
         reasons = []
         for receipt, to, code in (
             (frozen, AMELIE, "directory.timeout"),
@@ -102,20 +106,20 @@ def outage(scene: TwoDirectories) -> Outage:
             reasons.append(str(line["reason"]["text"]))
         meanwhile = len(scene.arrived(frozen.archive_id)) + len(scene.arrived(gone.archive_id))
         # Whoever has nothing to do with it gets his mail.
-        started = time.monotonic()
-        for to in (BASTIEN, OUTSIDE):
-            scene.wait_arrived(scene.accepted(mail(to=to), to))
-        assert time.monotonic() - started < 12
+        with Stopwatch() as watch:
+            for to in (BASTIEN, OUTSIDE):
+                scene.wait_arrived(scene.accepted(mail(to=to), to))
+        assert watch.seconds < 12
     finally:
         os.kill(scene.stage.directory.pid, signal.SIGCONT)
         scene.second.start()
-    return Outage(frozen, gone, content, (reasons[0], reasons[1]), meanwhile)
+    return Outage(frozen, gone, content, (reasons[0], reasons[1]), meanwhile, max(waited))
 
 
 def test_a_dead_directory_is_no_reason_to_keep_the_client_waiting(outage: Outage) -> None:
     for receipt in (outage.frozen, outage.gone):
         assert receipt.code == 250
-        assert receipt.at - receipt.sent < 1.0
+    assert outage.waited < 2.0  # what the directory has to take a connection
 
 
 def test_a_dead_directory_does_not_mean_that_there_is_no_certificate(outage: Outage) -> None:

@@ -23,7 +23,7 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._lost = 0.0
+        self._lost: list[tuple[float, float]] = []  # from when until when
         self._begun = 0.0
         self._ended: float | None = None
         self._over = threading.Event()
@@ -47,15 +47,18 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         """See above."""
-        end = time.monotonic() if self._ended is None else self._ended
-        return end - self._begun - self._lost
+        return self.between(self._begun, time.monotonic() if self._ended is None else self._ended)
+
+    def between(self, begun: float, ended: float) -> float:
+        """The same of a part of the time, from and to a moment of `time.monotonic`."""
+        lost = sum(max(0.0, min(ended, end) - max(begun, start)) for start, end in self._lost)
+        return ended - begun - lost
 
     def _tick(self) -> None:
         before = self._begun
         while not self._over.is_set():
             time.sleep(_TICK)
             now = time.monotonic()
-            late = now - before - _TICK
-            if late > _LATE:
-                self._lost += late
+            if now - before - _TICK > _LATE:
+                self._lost.append((before + _TICK, now))
             before = now
