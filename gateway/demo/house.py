@@ -143,7 +143,7 @@ class House:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(40)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 self.kill()
         code = process.wait()

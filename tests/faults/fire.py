@@ -135,7 +135,7 @@ class Fire:
         """The books as they stand. A notice of the gateway's own may be under way between the look
         at the archive and the one at the sink: what is wrong is so at a second look too.
         """
-        for _ in range(3):
+        for _ in range(20):
             found = self.ledger.balance(Archive.read(self.database), self.sink.arrivals())
             if not found.faults:
                 break
