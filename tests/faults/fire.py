@@ -159,7 +159,10 @@ class Fire:
         """Arm the point; the file that is there once it was done."""
         fired = self.points / f"{shot.point}.fired"
         fired.unlink(missing_ok=True)
-        (self.points / shot.point).write_text(shot.order)
+        # At once: who passes meanwhile must not read half an order.
+        order = self.points / "order.new"
+        order.write_text(shot.order)
+        order.replace(self.points / shot.point)
         return fired
 
     def restart(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -27,10 +28,17 @@ pytestmark = pytest.mark.flow
 ANSWERED = 60.0
 
 
+@dataclass
+class Started(Scene):
+    """spent: processor seconds that its start has taken."""
+
+    spent: float
+
+
 @pytest.fixture(scope="module")
 def scene(
     tmp_path_factory: pytest.TempPathFactory, keys: Keys, postgres: Postgres
-) -> Iterator[Scene]:
+) -> Iterator[Started]:
     with stage(tmp_path_factory.mktemp("dead"), keys=keys, postgres=postgres) as made:
         house = made.house(
             rules=DEFAULT_RULES.replace('"person"', '"seal"'),
@@ -40,7 +48,7 @@ def scene(
         ).make(persons=False)
         house.config.write_text(house.config.read_text() + f"[metrics]\nport = {free_port()}\n")
         house.start()
-        yield Scene(made, house)
+        yield Started(made, house, processor_seconds(family(house)))
         assert house.stop() == 0
         assert "Traceback" not in house.log.read_text()
 
@@ -68,7 +76,7 @@ def told_away(scene: Scene) -> list[dict[str, object]]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_database_in_trouble_costs_neither_mail_nor_patience(
-    scene: Scene, outage: Outage, seconds: float
+    scene: Started, outage: Outage, seconds: float
 ) -> None:
     house = scene.house
     with Load(house) as load:
@@ -89,8 +97,9 @@ def test_a_database_in_trouble_costs_neither_mail_nor_patience(
         lambda: f"{wanted - arrived(scene.stage).keys()}\n{house.log.read_text()[-3000:]}",
     )
     assert house.wait_settled(seconds=120)
-    # A process that ended was started once; nobody asks a dead database without a pause.
-    assert spent < 4 + lasted / 2
+    # A process that ended was started once; nobody asks a dead database without a pause. What a
+    # start costs is this machine's: 4 s of a good one.
+    assert spent < max(4.0, scene.spent) + lasted / 2
     (report,) = scene.json("archive", "verify")
     assert report["status"] == "valid"
     assert scene.json("queue", "list", "--state", "held") == []  # no mail is blamed
