@@ -38,7 +38,7 @@ def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
 
 def _reload(session, name: str, value: str) -> None:
     session.execute("SELECT pg_reload_conf()")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while session.execute("SELECT current_setting(%s)", (name,)).fetchone() != (value,):
         assert time.monotonic() < until, name
         time.sleep(0.01)
@@ -78,7 +78,7 @@ def sessions(server: Postgres, database: str, *, waiting_for: str = "") -> list[
 
 def wait_for_session(server: Postgres, database: str, waiting_for: str) -> int:
     """The one session that waits for this, once there is one."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not (found := sessions(server, database, waiting_for=waiting_for)):
         assert time.monotonic() < until, f"nobody waits for {waiting_for}"
         time.sleep(0.01)

@@ -8,18 +8,20 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
+from gateway.demo.process import free_port
+
 
 class CrlServer:
     """Serves the files of a folder from a thread; the socket is bound when this is made.
 
-    So the port is known before the certificates, which name it, exist. Use as a context manager,
-    or call `start` and `stop`.
+    So the port is known before the certificates, which name it, exist; and whoever stops
+    this one can make another for it. Use as a context manager, or call `start` and `stop`.
     """
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handler = partial(_Handler, directory=str(folder))
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port or free_port()), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

@@ -143,7 +143,7 @@ class House:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(40)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 self.kill()
         code = process.wait()
@@ -166,7 +166,7 @@ class House:
         """The log lines of `sceau serve` from byte `since` on."""
         with self.log.open("rb") as file:
             file.seek(since)
-            lines = file.read().split(b"\n")
+            lines = file.read().split(b"\n")[:-1]  # the last one is still being written
         return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
 
     def run(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+
+# Descriptors of the ports that were given out, the newest ones.
+_KEPT: deque[int] = deque()
+_MANY = 100
 
 
 class NotStartedError(Exception):
@@ -14,10 +20,20 @@ class NotStartedError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on, and that the system gives to nobody else.
+
+    A socket stays bound to it without listening: who connects is refused, and whoever sets
+    SO_REUSEADDR, as servers do, may listen there, now or after a stop. To a bind to port 0 and to a
+    client it is taken, in every process, as long as this one lives (or has asked for many others).
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = int(probe.getsockname()[1])
+    _KEPT.append(probe.detach())
+    if len(_KEPT) > _MANY:
+        os.close(_KEPT.popleft())
+    return port
 
 
 class Program:
@@ -31,7 +47,7 @@ class Program:
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
-    def wait_for_port(self, port: int, *, seconds: float = 10.0) -> None:
+    def wait_for_port(self, port: int, *, seconds: float = 60.0) -> None:
         """Return when 127.0.0.1:`port` takes connections.
 
         Raises NotStartedError when the process ends before, or time is up (it is stopped then).

@@ -94,7 +94,7 @@ class Sink:
         self._ledger: IO[str] = (folder / LEDGER).open("a", encoding="utf-8")
         self._count = len(read_ledger(folder))
         self._rules = Rules()
-        self._rules_seen = 0
+        self._rules_seen = (0, 0)
         self._server: asyncio.Server | None = None
 
     async def listen(self, port: int = 0) -> int:
@@ -112,9 +112,10 @@ class Sink:
     def rules(self) -> Rules:
         """The rules as they stand in the folder now."""
         try:
-            seen = (self._folder / RULES).stat().st_mtime_ns
+            found = (self._folder / RULES).stat()
         except FileNotFoundError:
             return self._rules
+        seen = (found.st_ino, found.st_mtime_ns)  # two may be written within one tick of the clock
         if seen != self._rules_seen:
             self._rules = Rules(**json.loads((self._folder / RULES).read_text()))
             self._rules_seen = seen

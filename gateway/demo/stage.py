@@ -18,7 +18,7 @@ from gateway.demo.directory import Directory
 from gateway.demo.house import House
 from gateway.demo.pki import Keys, World, make_world
 from gateway.demo.postgres import Postgres
-from gateway.demo.process import NotStartedError
+from gateway.demo.process import NotStartedError, free_port
 from gateway.demo.sink import read_ledger
 
 
@@ -35,7 +35,7 @@ class SinkProcess:
         """world: offer STARTTLS with its server certificate."""
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "gateway.demo.sink", "--dir", str(folder)]
-        command += ["--port", str(port)]
+        command += ["--port", str(port or free_port())]  # ours while it is away, too
         if world is not None:
             command += ["--cert", str(world.tls_server.certificate_file)]
             command += ["--key", str(world.tls_server.key_file)]
@@ -55,7 +55,7 @@ class SinkProcess:
         """SIGTERM; what it has stays in the folder."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

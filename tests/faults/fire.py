@@ -135,7 +135,7 @@ class Fire:
         """The books as they stand. A notice of the gateway's own may be under way between the look
         at the archive and the one at the sink: what is wrong is so at a second look too.
         """
-        for _ in range(3):
+        for _ in range(20):
             found = self.ledger.balance(Archive.read(self.database), self.sink.arrivals())
             if not found.faults:
                 break
@@ -159,7 +159,10 @@ class Fire:
         """Arm the point; the file that is there once it was done."""
         fired = self.points / f"{shot.point}.fired"
         fired.unlink(missing_ok=True)
-        (self.points / shot.point).write_text(shot.order)
+        # At once: who passes meanwhile must not read half an order.
+        order = self.points / "order.new"
+        order.write_text(shot.order)
+        order.replace(self.points / shot.point)
         return fired
 
     def restart(self) -> None:

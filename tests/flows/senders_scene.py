@@ -67,7 +67,7 @@ name = "staff"
 url = "{ldap}"
 base = "{base}"
 ca = "{ca}"
-timeout = "2s"
+timeout = "5s"
 
 [[clients]]
 name = "crm"
@@ -119,7 +119,7 @@ class Senders:
         self, source: str = STRANGER, *, tls: bool = True, certificate: Path | None = None
     ) -> smtplib.SMTP:
         """A connection after EHLO, the gateway's certificate verified."""
-        client = smtplib.SMTP("127.0.0.1", self.port, source_address=(source, 0), timeout=20)
+        client = smtplib.SMTP("127.0.0.1", self.port, source_address=(source, 0), timeout=60)
         client.ehlo("client.example")
         if tls:
             context = ssl.create_default_context(cafile=str(self.scene.stage.world.tls_ca))

@@ -54,8 +54,8 @@ def server_certificate(ca: Authority, name: str) -> x509.Certificate:
 
 
 def wait_for(port: int) -> None:
-    """Until somebody listens. Raises TimeoutError after 10 s."""
-    for _ in range(200):
+    """Until somebody listens. Raises TimeoutError after a minute."""
+    for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
@@ -205,12 +205,12 @@ class Slapd:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
 
     def stop(self) -> None:
         if self.process is not None:
             self.thaw()
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None

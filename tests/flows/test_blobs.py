@@ -20,6 +20,7 @@ from tests.corpora import ROOT
 from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, Scene, mail, until
 from tests.services.seaweed import Seaweed
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -98,7 +99,7 @@ def test_mail_above_and_below_the_size_is_given_back_octet_for_octet(foldered: S
     key = str(foldered.house.authority_key)
     code, report = verified(foldered, "--open", "--key", key, "--case", "2")
     assert (code, report["status"], report["opened"]) == (0, "valid", len(mails))
-    assert foldered.house.wait_indexed(seconds=20)
+    assert foldered.house.wait_indexed(seconds=120)
 
 
 def test_check_tries_the_store(foldered: Scene) -> None:
@@ -324,9 +325,9 @@ def test_s3_over_tls_and_a_server_that_dies_and_comes_back(made: Stage, weed: Se
         assert (code, report["status"], report["opened"]) == (0, "valid", 1)
 
         weed.stop()
-        begun = time.monotonic()
-        assert scene.send(large(), AMELIE).code == 451
-        assert time.monotonic() - begun < 20
+        with Stopwatch() as watch:
+            assert scene.send(large(), AMELIE).code == 451
+        assert watch.seconds < 20
         scene.wait_arrived(scene.accepted(mail(), AMELIE))  # small mail needs no store
         code, report = verified(scene)
         assert (code, report["status"]) == (3, "indeterminate")
@@ -336,7 +337,7 @@ def test_s3_over_tls_and_a_server_that_dies_and_comes_back(made: Stage, weed: Se
 
         weed.start()
         until(lambda: scene.send(large(), AMELIE).code == 250, 40, lambda: house.log.read_text())
-        assert house.wait_settled(seconds=20)
+        assert house.wait_settled(seconds=120)
         assert verified(scene)[0] == 0
     finally:
         assert house.stop() == 0

@@ -116,7 +116,8 @@ def test_a_restart_makes_a_moved_clock_no_better(scene: Moved) -> None:
     scene.clock.set(timedelta())
     scene.wait_arrived(archive_id, seconds=60)
     # It has not aged by a year: nothing was given up, nobody was told of a delay.
-    assert scene.queue(archive_id)[AMELIE]["attempts"] == 1
+    line = scene.wait_state(archive_id, AMELIE, "delivered", seconds=60)
+    assert line["attempts"] == 1
     assert not scene.notices(archive_id, "failed")
     assert not scene.notices(archive_id, "delayed")
 

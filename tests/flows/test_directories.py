@@ -23,6 +23,7 @@ from pki.models import CannotTell, Certified, NoCertificate
 from pki.trust import StoredTrust
 from tests.flows.slapd import BASE, Slapd
 from tests.pki_maker import DAY, NOW, Authority, root
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -79,6 +80,8 @@ def connect(
         "base": BASE,
         "domains": ("a.example",),
         "ca_file": slapd.ca_file,
+        "network_timeout": timedelta(seconds=20),
+        "operation_timeout": timedelta(seconds=20),
         "ignore_references": True,  # the tree has one, and slapd adds it to every answer
     }
     if "url" in options:
@@ -94,6 +97,17 @@ def ders(client: DirectoryClient, address: str) -> list[bytes]:
 
 def idle(client: DirectoryClient) -> int:
     return sum(server.idle for server in client.health().servers)
+
+
+def back(client: DirectoryClient) -> list[bytes]:
+    """What it says once it answers again."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ders(client, "marie@a.example")
+        except DirectoryTrouble:
+            assert time.monotonic() < deadline, client.health()
+            time.sleep(0.05)
 
 
 def trouble(client: DirectoryClient, address: str = "marie@a.example") -> str:
@@ -261,20 +275,19 @@ def test_frozen_server_costs_its_time_once(tmp_path: Path, clients: list[Directo
             for known_before in (False, True):
                 second = timedelta(seconds=1)
                 times = {"network_timeout": second, "operation_timeout": second}
-                client = connect(clients, server, retry=0.5, **options, **times)
+                client = connect(clients, server, retry=4, **options, **times)
                 if known_before:
                     assert ders(client, "marie@a.example") == [MARIE.der]
                 server.freeze()
-                start = time.monotonic()
-                assert trouble(client) in ("directory.timeout", "directory.unreachable")
-                assert time.monotonic() - start < 2.5
-                start = time.monotonic()
-                for _ in range(100):
-                    trouble(client)
-                assert time.monotonic() - start < 0.4
+                with Stopwatch() as watch:
+                    assert trouble(client) in ("directory.timeout", "directory.unreachable")
+                assert watch.seconds < 2.5
+                with Stopwatch() as watch:
+                    for _ in range(100):
+                        trouble(client)
+                assert watch.seconds < 0.4
                 server.thaw()
-                time.sleep(0.6)
-                assert ders(client, "marie@a.example") == [MARIE.der]
+                assert back(client) == [MARIE.der]
     finally:
         server.stop()
 

@@ -22,6 +22,7 @@ from pki.ldap.session import MAX_OCTETS
 from tests.flows.hostile_ldap import Fake, Talk, entry, number, text, tlv
 from tests.flows.slapd import server_certificate
 from tests.pki_maker import Issued, key, root
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -52,11 +53,13 @@ class Hostile:
             "urls": tuple(fake.url for fake in fakes),
             "base": BASE,
             "domains": ("a.example",),
-            "network_timeout": timedelta(seconds=0.4),
-            "operation_timeout": timedelta(seconds=0.4),
+            "network_timeout": timedelta(seconds=10),
+            "operation_timeout": timedelta(seconds=10),
         }
-        self.clients.append(DirectoryClient(Directory(**(settings | options))))
-        return self.clients[-1]
+        # None is tried again before its test is over.
+        made = DirectoryClient(Directory(**(settings | options)), first_pause=60)
+        self.clients.append(made)
+        return made
 
     def against(self, behave: Behave, **options: Any) -> DirectoryClient:
         return self.client(self.fake(behave), **options)
@@ -72,12 +75,18 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
         fake.stop()
 
 
+# For those who do not answer; the others have the time of a busy machine.
+SOON: dict[str, Any] = {
+    "network_timeout": timedelta(seconds=0.4),
+    "operation_timeout": timedelta(seconds=0.4),
+}
+
+
 def trouble(client: DirectoryClient, address: str = ADDRESS) -> str:
     """The code of the trouble; it came within the directory's time."""
-    start = time.monotonic()
-    with pytest.raises(DirectoryTrouble) as found:
+    with Stopwatch() as watch, pytest.raises(DirectoryTrouble) as found:
         client.search(address)
-    assert time.monotonic() - start < client.directory.time_limit + 0.3
+    assert watch.seconds < client.directory.time_limit + 0.3
     return found.value.problem.code
 
 
@@ -153,19 +162,22 @@ def sends_references_for_ever(talk: Talk) -> None:
     "behave", [wait, silent_after_search, drips_its_bind_answer, drips_an_entry]
 )
 def test_slow_is_cannot_tell_in_time_and_costs_it_once(hostile: Hostile, behave: Behave) -> None:
-    client = hostile.against(behave)
+    client = hostile.against(behave, **SOON)
     assert trouble(client) == "directory.timeout"
-    start = time.monotonic()
-    for _ in range(50):
-        assert trouble(client) == "directory.timeout"
-    assert time.monotonic() - start < 0.2
+    with Stopwatch() as watch:
+        for _ in range(50):
+            with pytest.raises(DirectoryTrouble) as found:
+                client.search(ADDRESS)
+            assert found.value.problem.code == "directory.timeout"
+    assert watch.seconds < 0.2
+    assert client.health().servers[0].failed == 1, "it was asked once"
 
 
 def test_a_frozen_tls_handshake(hostile: Hostile) -> None:
     ca = hostile.folder / "ca.pem"
     ca.write_bytes(CA.pem)
     fake = hostile.fake(wait)
-    client = hostile.client(fake, urls=(f"ldaps://127.0.0.1:{fake.port}",), ca_file=ca)
+    client = hostile.client(fake, urls=(f"ldaps://127.0.0.1:{fake.port}",), ca_file=ca, **SOON)
     assert trouble(client) == "directory.timeout"
 
 
@@ -226,7 +238,7 @@ def fifty_one_certificates(talk: Talk, message: int) -> None:
 def test_too_much_is_refused_within_little_memory(
     hostile: Hostile, answer: Callable[[Talk, int], None], code: str
 ) -> None:
-    client = hostile.against(searched(answer), operation_timeout=timedelta(seconds=3))
+    client = hostile.against(searched(answer), operation_timeout=timedelta(seconds=60))
     tracemalloc.start()
     try:
         assert trouble(client) == code
@@ -240,7 +252,7 @@ def test_too_much_is_refused_within_little_memory(
 
 
 def test_references_for_ever(hostile: Hostile) -> None:
-    client = hostile.against(sends_references_for_ever)
+    client = hostile.against(sends_references_for_ever, **SOON)
     assert trouble(client) in ("limits.directory", "directory.timeout")
 
 
@@ -257,7 +269,7 @@ def test_pages_without_end(hostile: Hostile) -> None:
             honest(talk, message)
 
     first = threading.Event()
-    client = hostile.against(searched(answer), operation_timeout=timedelta(seconds=3))
+    client = hostile.against(searched(answer), operation_timeout=timedelta(seconds=60))
     groups = DirectoryGroups(client, GroupRules(base=f"ou=groups,{BASE}"))
     with pytest.raises(DirectoryTrouble, match="50 pages"):
         groups.groups_of(ADDRESS)
@@ -296,10 +308,10 @@ def test_an_entry_without_its_addresses_is_cannot_tell(hostile: Hostile) -> None
 
 
 def test_one_crowd_in_a_batch_is_nobody_elses_trouble_and_ends_in_time(hostile: Hostile) -> None:
-    """Each single answer takes almost all the time there is."""
+    """All the answers together take more time than there is."""
 
     def answer(talk: Talk, message: int) -> None:
-        time.sleep(0.3)
+        time.sleep(1)
         asked.append(message)
         if len(asked) > 1:
             honest(talk, message)
@@ -308,10 +320,11 @@ def test_one_crowd_in_a_batch_is_nobody_elses_trouble_and_ends_in_time(hostile: 
 
     asked: list[int] = []
     addresses = [ADDRESS, *(f"user{number}@a.example" for number in range(15))]
-    client = hostile.against(searched(answer))
-    start = time.monotonic()
-    found = client.search_many(addresses)
-    assert time.monotonic() - start < 3.2 * client.directory.time_limit
+    limits = {"network_timeout": timedelta(seconds=2), "operation_timeout": timedelta(seconds=2.5)}
+    client = hostile.against(searched(answer), **limits)
+    with Stopwatch() as watch:
+        found = client.search_many(addresses)
+    assert watch.seconds < 3.2 * client.directory.time_limit
     assert not isinstance(found[ADDRESS], DirectoryTrouble)
     last = found[addresses[-1]]
     assert isinstance(last, DirectoryTrouble)
@@ -481,10 +494,11 @@ def test_starttls_between_us_and_the_server(hostile: Hostile, answer: bytes) -> 
 def test_the_second_server_answers_for_a_hostile_first_one(
     hostile: Hostile, behave: Behave
 ) -> None:
-    client = hostile.client(hostile.fake(behave), hostile.fake(searched(honest)))
-    start = time.monotonic()
-    found = client.search(ADDRESS)
-    assert time.monotonic() - start < client.directory.time_limit * 0.75
+    limits = {"network_timeout": timedelta(seconds=3), "operation_timeout": timedelta(seconds=3)}
+    client = hostile.client(hostile.fake(behave), hostile.fake(searched(honest)), **limits)
+    with Stopwatch() as watch:
+        found = client.search(ADDRESS)
+    assert watch.seconds < client.directory.time_limit * 0.75
     assert [one.der for one in found.candidates] == [MARIE.der]
     assert found.server == client.directory.urls[1]
     assert f"({client.directory.urls[1]})" in found.candidates[0].source

@@ -21,6 +21,7 @@ from pki.health import ServerHealth, ServerState
 from pki.ldap import Directory, DirectoryClient
 from tests.flows.slapd import BASE, Slapd
 from tests.pki_maker import Issued, dn, key, root
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -65,8 +66,8 @@ def connect(clients: list[DirectoryClient], *servers: Slapd, **options: Any) -> 
         "base": BASE,
         "domains": ("a.example",),
         "ca_file": servers[0].ca_file,
-        "network_timeout": timedelta(seconds=1),
-        "operation_timeout": timedelta(seconds=1),
+        "network_timeout": timedelta(seconds=20),
+        "operation_timeout": timedelta(seconds=20),
     }
     clients.append(DirectoryClient(Directory(**(settings | options)), **pauses))
     return clients[-1]
@@ -80,7 +81,7 @@ def ders(client: DirectoryClient, address: str = "marie@a.example") -> list[byte
     return [one.der for one in client.search(address).candidates]
 
 
-def until(condition: Any, seconds: float = 5) -> bool:
+def until(condition: Any, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -98,21 +99,23 @@ def test_a_frozen_first_server_leaves_time_for_the_second(
     def changed(name: str, server: ServerHealth) -> None:
         news.append((name, server.url, server.state))
 
-    client = connect(clients, one, two, first_pause=0.3, changed=changed)
+    times = {"network_timeout": timedelta(seconds=2), "operation_timeout": timedelta(seconds=2)}
+    client = connect(clients, one, two, first_pause=0.3, changed=changed, **times)
     assert client.search("marie@a.example").server == one.tls_url
     one.freeze()
     try:
-        start = time.monotonic()
-        found = client.search("marie@a.example")  # on a connection that was up before
-        assert time.monotonic() - start < client.directory.time_limit
+        with Stopwatch() as watch:
+            found = client.search("marie@a.example")  # on a connection that was up before
+        assert watch.seconds < client.directory.time_limit
         assert (found.server, len(found.candidates)) == (two.tls_url, 1)
         assert states(client) == [ServerState.OPEN, ServerState.CLOSED]
         # While the first one stays frozen it is tried again and again, and no look-up pays for it.
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            start = time.monotonic()
-            assert client.search("marie@a.example").server == two.tls_url
-            assert time.monotonic() - start < 0.3
+        end = time.monotonic() + 60
+        while client.health().servers[0].failures < 2:
+            assert time.monotonic() < end, client.health()
+            with Stopwatch() as watch:
+                assert client.search("marie@a.example").server == two.tls_url
+            assert watch.seconds < 0.3
             time.sleep(0.02)
         first = client.health().servers[0]
         assert first.failures >= 2
@@ -176,16 +179,7 @@ def test_many_threads_and_a_server_that_comes_and_goes(
     pair: tuple[Slapd, Slapd], clients: list[DirectoryClient]
 ) -> None:
     one, two = pair
-    seconds = timedelta(seconds=4)  # a busy machine is no failure
-    client = connect(
-        clients,
-        one,
-        two,
-        first_pause=0.1,
-        connections=3,
-        network_timeout=seconds,
-        operation_timeout=seconds,
-    )
+    client = connect(clients, one, two, first_pause=0.1, connections=3)
     stop = threading.Event()
     wrong: list[str] = []
 
@@ -209,7 +203,7 @@ def test_many_threads_and_a_server_that_comes_and_goes(
     for thread in threads:
         thread.join()
     assert wrong == []
-    deadline = time.monotonic() + 20  # a probe of a server that was away may still be under way
+    deadline = time.monotonic() + 60  # a probe of a server that was away may still be under way
     while any(server.busy for server in client.health().servers):
         assert time.monotonic() < deadline, client.health()
         time.sleep(0.02)

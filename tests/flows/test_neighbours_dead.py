@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -27,10 +28,17 @@ pytestmark = pytest.mark.flow
 ANSWERED = 60.0
 
 
+@dataclass
+class Started(Scene):
+    """spent: processor seconds that its start has taken."""
+
+    spent: float
+
+
 @pytest.fixture(scope="module")
 def scene(
     tmp_path_factory: pytest.TempPathFactory, keys: Keys, postgres: Postgres
-) -> Iterator[Scene]:
+) -> Iterator[Started]:
     with stage(tmp_path_factory.mktemp("dead"), keys=keys, postgres=postgres) as made:
         house = made.house(
             rules=DEFAULT_RULES.replace('"person"', '"seal"'),
@@ -40,14 +48,14 @@ def scene(
         ).make(persons=False)
         house.config.write_text(house.config.read_text() + f"[metrics]\nport = {free_port()}\n")
         house.start()
-        yield Scene(made, house)
+        yield Started(made, house, processor_seconds(family(house)))
         assert house.stop() == 0
         assert "Traceback" not in house.log.read_text()
 
 
 def metrics(scene: Scene) -> str:
     port = scene.house.config.read_text().rpartition("port = ")[2].strip()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -68,7 +76,7 @@ def told_away(scene: Scene) -> list[dict[str, object]]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_database_in_trouble_costs_neither_mail_nor_patience(
-    scene: Scene, outage: Outage, seconds: float
+    scene: Started, outage: Outage, seconds: float
 ) -> None:
     house = scene.house
     with Load(house) as load:
@@ -88,9 +96,10 @@ def test_a_database_in_trouble_costs_neither_mail_nor_patience(
         40,
         lambda: f"{wanted - arrived(scene.stage).keys()}\n{house.log.read_text()[-3000:]}",
     )
-    assert house.wait_settled(seconds=20)
-    # A process that ended was started once; nobody asks a dead database without a pause.
-    assert spent < 4 + lasted / 2
+    assert house.wait_settled(seconds=120)
+    # A process that ended was started once; nobody asks a dead database without a pause. What a
+    # start costs is this machine's: 4 s of a good one.
+    assert spent < max(4.0, scene.spent) + lasted / 2
     (report,) = scene.json("archive", "verify")
     assert report["status"] == "valid"
     assert scene.json("queue", "list", "--state", "held") == []  # no mail is blamed
@@ -112,8 +121,12 @@ def test_who_is_away_is_named_and_mail_goes_when_he_is_back(scene: Scene) -> Non
         assert 'sceau_neighbours_away{kind="next-hop"} 1.0' in metrics(scene)
     for archive_id in waiting:
         scene.wait_arrived(archive_id, seconds=40)
-    names = [e["event"] for e in house.events(since=mark) if e.get("kind") == "next-hop"]
-    assert names.count("neighbour_away") == 1
-    assert "neighbour_back" in names
-    assert 'sceau_neighbours_away{kind="next-hop"} 0.0' in metrics(scene)
+
+    def names() -> list[object]:
+        return [e["event"] for e in house.events(since=mark) if e.get("kind") == "next-hop"]
+
+    until(lambda: "neighbour_back" in names(), 20, lambda: str(names()))
+    assert names().count("neighbour_away") == 1
+    well = 'sceau_neighbours_away{kind="next-hop"} 0.0'
+    until(lambda: well in metrics(scene), 20, lambda: metrics(scene))
     assert {arrived(scene.stage)[archive_id] for archive_id in waiting} == {1}

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.demo.sink import Rules, write_rules
 from gateway.mail import RcptOptions
-from gateway.smtp.client import Deliverer, NextHop, Outcome, Timeouts, TlsDemand
+from gateway.smtp.client import Deliverer, NextHop, Outcome, TlsDemand
 from gateway.smtp.wishes import Wishes
 from tests.flows.way_out_scene import AMELIE, JEANNE, Scene, mail
 from tests.services.hostile_smtp import Hostile, running
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.flow
 
 OUTSIDE = "quelqu.un@dehors.example"
 MAIL = b"From: a@example.org\r\nSubject: s\r\n\r\ntext\r\n"
-QUICK = Timeouts(connect=2, greeting=2, command=2, data=2, dot=2)
 WISHES = Wishes(
     "HDRS",
     "QQ+2B",
@@ -35,7 +34,7 @@ def to_hop(hostile: Hostile) -> list[Outcome]:
     async def flow() -> list[Outcome]:
         async with running(hostile):
             deliverer = Deliverer()
-            hop = NextHop("127.0.0.1", hostile.port, TlsDemand.NONE, timeouts=QUICK)
+            hop = NextHop("127.0.0.1", hostile.port, TlsDemand.NONE)
             outcomes = await deliverer.deliver(
                 hop,
                 "a@example.org",
@@ -117,7 +116,7 @@ def test_what_a_client_asks_reaches_the_intake() -> None:
 
 def submit(scene: Scene, content: bytes, to: str, mail_options: Any, rcpt_options: Any) -> str:
     """The archive id. smtplib says what it is told, and takes the extension from our greeting."""
-    with smtplib.SMTP("127.0.0.1", scene.house.listen_port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", scene.house.listen_port, timeout=60) as client:
         client.ehlo()
         assert client.has_extn("dsn")
         client.mail(JEANNE, mail_options)

@@ -26,6 +26,7 @@ from gateway.demo.client import Letter, send
 from gateway.demo.house import children_of
 from gateway.demo.pki import P12_PASSWORD, Keys
 from gateway.demo.process import free_port
+from gateway.demo.sink import Rules, write_rules
 from gateway.queue.models import messages
 from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, NOBODY, Scene, mail, until
@@ -50,7 +51,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scen
 def numbers(scene: Scene) -> dict[str, float]:
     """Metrics without labels, and those with one label as name{value}."""
     port = re.findall(r"\[metrics\]\nport = (\d+)", scene.house.config.read_text())[0]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found = {}
     for family in text_string_to_metric_families(text):
@@ -80,7 +81,12 @@ def test_a_mail_can_be_followed_from_the_connection_to_the_delivery(scene: Scene
     assert events.count("delivered") == 2
     assert events.index("sealed") < events.index("delivered")
     session = lines_about(scene, archive_id)[0]["session"]
-    of_session = [e["event"] for e in scene.house.events() if e.get("session") == session]
+
+    def said() -> list[object]:
+        return [e["event"] for e in scene.house.events() if e.get("session") == session]
+
+    until(lambda: "disconnected" in said(), 10, scene.house.log.read_text)
+    of_session = said()
     assert of_session[:2] == ["connected", "accepted"]
     assert of_session[-1] == "disconnected"
 
@@ -92,18 +98,21 @@ def test_refusals_and_held_mail_have_their_lines(scene: Scene) -> None:
     scene.wait_state(held, NOBODY, "held")
     (line,) = [e for e in scene.house.events() if e["event"] == "refused"]
     assert (line["code"], line["sender"], bool(line["session"])) == (550, JEANNE, True)
-    (waits,) = [e for e in lines_about(scene, held) if e["event"] == "held"]
+
+    def lines_of_held() -> list[dict[str, Any]]:
+        return [e for e in lines_about(scene, held) if e["event"] == "held"]
+
+    until(lambda: bool(lines_of_held()), 10, scene.house.log.read_text)  # after the commit
+    (waits,) = lines_of_held()
     assert waits["recipient"] == NOBODY
     assert waits["code"] == scene.queue(held)[NOBODY]["reason"]["code"]
 
-    scene.stage.sink.folder.joinpath("rules.json").write_text(
-        json.dumps({"rcpt": {AMELIE: "550 5.1.1 no such user"}})
-    )
+    write_rules(scene.stage.sink.folder, Rules(rcpt={AMELIE: "550 5.1.1 no such user"}))
     try:
         failed = scene.accepted(mail(f"{BODY}", subject=SUBJECT), AMELIE)
         scene.wait_notice(failed)
     finally:
-        scene.stage.sink.folder.joinpath("rules.json").write_text("{}")
+        write_rules(scene.stage.sink.folder, Rules())
     (end,) = [e for e in lines_about(scene, failed) if e["event"] == "failed"]
     assert (end["status"], end["code"]) == ("5.1.1", 550)
     (notice,) = [e for e in scene.house.events() if e.get("about") == failed]
@@ -170,6 +179,11 @@ def test_sums_survive_a_kill_of_a_process(scene: Scene) -> None:
         10,
         lambda: str(numbers(scene)),
     )
+    until(
+        lambda: numbers(scene).get("sceau_process_deaths_total{worker}", 0) >= 1,
+        10,
+        lambda: str(numbers(scene)),
+    )
     assert numbers(scene)["sceau_process_deaths_total{worker}"] == 1
 
 
@@ -210,13 +224,13 @@ def test_the_live_view_redraws_and_ends_on_ctrl_c(scene: Scene) -> None:
     )  # fmt: skip
     os.close(theirs)
     shown = b""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 90
     while shown.count(b"\x1b[H\x1b[J") < 3 and time.monotonic() < end:
         if select.select([ours], [], [], 0.5)[0]:
             shown += os.read(ours, 65536)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     os.close(ours)
     assert shown.count(b"\x1b[H\x1b[J") >= 3
     assert re.search(rb"accepted \d+\.\d/s", shown)

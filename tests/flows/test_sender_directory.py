@@ -17,6 +17,7 @@ from gateway.senders.directory import Entry, LoginClient, LoginDirectory
 from pki.errors import DirectoryTrouble
 from tests.flows.slapd import BASE, Slapd
 from tests.pki_maker import root
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -46,12 +47,12 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 
 def directory(slapd: Slapd, **more: object) -> LoginDirectory:
     made = LoginDirectory("staff", (slapd.tls_url.replace("127.0.0.1", "localhost"),), BASE,
-                          ca=slapd.ca_file, timeout=timedelta(seconds=3))  # fmt: skip
+                          ca=slapd.ca_file, timeout=timedelta(seconds=20))  # fmt: skip
     return replace(made, **more)  # type: ignore[arg-type]
 
 
 def client(slapd: Slapd, **more: object) -> LoginClient:
-    return LoginClient(directory(slapd, **more), retry_after=timedelta(seconds=0.5))
+    return LoginClient(directory(slapd, **more), retry_after=timedelta(seconds=4))
 
 
 @pytest.mark.parametrize(
@@ -115,18 +116,17 @@ def test_a_frozen_server_costs_its_time_once(slapd: Slapd) -> None:
     asked = client(slapd, timeout=timedelta(seconds=1))
     slapd.freeze()
     try:
-        begun = time.monotonic()
-        with pytest.raises(DirectoryTrouble):
+        with Stopwatch() as watch, pytest.raises(DirectoryTrouble):
             asked.check("anna", "of anna")
-        assert time.monotonic() - begun < 3
-        begun = time.monotonic()
-        for _ in range(50):
-            with pytest.raises(DirectoryTrouble):
-                asked.check("anna", "of anna")
-        assert time.monotonic() - begun < 0.3
+        assert watch.seconds < 3
+        with Stopwatch() as watch:
+            for _ in range(50):
+                with pytest.raises(DirectoryTrouble):
+                    asked.check("anna", "of anna")
+        assert watch.seconds < 0.3
     finally:
         slapd.thaw()
-    time.sleep(0.6)
+    time.sleep(4.1)
     assert asked.check("anna", "of anna") == (ENTRY, True)
 
 
@@ -135,12 +135,12 @@ def test_a_server_that_strips_starttls_never_sees_a_password(tmp_path: Path) -> 
     ca.write_bytes(root().pem)
     heard = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(5)
+        listening.settimeout(60)
 
         def serve() -> None:
             connection, _ = listening.accept()
             with connection:
-                connection.settimeout(2)
+                connection.settimeout(20)
                 heard.extend(connection.recv(4096))
                 # ExtendedResponse: protocolError. Whoever goes on now speaks in clear.
                 connection.sendall(bytes.fromhex("300c02010178070a010204000400"))
@@ -160,11 +160,11 @@ def test_a_server_that_strips_starttls_never_sees_a_password(tmp_path: Path) -> 
             ca=ca,
             bind_dn="cn=sceau",
             password="service",
-            timeout=timedelta(seconds=2),
+            timeout=timedelta(seconds=20),
         )
         with pytest.raises(DirectoryTrouble):
             LoginClient(hostile).check("anna", "of anna")
-        thread.join(10)
+        thread.join(60)
         assert heard
     assert b"service" not in heard
     assert b"anna" not in heard

@@ -88,7 +88,7 @@ def postfix(senders: Senders) -> Iterator[Postfix]:
 
 
 def submit(port: int, login: str, content: bytes, mail_from: str) -> tuple[int, bytes]:
-    with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
         client.ehlo("pc.example")
         client.login(login, PASSWORDS[login])
         for command in (f"MAIL FROM:<{mail_from}>", f"RCPT TO:<{AMELIE}>"):
@@ -196,7 +196,7 @@ def nginx(senders: Senders, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def test_nginx_says_who_has_logged_in(senders: Senders, nginx: int) -> None:
     assert FRONT == "127.0.0.1"  # where nginx connects from
-    with smtplib.SMTP("127.0.0.1", nginx, source_address=("127.0.0.5", 0), timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", nginx, source_address=("127.0.0.5", 0), timeout=60) as client:
         client.ehlo("poste.interieur.example")
         client.login("jeanne", PASSWORDS["jeanne"])
         assert client.docmd(f"MAIL FROM:<{HUGO}>")[0] == 550

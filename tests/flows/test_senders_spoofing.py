@@ -306,7 +306,7 @@ def commands_injected_before_tls(senders: Senders) -> int:
     """In one segment with STARTTLS: obeyed after it, they would be as if said over TLS."""
     injected = f"EHLO x\r\nAUTH PLAIN {plain('', 'hugo', PASSWORDS['hugo'])}\r\n".encode()
     with socket.create_connection(
-        ("127.0.0.1", senders.port), 20, source_address=(STRANGER, 0)
+        ("127.0.0.1", senders.port), 60, source_address=(STRANGER, 0)
     ) as wire:
         wire.recv(1000)
         wire.sendall(b"EHLO x\r\n")

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +365,13 @@ def test_a_network_nobody_vouches_for_gets_no_service() -> None:
     asyncio.run(flow())
 
 
+async def begun(intake: NotingIntake) -> None:
+    """Returns once the end of a mail was seen, and what follows from it has begun."""
+    async with asyncio.timeout(60):
+        while not intake.begun:
+            await asyncio.sleep(0.005)
+
+
 def rst(client: Dialog) -> None:
     """Close by RST."""
     sock = client.writer.get_extra_info("socket")
@@ -397,6 +405,8 @@ def test_a_client_that_vanishes_leaves_nothing_or_everything(how: str, wait: flo
                     async with dialog(listener.port) as client:
                         await client.say(script)
                         await asyncio.sleep(wait)
+                        if wait and script is SCRIPT[-1]:
+                            await begun(intake)
                         if how == "RST":
                             rst(client)
             # stop() has waited for what was begun
@@ -412,16 +422,16 @@ def test_a_client_that_vanishes_leaves_nothing_or_everything(how: str, wait: flo
 def test_silence_is_cut_but_a_slow_steady_mail_is_not() -> None:
     async def flow() -> None:
         intake = NotingIntake()
-        intake.accept_seconds = 0.5
-        async with listening(intake, timeout=0.3) as listener:
+        intake.accept_seconds = 3.5
+        async with listening(intake, timeout=3) as listener:
             async with dialog(listener.port) as client:
                 assert (await client.hear())[:9] == "421 4.4.2"
                 assert await client.hear() == ""
             async with dialog(listener.port) as client:
                 await client.up_to_data()
-                for _ in range(10):  # 1 s in all
+                for _ in range(10):  # 4 s in all
                     await client.say(b"line\r\n")
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.4)
                 # nor does the time that accept takes count as silence
                 assert (await client.ask(b"."))[:9] == "250 2.0.0"
 
@@ -495,11 +505,11 @@ def test_a_flood_of_pipelined_commands_does_not_starve_others() -> None:
             dialog(listener.port) as other,
         ):
             flood.writer.write(b"NOOP\r\n" * 100_000)  # and never reads the replies
-            loop = asyncio.get_running_loop()
-            start = loop.time()
+            # By the clock or by what both sides have worked: another program's time is not ours.
+            start = time.process_time(), time.monotonic()
             for _ in range(20):
                 assert (await other.ask(b"NOOP"))[:3] == "250"
-            assert loop.time() - start < 2
+            assert min(time.process_time() - start[0], time.monotonic() - start[1]) < 2
             rst(flood)
 
     asyncio.run(flow())
@@ -540,7 +550,7 @@ def test_stopping_cuts_what_outlasts_the_grace_but_never_an_accept() -> None:
             await slow.up_to_data()
             await given.up_to_data()
             await given.say(MAIL + b".\r\n")
-            await asyncio.sleep(0.1)
+            await begun(intake)
             await listener.stop(0.1)
         assert len(intake.accepted) == 1
 
@@ -676,6 +686,8 @@ def test_clients_that_vanish_over_tls_leave_nothing_or_everything(
                     await client.up_to_data()
                     await client.say(MAIL + (b".\r\n" if point == "dot" else b""))
                     await asyncio.sleep(0.03)
+                    if point == "dot":
+                        await begun(intake)
                 rst(client)
         assert len(intake.begun) == len(intake.accepted) == (point == "dot")
 

@@ -61,7 +61,7 @@ def python(hsm: SoftHsm, code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(start) + textwrap.dedent(code)],
         env={**os.environ, **hsm.environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -237,10 +237,14 @@ def test_a_token_that_is_pulled_out_and_put_back(hsm: SoftHsm) -> None:
         tokens.rename(away); tokens.mkdir()
         library_of(module).restart(0)
         print(fault(lambda: kek.unwrap(nonce, wrapped, b"")))
+        looks = []
+        token = kek._sessions._token
+        kek._sessions._token = lambda library: (looks.append(1), token(library))[1]
         started = time.monotonic()
         for _ in range(1000):
             fault(lambda: kek.unwrap(nonce, wrapped, b""))
-        print(time.monotonic() - started < 1)      # it is not looked for a thousand times
+        # It is not looked for a thousand times: once in two seconds, and anew with its module.
+        print(len(looks) <= 2 * ((time.monotonic() - started + 1) // 2))
         tokens.rmdir(); away.rename(tokens)
         time.sleep(2.1)
         print(kek.unwrap(nonce, wrapped, b"").decode())
@@ -349,7 +353,7 @@ def signs(hsm: SoftHsm, house: House) -> str:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), house.config],
         env={**os.environ, **hsm.environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -56,7 +56,7 @@ class Wire:
 @contextmanager
 def wire(scene: Scene) -> Iterator[Wire]:
     with closing(
-        socket.create_connection(("127.0.0.1", scene.house.listen_port), timeout=10)
+        socket.create_connection(("127.0.0.1", scene.house.listen_port), timeout=60)
     ) as connection:
         talk = Wire(connection)
         assert talk.hear().startswith("220 sceau.interieur.example")
@@ -136,7 +136,7 @@ def test_a_body_taken_for_header_lines_is_not_repeated(ministry: Scene) -> None:
 def test_a_client_of_a_network_nobody_listed(ministry: Scene) -> None:
     with closing(
         socket.create_connection(
-            ("127.0.0.1", ministry.house.listen_port), 10, source_address=("127.0.0.2", 0)
+            ("127.0.0.1", ministry.house.listen_port), 60, source_address=("127.0.0.2", 0)
         )
     ) as connection:
         talk = Wire(connection)
@@ -246,7 +246,7 @@ def test_a_second_serve_on_the_same_data(ministry: Scene, tmp_path: Path) -> Non
         done = subprocess.run(
             [sys.executable, "-m", "gateway.cli", "serve", "--config", other],
             capture_output=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     finally:

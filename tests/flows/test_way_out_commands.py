@@ -125,9 +125,10 @@ def test_queued_mail_is_held_let_go_and_tried_again(ministry: Scene) -> None:
         ]
         line = ministry.wait_reason(archive_id, busy, "delivery.deferred")
         assert line["state"] == "queued"
+        # Before the next hop has room: then its next time would come by itself, before ours or not.
+        assert ministry.json("queue", "retry", archive_id) == [{"id": archive_id, "done": "retry"}]
     finally:
         write_rules(sink, Rules())
-    assert ministry.json("queue", "retry", archive_id) == [{"id": archive_id, "done": "retry"}]
     ((_, file),) = ministry.wait_arrived(archive_id)
     assert ministry.opened(file, None).signer == ministry.credential(JEANNE).der
     ministry.wait_state(archive_id, busy, "delivered")
@@ -165,7 +166,7 @@ def test_what_cannot_be_answered(
 
 
 def test_a_search_finds_and_is_logged(ministry: Scene, held: str) -> None:
-    assert ministry.house.wait_indexed(seconds=20)
+    assert ministry.house.wait_indexed(seconds=120)
     # Whoever runs it is logged by account: a name in the environment counts nothing.
     liar = replace(ministry.house, environment={"LOGNAME": "mallory", "USER": "mallory"})
 
@@ -335,4 +336,4 @@ def test_a_pipe_that_closes_early_is_no_error(ministry: Scene, held: str) -> Non
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-    until(lambda: process.poll() is not None, 5, lambda: "still there")
+    until(lambda: process.poll() is not None, 20, lambda: "still there")

@@ -25,6 +25,7 @@ from gateway.demo.sink import Rules, write_rules
 from gateway.demo.stage import SinkProcess
 from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, BASTIEN, HUGO, JEANNE, Scene, mail
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -79,6 +80,7 @@ class Outage:
     original: bytes
     reasons: tuple[str, str]
     arrived_meanwhile: int
+    waited: float  # seconds, of the client that waited longer
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,10 @@ def outage(scene: TwoDirectories) -> Outage:
     os.kill(scene.stage.directory.pid, signal.SIGSTOP)
     scene.second.stop()
     try:
-        frozen = scene.send(content, AMELIE)
-        gone = scene.send(content, HUGO)
+        with Stopwatch() as watch:
+            frozen = scene.send(content, AMELIE)
+            gone = scene.send(content, HUGO)
+        waited = [watch.between(one.sent, one.at) for one in (frozen, gone)]
         reasons = []
         for receipt, to, code in (
             (frozen, AMELIE, "directory.timeout"),
@@ -102,20 +106,20 @@ def outage(scene: TwoDirectories) -> Outage:
             reasons.append(str(line["reason"]["text"]))
         meanwhile = len(scene.arrived(frozen.archive_id)) + len(scene.arrived(gone.archive_id))
         # Whoever has nothing to do with it gets his mail.
-        started = time.monotonic()
-        for to in (BASTIEN, OUTSIDE):
-            scene.wait_arrived(scene.accepted(mail(to=to), to))
-        assert time.monotonic() - started < 12
+        with Stopwatch() as watch:
+            for to in (BASTIEN, OUTSIDE):
+                scene.wait_arrived(scene.accepted(mail(to=to), to))
+        assert watch.seconds < 12
     finally:
         os.kill(scene.stage.directory.pid, signal.SIGCONT)
         scene.second.start()
-    return Outage(frozen, gone, content, (reasons[0], reasons[1]), meanwhile)
+    return Outage(frozen, gone, content, (reasons[0], reasons[1]), meanwhile, max(waited))
 
 
 def test_a_dead_directory_is_no_reason_to_keep_the_client_waiting(outage: Outage) -> None:
     for receipt in (outage.frozen, outage.gone):
         assert receipt.code == 250
-        assert receipt.at - receipt.sent < 1.0
+    assert outage.waited < 2.0  # what the directory has to take a connection
 
 
 def test_a_dead_directory_does_not_mean_that_there_is_no_certificate(outage: Outage) -> None:
@@ -130,6 +134,7 @@ def test_what_waited_for_a_directory_goes_by_itself(scene: Scene, outage: Outage
         assert delivery.rcpt_to == (to,)
         assert b"Jamais en clair" not in file.read_bytes()
         assert scene.opened(file, to).entity == expected_entity(outage.original)
+    scene.wait_state(outage.frozen.archive_id, AMELIE, "delivered")
     kinds = [entry["kind"] for entry in scene.history(outage.frozen.archive_id)]
     assert kinds == ["accepted", "deferred", "sealed", "delivered"]
 
@@ -258,8 +263,8 @@ def test_a_crl_past_its_time_makes_mail_wait(scene: Scene) -> None:
         reports = scene.json("pki", "crl", "refresh")
         assert [r["number"] for r in reports if r["source"] == issuing.crl_url] == [number]
 
-    publish(2, timedelta(seconds=6))
-    expired = time.monotonic() + 7  # nextUpdate has whole seconds
+    publish(2, timedelta(seconds=20))  # time enough on a busy machine for the mail that follows
+    expired = time.monotonic() + 21  # nextUpdate has whole seconds
     # Found good as long as the CRL holds, so that a remembered verdict would be the way out.
     scene.wait_arrived(scene.accepted(mail(), AMELIE))
     time.sleep(max(0.0, expired - time.monotonic()))

@@ -6,6 +6,7 @@ import re
 import subprocess
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.flows.way_out_scene import (
     REGISTRY,
     Scene,
     mail,
+    until,
 )
 
 pytestmark = pytest.mark.flow
@@ -53,10 +55,15 @@ def test_refused_mail_is_told_to_the_sender_without_its_body(ministry: Scene) ->
     assert line["reason"]["code"] == "path.expired"
     assert line["decision"]["rule"] == "strict"
     # The notice is in the archive as a message of its own.
-    every = ministry.json("queue", "list", "--state", "delivered", "--recipient", JEANNE)
-    histories = [ministry.history(str(one["id"])) for one in every if not one["sender"]]
-    about = [h for h in histories if h[0]["fields"].get("about") == archive_id]
-    assert [entry["kind"] for entry in about[0]] == ["accepted", "sealed", "delivered"]
+
+    def about() -> list[list[dict[str, Any]]]:
+        every = ministry.json("queue", "list", "--state", "delivered", "--recipient", JEANNE)
+        histories = [ministry.history(str(one["id"])) for one in every if not one["sender"]]
+        return [h for h in histories if h[0]["fields"].get("about") == archive_id]
+
+    # The receiving server has it before the gateway has noted so.
+    until(lambda: bool(about()), 20, ministry.explain(archive_id))
+    assert [entry["kind"] for entry in about()[0]] == ["accepted", "sealed", "delivered"]
 
 
 def test_held_mail_is_seen_and_goes_when_a_certificate_was_imported(
@@ -84,6 +91,7 @@ def test_held_mail_is_seen_and_goes_when_a_certificate_was_imported(
         check=True,
     ).stdout
     assert b"Bonjour" in inner
+    ministry.wait_state(archive_id, UNREADABLE, "delivered")
     kinds = [entry["kind"] for entry in ministry.history(archive_id)]
     # The sender hears once that it is held, not once more when it is held again.
     assert [kind for kind in kinds if kind != "notified"] == [

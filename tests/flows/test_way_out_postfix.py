@@ -15,7 +15,7 @@ from gateway.demo.pki import Keys
 from gateway.demo.postgres import Postgres
 from gateway.demo.process import free_port
 from tests.flows.stages import stage
-from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
+from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail, until
 from tests.services.postfix import Postfix
 
 pytestmark = pytest.mark.flow
@@ -68,7 +68,7 @@ class Chain:
     ) -> None:
         """As a mail program does: into the Postfix in front. asking: parameters of MAIL, of_each:
         of RCPT."""
-        with smtplib.SMTP("127.0.0.1", self.front.port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", self.front.port, timeout=60) as client:
             options = ["BODY=8BITMIME", *asking]
             client.sendmail(JEANNE, list(to), content, options, list(of_each))
 
@@ -139,14 +139,20 @@ def test_mail_goes_through_both_with_verified_tls(chain: Chain) -> None:
         assert opened.signer == chain.scene.credential(JEANNE).der
         assert b"deux serveurs" not in file.read_bytes()
     assert "Verified TLS connection established to localhost[127.0.0.1]" in chain.front.log
-    (line, *_) = chain.scene.json("queue", "list", "--state", "delivered")
+    delivered_now = ("queue", "list", "--state", "delivered")
+    # Behind has the mail before the gateway has noted so.
+    until(lambda: bool(chain.scene.json(*delivered_now)), 20, chain.scene.house.log.read_text)
+    (line, *_) = chain.scene.json(*delivered_now)
     history = chain.scene.history(str(line["id"]))
     delivered = next(entry for entry in history if entry["kind"] == "delivered")
     assert delivered["fields"]["tls"].endswith("verified")
-    assert delivered["fields"]["queued-as"] in chain.behind.log
+    # Postfix's log is written by another of its processes, a moment later.
+    queued_as = delivered["fields"]["queued-as"]
+    chain.behind.wait(lambda: queued_as in chain.behind.log, f"log {queued_as}")
     assert json.loads(history[0]["fields"]["connection"])["tls"].startswith("TLSv1.3")
     # The id is what an administrator finds in the log of the Postfix in front (README, step 4).
-    assert f"250 2.0.0 {line['id']}" in chain.front.log
+    said = f"250 2.0.0 {line['id']}"
+    chain.front.wait(lambda: said in chain.front.log, f"log {said}")
 
 
 def test_postfix_keeps_the_mail_while_the_gateway_is_away(chain: Chain) -> None:

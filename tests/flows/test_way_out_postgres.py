@@ -25,6 +25,7 @@ from gateway.demo.stage import Stage
 from tests.flows.stages import stage
 from tests.flows.way_out_scene import AMELIE, JEANNE, mail, until
 from tests.postgres_acts import setting
+from tests.services.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.flow
 
@@ -91,9 +92,13 @@ def test_two_machines_share_the_work_and_deliver_each_mail_once(
     assert [receipt.code for receipt in receipts] == [250] * 60
     assert set(wait_all(scene, receipts).values()) == {1}
     one, two = pair
-    assert one.wait_settled(seconds=10)
-    delivered = [sum(event["event"] == "delivered" for event in house.events()) for house in pair]
-    assert sum(delivered) == 60
+    assert one.wait_settled(seconds=120)
+
+    def delivered() -> int:
+        return sum(event["event"] == "delivered" for house in pair for event in house.events())
+
+    until(lambda: delivered() >= 60, 10, lambda: str(delivered()))  # said after the commit
+    assert delivered() == 60
     (report,) = two.json("archive", "verify")
     assert report["status"] == "valid"
     # The other machine's mail can be found and read here: one archive.
@@ -136,7 +141,7 @@ def test_a_frozen_machine_loses_its_mail_to_the_other_and_comes_back_without_har
         20,
         lambda: one.log.read_text()[-2000:],
     )
-    assert two.wait_settled(seconds=20)
+    assert two.wait_settled(seconds=120)
     counts = wait_all(scene, receipts)
     assert max(counts.values()) <= 2  # a dot that was on its way when the freeze came
     late = send(letters("after", 3), one.listen_port, connections=1)
@@ -158,7 +163,7 @@ def test_a_server_that_is_away_costs_no_mail_and_no_duplicate(
         while not stop.is_set():
             number += 1
             for receipt in send(
-                letters(f"away-{number}", 2), one.listen_port, connections=1, timeout=30
+                letters(f"away-{number}", 2), one.listen_port, connections=1, timeout=60
             ):
                 (taken if receipt.code == 250 else refused).append(receipt)
 
@@ -168,18 +173,17 @@ def test_a_server_that_is_away_costs_no_mail_and_no_duplicate(
     postgres.stop(signal.SIGQUIT)  # as a crash
     until(lambda: bool(refused), 20, lambda: "nobody was told")
     postgres.start()
-    back = time.monotonic()
     before = len(taken)
-    until(lambda: len(taken) > before, 15, lambda: one.log.read_text()[-2000:])
-    recovered = time.monotonic() - back
+    with Stopwatch() as recovery:
+        until(lambda: len(taken) > before, 15, lambda: one.log.read_text()[-2000:])
     stop.set()
     thread.join()
-    assert recovered < 10
+    assert recovery.seconds < 10
     # Our fault is never a 5xx: the client's server would give the mail up.
     assert {receipt.code // 100 for receipt in refused if receipt.code} <= {4}
     counts = wait_all(scene, taken)
     assert set(counts.values()) <= {1, 2}
-    assert one.wait_settled(seconds=30)
+    assert one.wait_settled(seconds=120)
     (report,) = two.json("archive", "verify")
     assert report["status"] == "valid"
     states = {e["recipient"]: e["state"] for e in one.json("queue", "list", "--state", "held")}

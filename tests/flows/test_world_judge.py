@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,10 +167,19 @@ def test_a_revoked_signer_is_refused(world: World, trust: Path, tmp_path: Path) 
 
 
 def test_forty_mails_take_seconds(good: Case, trust: Path) -> None:
-    start = time.monotonic()
+    start = _worked()
     verdicts = judge([good] * 40, trust)
     assert [verdict.problem for verdict in verdicts] == [""] * 40
-    assert time.monotonic() - start < 12  # 200 in 15 s when nobody else is at work
+    # 200 in 15 s when nobody else is at work. Of processors: who else uses them is not its fault.
+    assert _worked() - start < 12
+
+
+def _worked() -> float:
+    """Processor seconds of this process and of those that it has waited for."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def test_the_table_says_what_failed() -> None:

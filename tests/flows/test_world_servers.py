@@ -226,4 +226,4 @@ def test_the_sink_as_a_command_says_its_port(tmp_path: Path) -> None:
         with smtplib.SMTP("127.0.0.1", port) as client:
             assert client.noop()[0] == 250
         process.terminate()
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0

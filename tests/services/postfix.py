@@ -120,7 +120,7 @@ class Postfix:
         paths.sort(key=lambda path: path.stat().st_ctime_ns)
         return [path.read_bytes() for path in paths]
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 80.0) -> None:
         """Wait until `condition()` is true. Raises RuntimeError with the end of the log."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -130,7 +130,7 @@ class Postfix:
 
     def _greets(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
                 return connection.recv(3) == b"220"
         except OSError:
             return False
@@ -201,7 +201,7 @@ class Postfix:
         self._run(["/usr/sbin/postfix", "-c", str(self.config), verb], check=check)
 
     def _run(self, command: list[str], *, check: bool = True) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if check and done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.log}")
         return done.stdout

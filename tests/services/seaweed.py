@@ -74,12 +74,12 @@ class Seaweed:
         else:
             command.append(f"-s3.port={self.port}")
         self.program = Program(command, self.folder / "weed.log")
-        self.program.wait_for_port(self.port, seconds=30)
+        self.program.wait_for_port(self.port, seconds=120)
         return self
 
     def make_bucket(self, store: S3Store) -> None:
         """Make the bucket, once the parts of the server have found each other."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             try:
                 store._client.create_bucket(Bucket=BUCKET)
@@ -109,7 +109,7 @@ class Seaweed:
             "secret_key": SECRET_KEY,
             "ca_file": None,
             "path_style": True,
-            "timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=30),
         }
         return S3Settings(**{**values, **changed})
 
