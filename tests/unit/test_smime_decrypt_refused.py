@@ -179,9 +179,10 @@ def test_the_fallback_follows_from_secret_and_ciphertext() -> None:
         except DecryptRefused:
             return None
 
-    found = [outcome(bytes((n >> 8, n & 0xFF))) for n in range(2_500)]
+    found = [outcome(bytes((n >> 8, n & 0xFF))) for n in range(5_000)]
     opened_ones = sum(one is not None for one in found)
-    assert 1 <= opened_ones <= 40  # 10 are expected
+    # 20 are expected; none, or more than 65, once in 300,000,000 runs.
+    assert 1 <= opened_ones <= 65
     assert found[:300] == [outcome(bytes((n >> 8, n & 0xFF))) for n in range(300)]
 
 
@@ -281,10 +282,11 @@ def test_a_library_that_tells_bad_padding_apart_is_not_used_for_it() -> None:
             return getattr(RSA_KEY, name)
 
         def decrypt(self, octets: bytes, pad: object) -> bytes:
-            found = RSA_KEY.decrypt(octets, padding.PKCS1v15())
-            if PUBLIC.encrypt(found, padding.PKCS1v15()) and octets[0] != 7:
+            numbers = RSA_KEY.private_numbers()
+            message = pow(int.from_bytes(octets, "big"), numbers.d, numbers.public_numbers.n)
+            if message >> (RSA_KEY.key_size - 16) != 2:  # begins 00 02 (RFC 8017 §7.2.2)
                 raise ValueError("Decryption failed")
-            return found
+            return RSA_KEY.decrypt(octets, padding.PKCS1v15())
 
     class Forgetful(Telling):
         """As CVE-2026-69247 was mended: another random answer each time."""
