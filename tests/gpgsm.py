@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_TRIES = 4
+_TRIES = 8
 _WRONG_KEY = "possibly bad passphrase given"
 
 
