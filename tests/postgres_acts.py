@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from gateway.demo.postgres import USER, Postgres, as_account, program
 from gateway.demo.process import free_port
+
+_STANDBYS = "synchronous_standby_names"
+_PATIENCE = 60.0  # seconds, with a server that is slow
 
 
 def put(server: Postgres, name: str, value: str) -> None:
@@ -23,9 +27,13 @@ def put(server: Postgres, name: str, value: str) -> None:
 
 @contextmanager
 def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
-    """A setting of the whole server, in force; taken back at the end."""
+    """A setting of the whole server, in force; taken back at the end.
+
+    Standbys that commits wait for must be none that are there.
+    """
     put(server, name, value)
     try:
+        _let_commits_wait(server, name, wait=True)
         yield
     finally:
         with server.connect() as session:
@@ -34,16 +42,53 @@ def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
                 "SELECT boot_val FROM pg_settings WHERE name = %s", (name,)
             ).fetchone()
             _reload(session, name, default or "")
+        _let_commits_wait(server, name, wait=False)
+
+
+def _let_commits_wait(server: Postgres, name: str, *, wait: bool) -> None:
+    """Of standbys a server's checkpointer tells all, when it comes to it: it may be on the disk."""
+    if name == _STANDBYS:
+        until = time.monotonic() + _PATIENCE
+        while _a_commit_waits(server) is not wait:
+            assert time.monotonic() < until, name
+            time.sleep(0.01)
+
+
+def _a_commit_waits(server: Postgres) -> bool:
+    """Whether a commit waits for a standby; it is let go."""
+    waited = False
+    with server.connect() as watching, server.connect() as writing:
+        pid, raw = writing.info.backend_pid, writing.pgconn
+        raw.send_query(b"SELECT pg_logical_emit_message(true, 'test', '')")
+        while raw.is_busy():
+            asked = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+            if watching.execute(asked, (pid,)).fetchone() == ("SyncRep",):
+                waited = True
+                watching.execute("SELECT pg_cancel_backend(%s)", (pid,))
+            time.sleep(0.005)
+            raw.consume_input()
+        while raw.get_result() is not None:
+            pass
+    return waited
 
 
 def _reload(session, name: str, value: str) -> None:
     session.execute("SELECT pg_reload_conf()")
-    until = time.monotonic() + 60
+    until = time.monotonic() + _PATIENCE
     while session.execute("SELECT current_setting(%s)", (name,)).fetchone() != (value,):
         assert time.monotonic() < until, name
         time.sleep(0.01)
     # The server tells its sessions one after the other, and nothing says when it has told all.
     time.sleep(0.1)
+
+
+@contextmanager
+def place_kept(server: Postgres) -> Iterator[None]:
+    """Nobody else is given the port of a server that is stopped; itself can begin meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", server.port))  # it does not listen: who says REUSEADDR may
+        yield
 
 
 def standby(primary: Postgres, folder: Path, name: str) -> Postgres:
@@ -78,7 +123,7 @@ def sessions(server: Postgres, database: str, *, waiting_for: str = "") -> list[
 
 def wait_for_session(server: Postgres, database: str, waiting_for: str) -> int:
     """The one session that waits for this, once there is one."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + _PATIENCE
     while not (found := sessions(server, database, waiting_for=waiting_for)):
         assert time.monotonic() < until, f"nobody waits for {waiting_for}"
         time.sleep(0.01)

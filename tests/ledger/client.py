@@ -100,9 +100,13 @@ class _Connection:
     def __init__(self, port: int, timeout: float) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._replies = self._socket.makefile("rb")
-        self._expect(220)
-        self._say(b"EHLO ledger.example")
-        self._expect(250)
+        try:
+            self._expect(220)
+            self._say(b"EHLO ledger.example")
+            self._expect(250)
+        except BaseException:
+            self.close()
+            raise
 
     def mail(self, letter: Letter) -> tuple[int, str]:
         """The last reply. Raises OSError, LostError."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from gateway.database import Database
@@ -78,7 +80,7 @@ def test_crls_are_kept_and_never_go_back(pki_database: Database) -> None:
 
 def test_trust_sees_a_new_crl(pki_database: Database) -> None:
     ca = root()
-    trust = StoredTrust(pki_database.read, anchors=[ca.anchor()])
+    trust = StoredTrust(pki_database.read, anchors=[ca.anchor()], poll=timedelta(hours=1))
     first = trust.current()
     assert trust.refresh() is first
     with pki_database.write() as conn:

@@ -217,6 +217,7 @@ def test_a_rule_called_unreachable_is_so(one: Rule, other: Rule, full: tuple[Mai
         assert other.possible
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(patterns, st.sampled_from(["", *PEOPLE, '"x@a.example"@c.example']))
 def test_a_set_of_patterns_matches_as_they_do_one_by_one(
     some: tuple[Pattern, ...], address: str
@@ -232,12 +233,14 @@ def test_a_set_of_patterns_matches_as_they_do_one_by_one(
     assert AddressSet(some).has(address) is one_by_one
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(st.sampled_from("ab*"), max_size=7), st.text(st.sampled_from("ab"), max_size=9))
 def test_a_pattern_with_stars_matches_as_an_expression_would(pattern: str, text: str) -> None:
     expression = ".*".join(map(re.escape, pattern.split("*")))
     assert Glob(pattern).matches(text) is bool(re.fullmatch(expression, text))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=30))
 def test_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)

@@ -35,26 +35,22 @@ def behind(
     name = new_postgres().rpartition("/")[2]
     url = f"postgresql+psycopg://{USER}@127.0.0.1:{line.port}/{name}"
     database = open_database(url, password=postgres.password)
-    database.answer_within = 0.5
     yield database
     database.close()
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_BEGIN_WITHIN", 0.5)
-
-
 def test_an_idle_connection_that_was_forgotten_is_replaced_unnoticed(
-    behind: Database, line: SilentProxy
+    behind: Database, line: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The new connection has as long: so long may the machine have stalled.
+    monkeypatch.setattr(postgres, "_BEGIN_WITHIN", 3.5)
     with behind.write() as conn:
         assert conn.execute(sa.text("SELECT 1")).scalar() == 1
     assert line.forget() >= 1
     begun = time.monotonic()
     with behind.write() as conn:
         assert conn.execute(sa.text("SELECT 2")).scalar() == 2
-    assert time.monotonic() - begun < 10
+    assert 3.5 <= time.monotonic() - begun < 60
 
 
 def test_connections_cut_while_idle_are_no_outage(
@@ -71,7 +67,7 @@ def test_connections_cut_while_idle_are_no_outage(
     name = [database.name.rpartition("/")[2]]
     with postgres.connect() as other:
         other.execute(f"SELECT pg_terminate_backend(pid) {ours}", name)
-        until(lambda: other.execute(f"SELECT {ours}", name).fetchone() is None, 10, str)
+        until(lambda: other.execute(f"SELECT {ours}", name).fetchone() is None, 60, str)
     for begin in (database.read, database.write_beside):
         with begin() as conn:
             conn.execute(sa.text("SELECT 1"))
@@ -97,13 +93,14 @@ def test_silence_in_a_transaction_left_nothing_and_is_told_in_time(
         behind.write_beside, origin=ORIGIN, now=lambda: MOMENT, again=patience(BRIEF)
     )
     seen: list[BaseException | None] = []
-    behind.noticed = seen.append
+    behind.noticed, behind.answer_within = seen.append, 0.5
     begun = time.monotonic()
     with pytest.raises(sa.exc.OperationalError, match="has not answered within"):
-        appender.submit([draft()], lambda _conn: line.forget()).result(20)
+        appender.submit([draft()], lambda _conn: line.forget()).result(120)
     assert time.monotonic() - begun < 10
     assert seen[0] is not None
     assert appender.broken is None
+    behind.answer_within = 60
     appender.append([draft()])
     assert seen[-1] is None
     assert size(behind) == 1
@@ -117,11 +114,13 @@ def test_a_commit_without_an_answer_has_an_outcome_that_nobody_knows(
     appender = Appender(
         behind.write_beside, origin=ORIGIN, now=lambda: MOMENT, again=patience(BRIEF)
     )
+    # All that comes before the commit has as long: so long may the machine have stalled.
+    behind.answer_within = 3.5
     with setting(postgres, "synchronous_standby_names", "nobody"):
         begun = time.monotonic()
         with pytest.raises(AppenderBroken, match="unknown"):
             appender.append([draft()])
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 20
     assert appender.broken is not None
 
 
@@ -142,7 +141,7 @@ def test_a_locked_table_is_told_after_one_wait(
         session.execute("BEGIN")
         session.execute("LOCK TABLE archive.log_head IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
-            appender.submit([draft()], impatient).result(20)
+            appender.submit([draft()], impatient).result(120)
         session.execute("ROLLBACK")
     assert waits == [1]
     appender.append([draft()])
@@ -170,8 +169,8 @@ def test_what_is_turned_off_while_we_run_ends_the_commits(
             return str(error)
 
     with setting(postgres, name, "off"):
-        until(lambda: f"{name} is off" in refusal(), 10, lambda: name)
-    until(lambda: not refusal(), 10, lambda: name)
+        until(lambda: f"{name} is off" in refusal(), 60, lambda: name)
+    until(lambda: not refusal(), 60, lambda: name)
     with postgres_database.write() as conn:
         store.head(conn)
 

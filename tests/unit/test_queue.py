@@ -344,7 +344,7 @@ def test_released_mail_is_decided_anew_and_has_its_full_time(database: Database)
 
 def test_octets_that_were_sealed_and_never_left_do_not_stay(database: Database) -> None:
     """Signed in clear, taken out by a person, released under a stricter policy, sent encrypted."""
-    put(database, "m1")
+    put(database, "m1", at=T0 - 1)
     put(database, "m2")
     one, other = claim(database)
     with database.write() as conn:

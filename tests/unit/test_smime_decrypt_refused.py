@@ -32,6 +32,7 @@ from pki.errors import StructureRefused
 from tests.corpora import corpus
 from tests.unit import sealing
 from tests.unit.cms_forger import rules
+from tests.unit.cost import at_most, within
 from tests.unit.sealing import CONTENT, KEY
 from tests.unit.smime_world import world
 from tests.unit.test_smime_decrypt import ENTITY, MOMENT, SECRET, code, opened, opener, owner
@@ -179,9 +180,10 @@ def test_the_fallback_follows_from_secret_and_ciphertext() -> None:
         except DecryptRefused:
             return None
 
-    found = [outcome(bytes((n >> 8, n & 0xFF))) for n in range(2_500)]
+    found = [outcome(bytes((n >> 8, n & 0xFF))) for n in range(5_000)]
     opened_ones = sum(one is not None for one in found)
-    assert 1 <= opened_ones <= 40  # 10 are expected
+    # 20 are expected; none, or more than 65, once in 300,000,000 runs.
+    assert 1 <= opened_ones <= 65
     assert found[:300] == [outcome(bytes((n >> 8, n & 0xFF))) for n in range(300)]
 
 
@@ -281,10 +283,11 @@ def test_a_library_that_tells_bad_padding_apart_is_not_used_for_it() -> None:
             return getattr(RSA_KEY, name)
 
         def decrypt(self, octets: bytes, pad: object) -> bytes:
-            found = RSA_KEY.decrypt(octets, padding.PKCS1v15())
-            if PUBLIC.encrypt(found, padding.PKCS1v15()) and octets[0] != 7:
+            numbers = RSA_KEY.private_numbers()
+            message = pow(int.from_bytes(octets, "big"), numbers.d, numbers.public_numbers.n)
+            if message >> (RSA_KEY.key_size - 16) != 2:  # begins 00 02 (RFC 8017 §7.2.2)
                 raise ValueError("Decryption failed")
-            return found
+            return RSA_KEY.decrypt(octets, padding.PKCS1v15())
 
     class Forgetful(Telling):
         """As CVE-2026-69247 was mended: another random answer each time."""
@@ -355,11 +358,10 @@ def test_thousands_of_recipients_cost_little() -> None:
     )  # fmt: skip
     data = sealing.gcm().der(*[foreign] * 10_000, _good())
     fewer = sealing.gcm().der(*[foreign] * 5_000, _good())
-    begun = time.process_time()
-    with pytest.raises(StructureRefused, match="elements"):  # 200,000 of them
-        opened(data, BOB)
-    assert opened(fewer, BOB).content == CONTENT
-    assert time.process_time() - begun < 2 * 2
+    with at_most(2 * 2):
+        with pytest.raises(StructureRefused, match="elements"):  # 200,000 of them
+            opened(data, BOB)
+        assert opened(fewer, BOB).content == CONTENT
 
 
 def test_the_iterations_of_a_password_are_bounded() -> None:
@@ -372,13 +374,12 @@ def test_the_iterations_of_a_password_are_bounded() -> None:
 def test_the_iterations_are_bounded_for_all_passwords_of_a_message_together() -> None:
     """16 ways of a million each were 10 s. What is too much is left out; a key opens it still."""
     infos = [sealing.by_password(900_000)] * 16
-    begun = time.process_time()
+    sealed = sealing.gcm().to(*infos, _good())
 
-    found = decrypt(sealing.gcm().to(*infos, _good()), [BOB], moment=MOMENT, secret=SECRET,
-                    shared=[KnownPassword(b"x")])  # fmt: skip
+    with at_most(3):
+        found = decrypt(sealed, [BOB], moment=MOMENT, secret=SECRET, shared=[KnownPassword(b"x")])
 
     assert found.content == CONTENT
-    assert time.process_time() - begun < 3
 
 
 # Only the root
@@ -435,7 +436,7 @@ def test_the_fuzz_corpus_of_openssl() -> None:
                 decrypt(info, keys, moment=MOMENT, secret=SECRET, allow_legacy=True)
             except (StructureRefused, DecryptRefused):
                 pass
-            assert time.process_time() - begun < 1, member.name
+            assert within(time.process_time() - begun, 1), member.name
     assert count == 1_389
     assert read >= 4
 

@@ -22,6 +22,7 @@ from pki.der_writing import element, integer, octets, oid, sequence
 from pki.errors import StructureRefused, problem
 from tests.corpora import corpus
 from tests.unit.cms_forger import alice, clear_signed, judged, mail, signer_info
+from tests.unit.cost import at_most, within
 from tests.unit.smime_world import MAIL, world
 
 _SIGNED = b"Content-Type: multipart/signed; boundary=b; protocol=application/pkcs7-signature\r\n"
@@ -75,15 +76,15 @@ def test_everything_else_is_refused_with_a_code(data: bytes, code: str) -> None:
 
 
 def test_bombs_cost_nothing() -> None:
-    started = time.process_time()
-    for data in (
+    bombs = (
         sequence(element(6, b"\x81" * 200_000)),
         _nested(1000),
         b"\x30\x80" * 500_000,
         element(0x31, b"\x05\x00" * 500_000),
-    ):
-        assert inspect(data).problems
-    assert time.process_time() - started < 1
+    )
+    with at_most(1):
+        for data in bombs:
+            assert inspect(data).problems
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -228,7 +229,7 @@ def test_openssl_fuzz_inputs_neither_crash_nor_hang() -> None:
                 slowest = max(slowest, time.process_time() - started)
                 count += 1
     assert count > 1000
-    assert slowest < 1
+    assert within(slowest, 1)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,12 @@ from tests.unit.smime_world import NOW, world
 
 SHA512 = der.algorithm(algorithms.DIGESTS["sha512"])
 USUAL = hashes.SHA256()
-LATER = NOW + timedelta(hours=1)  # OpenSSL makes certificates that begin now
 CHAIN = (dump(world().middle),)
+
+
+def later() -> datetime:
+    """OpenSSL makes certificates that begin now, which may be long after `NOW`."""
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 def sha512(data: bytes) -> bytes:
@@ -291,12 +295,13 @@ def test_a_key_that_is_for_pss_alone(tmp_path: Path) -> None:
             salt = 32 if parameters is stated else 20
             who = _with_rsa(certificate, key, parameters, salt)
             expected = set() if parameters in allowed else {"signature.key"}
-            assert codes(mail(clear_signed(who)), rules(certificate, moment=LATER)) == expected
+            assert codes(mail(clear_signed(who)), rules(certificate, moment=later())) == expected
         v15 = Party(
             certificate, (), der.algorithm(algorithms.DIGESTS["sha256"]), RSA,
             lambda data, key=key: key.sign(data, padding.PKCS1v15(), hashes.SHA256()),  # type: ignore[misc]
         )  # fmt: skip
-        assert codes(mail(clear_signed(v15)), rules(certificate, moment=LATER)) == {"signature.key"}
+        given = rules(certificate, moment=later())
+        assert codes(mail(clear_signed(v15)), given) == {"signature.key"}
 
 
 def _with_rsa(certificate: bytes, key: rsa.RSAPrivateKey, parameters: bytes, salt: int) -> Party:

@@ -21,6 +21,7 @@ from gateway.smime.verify import verify_signed
 from pki.anchors import parse_certificates
 from tests.corpora import corpus
 from tests.unit.cms_forger import rules
+from tests.unit.cost import within
 
 IDENTITY = {"identity.from-missing", "identity.from-mismatch"}
 
@@ -253,7 +254,7 @@ def test_nothing_of_openssl_s_fuzz_corpus_takes_a_second() -> None:
             ):
                 start = time.process_time()
                 found = verify(message, given)
-                assert time.process_time() - start < 1, member.name
+                assert within(time.process_time() - start, 1), member.name
                 assert found.status is not Status.VALID
             count += 1
     assert count == 1389

@@ -15,6 +15,7 @@ from gateway.smtp.lookup import Resolver
 from gateway.smtp.nexthop import NextHop, Outcome, Result, Timeouts
 
 QUICK = Timeouts(connect=0.3, greeting=1, command=1)
+PATIENT = Timeouts(connect=60, greeting=60, command=60)  # where nothing has to run out
 
 
 async def deliver(deliverer: Deliverer, hop: NextHop) -> Outcome:
@@ -46,7 +47,7 @@ def test_a_resolver_that_does_not_answer_keeps_no_one_else_waiting(
         assert asked == ["mx.example"]
         begun = time.monotonic()
         await asyncio.to_thread(lambda: None)
-        by_address = await deliver(deliverer, NextHop("127.0.0.1", port=1, timeouts=QUICK))
+        by_address = await deliver(deliverer, NextHop("127.0.0.1", port=1, timeouts=PATIENT))
         assert "cannot connect" in by_address.text
         assert time.monotonic() - begun < 5
         await deliverer.close()
@@ -69,7 +70,7 @@ def test_whatever_the_resolver_says_is_temporary(
     monkeypatch.setattr(socket, "getaddrinfo", failing)
 
     async def flow() -> None:
-        outcome = await deliver(Deliverer(), NextHop("mx.example", timeouts=QUICK))
+        outcome = await deliver(Deliverer(), NextHop("mx.example", timeouts=PATIENT))
         assert (outcome.result, outcome.status) == (Result.TEMPORARY, "4.4.3")
         assert "cannot look up its address" in outcome.text
 
@@ -90,7 +91,7 @@ def test_an_address_that_does_not_answer_leads_to_the_next_one(
     async def flow() -> None:
         server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        outcome = await deliver(Deliverer(), NextHop("mx.example", port=port, timeouts=QUICK))
+        outcome = await deliver(Deliverer(), NextHop("mx.example", port=port, timeouts=PATIENT))
         assert "127.0.0.1" in outcome.host or "connection lost" in outcome.text
         assert (await Resolver().addresses("mx.example"))[0][0] == "::1"
         server.close()

@@ -11,7 +11,7 @@ from gateway.smtp.nexthop import NextHop, Outcome, Result, Timeouts
 from gateway.smtp.transaction import greet
 from tests.services.hostile_smtp import Hostile, running
 
-GREETING = 4.0
+GREETING = 6.0
 
 
 async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

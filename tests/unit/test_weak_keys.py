@@ -18,6 +18,7 @@ from pki.models import Purpose
 from pki.usage import purpose_problem
 from pki.weak_keys import _LOW_448, _LOW_25519, SMALL_FACTORS, close_primes, is_roca, weakness
 from tests.pki_maker import NOW, root
+from tests.unit.cost import within
 
 _AT = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -129,8 +130,11 @@ def test_a_point_that_is_not_on_its_curve() -> None:
 
 def test_the_tests_of_a_key_are_cheap() -> None:
     keys = [prime(1024) * prime(1024, 1), prime(1024) * prime(2040)]
-    began = time.process_time()
-    for modulus in keys:
-        assert not is_roca(modulus)
-        assert not close_primes(modulus)
-    assert (time.process_time() - began) / len(keys) < 0.002
+    took = []
+    for _ in range(5):  # the least: what else the machine does only adds to it
+        began = time.process_time()
+        for modulus in keys:
+            assert not is_roca(modulus)
+            assert not close_primes(modulus)
+        took.append((time.process_time() - began) / len(keys))
+    assert within(min(took), 0.002)

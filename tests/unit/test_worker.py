@@ -101,11 +101,12 @@ class SlowForBob(Nobody):
     """Answers for everyone but Bob's directory, which takes its time."""
 
     def __init__(self) -> None:
-        self.answer = threading.Event()
+        self.asked, self.answer = threading.Event(), threading.Event()
 
     def find_all(self, addresses: list[str], *, moment: datetime) -> Mapping[str, Finding]:
         if BOB in addresses:
-            assert self.answer.wait(10)
+            self.asked.set()
+            assert self.answer.wait(120)
         none = Problem("directory.none", "none")
         return {address: NoCertificate(("d",), (), none) for address in addresses}
 
@@ -159,7 +160,7 @@ class House:
         """Run the worker until these recipients, in any order, have got mail."""
         stop = asyncio.Event()
         run = asyncio.create_task(self.worker.run(stop))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sorted(to for tos, _ in self.sink.got for to in tos) != sorted(deliveries):
                 assert not run.done(), "the worker has ended"
                 await asyncio.sleep(0.01)
@@ -270,7 +271,7 @@ def test_only_the_octets_that_the_log_names_ever_leave(house: House, damage: byt
         mail = await house.take("fine", BOB)
         stop = asyncio.Event()
         first = asyncio.create_task(house.worker.run(stop))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while house.sink.refusals:
                 await asyncio.sleep(0.01)
         stop.set()
@@ -306,14 +307,16 @@ def test_a_slow_directory_holds_up_its_own_mail_only(
         await house.take("to the slow one", BOB)
         stop = asyncio.Event()
         task = asyncio.create_task(house.worker.run(stop))
-        await asyncio.sleep(0.3)  # Bob's mail is claimed and waits for his directory
+        async with asyncio.timeout(60):
+            while not slow.asked.is_set():  # Bob's mail is claimed and waits for his directory
+                await asyncio.sleep(0.01)
         await house.take("to the others", CARL)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not house.sink.got:
                 await asyncio.sleep(0.01)
         assert [to for to, _ in house.sink.got] == [(CARL,)]
         slow.answer.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(house.sink.got) < 2:
                 await asyncio.sleep(0.01)
         stop.set()
