@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 import migrations
 from archive.store import create_log
@@ -34,9 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Commands that a test runs speak English, whatever the language of who runs the tests."""
+    """Commands that a test runs speak English, whatever the language of who runs the tests; and a
+    machine that stands still for 0.2 s, the deadline of hypothesis, makes no example wrong.
+    """
     for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
         os.environ.pop(name, None)
+    settings.register_profile("sceau", deadline=None)
+    settings.load_profile("sceau")
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from pki.errors import CannotJudge, CertificateRefused
 from pki.models import Purpose
 from pki.path import Material, Revocation
 from pki.verdict import judge
-from tests.pace import slowness
+from tests.pace import within
 from tests.peak import count_anew, peak
 from tests.pki.hostile_shapes import MARIE, SHAPES, Shape
 
@@ -65,7 +65,7 @@ def test_what_came_along(name: str) -> None:
     said, seconds, megabytes = _apart(lambda: _judged(stranger))
 
     assert said != "valid"
-    assert seconds < SECONDS * slowness()
+    assert within(seconds, SECONDS)
     assert megabytes < MEGABYTES
 
 
@@ -81,7 +81,7 @@ def test_what_is_known(name: str) -> None:
     )
 
     assert said == REASONS[name]
-    assert seconds < SECONDS * slowness()
+    assert within(seconds, SECONDS)
     assert megabytes < MEGABYTES
 
 

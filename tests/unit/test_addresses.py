@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from asn1crypto import core
 from cryptography import x509
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pki.addresses import (
@@ -110,7 +110,6 @@ def test_different(one: str, other: str) -> None:
     assert canonical(one) != canonical(other)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=20), st.text(max_size=20))
 @example("T\u0308", "example.org")
 @example('"\\\\"', "example.org")

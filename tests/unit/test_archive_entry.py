@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archive import entry as entries
@@ -41,7 +41,6 @@ entry_values = st.builds(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(entry_values)
 def test_every_entry_is_written_as_rfc_8785_says_and_read_back(entry: Entry) -> None:
     data = encode(entry)
@@ -53,14 +52,12 @@ def test_every_entry_is_written_as_rfc_8785_says_and_read_back(entry: Entry) -> 
     assert data == general.encode()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused_in_words(data: bytes) -> None:
     with pytest.raises(EntryMalformed):
         decode(data)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, len(encode(GOOD)) * 8 - 1))
 def test_a_flipped_bit_never_reads_as_the_same_entry(bit: int) -> None:
     data = bytearray(encode(GOOD))

@@ -6,7 +6,7 @@ import hashlib
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.errors import PayloadMalformed
@@ -41,13 +41,11 @@ def rfc_9162(inputs: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + rfc_9162(inputs[:k]) + rfc_9162(inputs[k:])).digest()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.binary(max_size=8), max_size=70))
 def test_the_tree_is_the_tree_of_the_rfc(inputs: list[bytes]) -> None:
     assert tree_hash(inputs) == rfc_9162(inputs)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(names, st.binary(min_size=32, max_size=32), st.binary(max_size=300))
 def test_the_digest_is_the_one_of_the_design(name: str, salt: bytes, value: bytes) -> None:
     n = name.encode()
@@ -56,7 +54,6 @@ def test_the_digest_is_the_one_of_the_design(name: str, salt: bytes, value: byte
     assert field_digest(name, salt, value) == hashlib.sha256(long_form).digest()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(values, st.data())
 def test_withholding_keeps_the_commitment_and_hides_the_value(values, data) -> None:
     payload = salted(values)
@@ -67,7 +64,6 @@ def test_withholding_keeps_the_commitment_and_hides_the_value(values, data) -> N
     assert all(isinstance(partial[name], Withheld) for name in some)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(values, st.data())
 def test_any_other_value_salt_or_name_has_another_commitment(values, data) -> None:
     payload = salted(values)
@@ -87,7 +83,6 @@ def test_equal_values_have_unlike_digests() -> None:
     assert withhold(first, ["to"]) != withhold(second, ["to"])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 10_000))
 def test_a_flipped_bit_in_a_stored_payload_is_noticed(bit: int) -> None:
     values = {"a": b"1", "b.c": b"22", "d": b""}
@@ -133,7 +128,6 @@ def test_names_that_could_be_misread_are_refused(name: str) -> None:
         salted({name: b""})
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.dictionaries(st.sampled_from(["a", "b.c", "d-1", "e"]), st.binary(max_size=80)),
     st.dictionaries(st.sampled_from(["w.1", "c"]), st.binary(min_size=32, max_size=32)),

@@ -36,9 +36,7 @@ def world(tmp_path_factory) -> Iterator[World]:
         yield world
 
 
-@settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=3000))
 def test_every_key_gives_back_what_came(world: World, content: bytes) -> None:
     sealed = world.seal(content, {"header.subject": b"s", "header.to": content})

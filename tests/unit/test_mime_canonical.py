@@ -9,7 +9,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.canonical import CannotConvert, to_7bit
@@ -198,7 +198,6 @@ def test_hostile_nesting_and_numbers_end_soon() -> None:
     assert time.process_time() - started < 5
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300), st.sampled_from([b"text/plain", b"application/x"]))
 def test_any_leaf_reads_the_same(content: bytes, kind: bytes) -> None:
     body = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
@@ -212,7 +211,6 @@ def test_any_leaf_reads_the_same(content: bytes, kind: bytes) -> None:
     assert decode(after, label[1].decode() if label else "7bit") == body
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(
         st.sampled_from([b"a", b" ", b"\t", b"=", b"\xe9", b"From ", b".", b"\r\n", b"x" * 75])

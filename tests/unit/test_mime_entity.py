@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.entity import content_entity, split, with_crlf
@@ -57,7 +57,6 @@ def test_nothing_is_lost_or_changed_in_everyday_shapes(raw: bytes) -> None:
     _check_outgoing(raw)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.sampled_from(
     [b"\r\n", b"\r", b"\n", b" ", b"\t", b":", b"Content-Type: x", b"Bcc: b", b"A",
      b"MIME-Version:", b"\xff", b"\0", b"Sceau-X: y"]

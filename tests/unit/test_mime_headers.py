@@ -6,7 +6,7 @@ import re
 from unittest import mock
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.mime import addresses as parser
@@ -215,7 +215,6 @@ def test_words(value: bytes, text: str) -> None:
     assert decoded == (text if text != "=?x?" else value.decode())
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet='ab.-_+@<> ",;:()=?é1', max_size=24))
 @example("Ada Lovelace <ada.l+x@a-b.example>")
 @example("ada@b.example")

@@ -8,7 +8,7 @@ from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.mime.canonical import to_7bit
@@ -203,7 +203,6 @@ NAMES = st.sampled_from(
 VALUES = st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=30)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.binary(max_size=40))
 @example([("Content-Type", "text/plain"), ("Subject", "")], b"")
 def test_nothing_of_the_mail_is_lost_or_doubled(header: list[tuple[str, str]], body: bytes) -> None:

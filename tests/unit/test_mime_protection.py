@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.entity import Field, split
@@ -295,7 +295,6 @@ def test_a_line_that_is_no_field_stays_visible_to_strict_readers() -> None:
     assert "" not in kinds(found)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(payload=st.binary(max_size=400), outer=st.binary(max_size=200))
 def test_nothing_makes_it_raise(payload: bytes, outer: bytes) -> None:
     for start in (b"", b'Content-Type: text/plain; hp="cipher"\r\nHP-Outer: ',

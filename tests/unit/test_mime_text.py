@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.markup import text_of
@@ -136,7 +136,6 @@ def test_the_output_is_bounded() -> None:
     assert BODY_LIMIT * 0.99 < len(found.body) <= BODY_LIMIT
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=400))
 def test_any_octets(raw: bytes) -> None:
     extract(raw)

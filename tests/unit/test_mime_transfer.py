@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime import transfer
@@ -34,7 +34,6 @@ PIECES = st.lists(st.sampled_from([b"QUJD", b"RA==", b"REU=", b"\r\n", b"=", b"A
 def test_whatever_stands_there(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
     monkeypatch.setattr(transfer, "_LARGE", large)
 
-    @settings(deadline=None)  # the machine may be busy
     @given(PIECES)
     def same(pieces: list[bytes]) -> None:
         data = b"".join(pieces)

@@ -146,7 +146,7 @@ def forgetful(draw: st.DrawFn, mail: Mail) -> Mail:
     return replace(less, groups=kept)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), policies, mails())
 def test_who_knows_less_waits_or_decides_the_same(
     data: st.DataObject, policy: Policy, full: tuple[Mail, str]
@@ -169,7 +169,7 @@ def test_who_knows_less_waits_or_decides_the_same(
         assert recipient in wanted or truth.action is Action.REFUSE
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(policies, mails())
 def test_a_recipient_refused_at_once_could_never_have_got_the_mail_otherwise(
     policy: Policy, full: tuple[Mail, str]
@@ -183,7 +183,7 @@ def test_a_recipient_refused_at_once_could_never_have_got_the_mail_otherwise(
         assert decision.action is not Action.HOLD
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(policies, mails())
 def test_levels_below_are_never_laxer_than_the_organisation_allows(
     policy: Policy, full: tuple[Mail, str]
@@ -205,7 +205,7 @@ def test_levels_below_are_never_laxer_than_the_organisation_allows(
     assert {copy.address for copy in decision.copies} >= set(above.copy)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rule, rule, mails())
 def test_a_rule_called_unreachable_is_so(one: Rule, other: Rule, full: tuple[Mail, str]) -> None:
     mail, recipient = full
@@ -217,7 +217,6 @@ def test_a_rule_called_unreachable_is_so(one: Rule, other: Rule, full: tuple[Mai
         assert other.possible
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(patterns, st.sampled_from(["", *PEOPLE, '"x@a.example"@c.example']))
 def test_a_set_of_patterns_matches_as_they_do_one_by_one(
     some: tuple[Pattern, ...], address: str
@@ -233,14 +232,12 @@ def test_a_set_of_patterns_matches_as_they_do_one_by_one(
     assert AddressSet(some).has(address) is one_by_one
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(st.sampled_from("ab*"), max_size=7), st.text(st.sampled_from("ab"), max_size=9))
 def test_a_pattern_with_stars_matches_as_an_expression_would(pattern: str, text: str) -> None:
     expression = ".*".join(map(re.escape, pattern.split("*")))
     assert Glob(pattern).matches(text) is bool(re.fullmatch(expression, text))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=30))
 def test_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)

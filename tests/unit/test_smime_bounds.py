@@ -24,6 +24,7 @@ from gateway.smime.wrapping import pkcs7_mime
 from pki import der_writing as der
 from pki.algorithms import MAX_BITS, MAX_EXPONENT, too_large
 from pki.certificate import ParsedCertificate, signature_holds
+from tests.pace import at_most
 from tests.unit.cms_forger import (
     ENTITY,
     NULL,
@@ -40,7 +41,6 @@ from tests.unit.cms_forger import (
     signed_data,
     signer_info,
 )
-from tests.unit.cost import at_most
 from tests.unit.smime_world import NOW, world
 
 GARBAGE = b"\0" * 8 + os.urandom(56)

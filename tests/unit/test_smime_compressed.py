@@ -7,7 +7,7 @@ import sys
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.smime import cms
@@ -87,7 +87,6 @@ def test_every_size_comes_back(level: int, size: int) -> None:
     assert inflate(compressed(zlib.compress(content, level))).content == content
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(content=st.binary(max_size=3000), level=st.integers(-1, 9), limit=st.integers(0, 3000))
 def test_the_limit_is_met_to_the_octet(content: bytes, level: int, limit: int) -> None:
     data = compressed(zlib.compress(content, level))
@@ -143,7 +142,6 @@ def test_a_preset_dictionary_is_not_ours() -> None:
     assert code(compressed(writer.compress(TEXT) + writer.flush())) == "structure.inflate"
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(at=st.integers(0, 200), octets=st.binary(min_size=1, max_size=4), cut=st.integers(0, 200))
 def test_damaged_structures_are_read_or_refused(at: int, octets: bytes, cut: int) -> None:
     data = compressed(STREAM)

@@ -77,7 +77,7 @@ def test_every_way_of_our_own_writer(cipher: Cipher) -> None:
         assert ("decrypt.not-authenticated" in remarks) == (not cipher.authenticated)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     content=st.binary(max_size=400), cipher=st.sampled_from(list(Cipher)), case=st.integers(0, 2)
 )

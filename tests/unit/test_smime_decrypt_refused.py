@@ -30,9 +30,9 @@ from pki import der_writing as der
 from pki.decrypter import Asked, CannotDecrypt, KeyDecrypter, RsaCiphertext
 from pki.errors import StructureRefused
 from tests.corpora import corpus
+from tests.pace import at_most, within
 from tests.unit import sealing
 from tests.unit.cms_forger import rules
-from tests.unit.cost import at_most, within
 from tests.unit.sealing import CONTENT, KEY
 from tests.unit.smime_world import world
 from tests.unit.test_smime_decrypt import ENTITY, MOMENT, SECRET, code, opened, opener, owner

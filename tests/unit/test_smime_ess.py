@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime import transfer
@@ -379,7 +379,6 @@ TREES = st.recursive(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(value=TREES)
 def test_no_structure_makes_it_raise(value: bytes) -> None:
     element = ber.read(value)
@@ -389,7 +388,6 @@ def test_no_structure_makes_it_raise(value: bytes) -> None:
         binds(oid, [element], b"")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(at=st.integers(0, 1200), octet=st.integers(0, 255))
 def test_no_octet_of_rfc_4134_changed_makes_it_raise(at: int, octet: int) -> None:
     data = bytearray((corpus("rfc4134/rfc4134") / "4.10.bin").read_bytes())

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.entity import content_entity, split
@@ -21,8 +21,8 @@ from gateway.smime.sign import sign, sign_opaque
 from pki.der_writing import element, integer, octets, oid, sequence
 from pki.errors import StructureRefused, problem
 from tests.corpora import corpus
+from tests.pace import at_most, within
 from tests.unit.cms_forger import alice, clear_signed, judged, mail, signer_info
-from tests.unit.cost import at_most, within
 from tests.unit.smime_world import MAIL, world
 
 _SIGNED = b"Content-Type: multipart/signed; boundary=b; protocol=application/pkcs7-signature\r\n"
@@ -87,7 +87,6 @@ def test_bombs_cost_nothing() -> None:
             assert inspect(data).problems
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_any_octets_are_read_or_refused(data: bytes) -> None:
     inspect(data)

@@ -15,6 +15,7 @@ from gateway.smime.verdicts import Status
 from gateway.smime.wrapping import pkcs7_mime
 from pki import der_writing as der
 from pki.errors import StructureRefused
+from tests.pace import at_most
 from tests.unit.cms_forger import (
     ENTITY,
     alice,
@@ -27,7 +28,6 @@ from tests.unit.cms_forger import (
     signer_info,
     status,
 )
-from tests.unit.cost import at_most
 
 
 def read(data: bytes) -> SignedData:
@@ -222,7 +222,7 @@ _MAIL = mail(clear_signed())
 _RULES = rules()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     at=st.integers(0, len(_MAIL) - 1),
     gone=st.integers(0, 40),

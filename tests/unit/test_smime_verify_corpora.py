@@ -20,8 +20,8 @@ from gateway.smime.verdicts import Status, Verification
 from gateway.smime.verify import verify_signed
 from pki.anchors import parse_certificates
 from tests.corpora import corpus
+from tests.pace import within
 from tests.unit.cms_forger import rules
-from tests.unit.cost import within
 
 IDENTITY = {"identity.from-missing", "identity.from-mismatch"}
 

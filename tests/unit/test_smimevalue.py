@@ -11,8 +11,8 @@ from cryptography import x509
 
 from pki import ber
 from pki.smimevalue import MAX_VALUE, capabilities_hold, is_signed_data, read_value
+from tests.pace import within
 from tests.pki_maker import NOW, key, root
-from tests.unit.cost import within
 from tests.unit.smime_values import (
     AES_256_CBC,
     AES_256_GCM,

@@ -57,7 +57,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     pieces=st.lists(PIECES, max_size=40),
     cuts=st.lists(st.integers(0, 120), max_size=12),
@@ -107,7 +107,6 @@ def test_dots_at_the_start_of_lines(stream: bytes, content: bytes) -> None:
     assert double_dots(content).endswith(b"\r\n") or content == b""
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.sampled_from([b".", b"..", b"a.", b".b", b"", b"text"]), max_size=20))
 def test_what_is_doubled_is_undoubled(lines: list[bytes]) -> None:
     content = b"".join(line + b"\r\n" for line in lines)
@@ -138,7 +137,6 @@ def test_what_is_too_large_is_not_kept_in_memory() -> None:
     assert (caught.value.code, caught.value.status) == (552, "5.3.4")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     lengths=st.lists(st.integers(0, 30), max_size=30),
     limit=st.integers(1, 30),
@@ -148,7 +146,6 @@ def test_the_longest_line_is_found_without_walking_lines(lengths: list[int], lim
     assert has_line_over(data, limit) == any(n > limit for n in lengths)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     pieces=st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"a", b"\0"]), max_size=14),
     step=st.integers(2, 5),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Refusal
@@ -204,7 +204,6 @@ def test_who_is_told_what(notify: str, answers: tuple[bool, ...]) -> None:
     assert tuple(wants(notify, word) for word in ("SUCCESS", "FAILURE", "DELAY")) == answers
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 def test_xtext_is_the_inverse_of_itself(text: str) -> None:
     encoded = encode_xtext(text)
@@ -213,7 +212,6 @@ def test_xtext_is_the_inverse_of_itself(text: str) -> None:
     assert "=" not in encoded
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(min_size=1, max_size=12), st.sampled_from(["example.net", "exämple.net"]))
 def test_what_we_say_of_an_address_is_what_we_would_take(local: str, domain: str) -> None:
     address = f"{local}@{domain}"

@@ -17,8 +17,8 @@ from pki.certificate import ParsedCertificate
 from pki.models import Purpose
 from pki.usage import purpose_problem
 from pki.weak_keys import _LOW_448, _LOW_25519, SMALL_FACTORS, close_primes, is_roca, weakness
+from tests.pace import within
 from tests.pki_maker import NOW, root
-from tests.unit.cost import within
 
 _AT = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from gateway.demo.pki import (
     World,
     make_world,
 )
-from tests.unit.cost import at_most
+from tests.pace import at_most
 
 BASE_URL = "http://127.0.0.1:1"
 
