@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.mime.entity import Message
+from gateway.mime.entity import Field, Message
 from gateway.mime.lines import all_crlf
 from gateway.mime.parameters import ContentType, content_type, text_parameter, transfer_encoding
 from gateway.mime.parts import Parts, Span, find_parts, head
@@ -35,6 +35,7 @@ _PLAIN_TYPE = re.compile(
     % (_TOKEN, _TOKEN, _TOKEN, _VALUE)
 )
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*+={0,2}\s*+")
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BLANK_LINE = re.compile(rb"\r\n[ \t]++(?:\r\n|\Z)")
 _QUOTED = re.compile(rb'"[^"]*+"')
 _BOUNDARY_NAME = re.compile(rb";[ \t]*+boundary(\*[^=]*+)?[ \t]*+=", re.IGNORECASE)
@@ -77,7 +78,30 @@ def header_problem(message: Message, kind: ContentType) -> Problem | None:
         for field in message.all("content-transfer-encoding"):
             if field.value.strip().lower() not in _IDENTITY:  # RFC 2045 §6.4 forbids all others
                 return _ambiguous_type()
+        if not all(_is_text(field.raw) for field in message.fields if _describes(field)):
+            return _ambiguous_type()
     return None
+
+
+def _describes(field: Field) -> bool:
+    return field.name.startswith("content-")
+
+
+def _is_text(octets: bytes) -> bool:
+    """Whether a header can be read as one: UTF-8 (RFC 6532) without control characters.
+
+    What a moved block of CBC becomes (S1) is neither; in a file name, which decides nothing, no
+    other check would notice it.
+    """
+    if _CONTROL.search(octets) is not None:
+        return False
+    if octets.isascii():
+        return True
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _same_end(fields: bytes) -> bool:
@@ -145,7 +169,11 @@ def signature_problem(part: Message, kind: ContentType, boundary: bytes) -> Prob
     every line which begins like a delimiter for one (RFC 2046 §5.1.1), would show what is there;
     so would those that take the part for a text.
     """
-    if b"--" + boundary in part.raw or _has_more_than_base64(part):
+    if (
+        b"--" + boundary in part.raw
+        or _has_more_than_base64(part)
+        or not all(_is_text(field.raw) for field in part.fields)
+    ):
         return problem(
             "coverage.signature-part", "there is something beside the signature in its part"
         )

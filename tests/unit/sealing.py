@@ -64,9 +64,11 @@ class Sealed:
         return der.sequence(der.oid(kind), der.element(0xA0, der.sequence(*parts)))
 
 
-def cbc(content: bytes = CONTENT, key: bytes = KEY, *, pad: bool = True) -> Sealed:
+def cbc(
+    content: bytes = CONTENT, key: bytes = KEY, *, pad: bool = True, iv: bytes | None = None
+) -> Sealed:
     fill = 16 - len(content) % 16
-    iv = os.urandom(16)
+    iv = iv or os.urandom(16)
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     text = encryptor.update(content + bytes((fill,)) * fill * pad) + encryptor.finalize()
     number = {16: 2, 24: 22, 32: 42}[len(key)]

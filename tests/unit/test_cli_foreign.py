@@ -164,7 +164,7 @@ def test_the_command_itself_stays_small(tmp_path: Path) -> None:
         before = count_anew()
         assert judged(file).value == {"size": len(LETTER) + 60 * MEGABYTE}
         grown = peak() - before
-    assert 60 * MEGABYTE < grown < 80 * MEGABYTE
+    assert 50 * MEGABYTE < grown < 80 * MEGABYTE  # once, or nothing was measured
 
 
 def test_all_foreign_messages_get_the_same_answer_in_a_worker() -> None:

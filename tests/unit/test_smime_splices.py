@@ -62,6 +62,46 @@ def test_a_block_that_decoders_of_base64_pass_over(octet: bytes) -> None:
     assert _status(sealing.cbc(changed)) is Status.PARTLY_SIGNED
 
 
+def test_a_block_anywhere_in_the_header_of_the_signature() -> None:
+    """Its part is signed by nobody, and a file name in it decides nothing."""
+    sealed = sealing.cbc(SIGNED, iv=bytes(range(16)))  # up to there the same each time
+    whole = sealed.ciphertext
+    blocks = [whole[at : at + 16] for at in range(0, len(whole), 16)]
+    begin = SIGNED.index(b"Content-Type: application/pkcs7-signature") // 16
+    end = SIGNED.index(b"\r\n\r\nMI") // 16 + 1
+    assert end - begin > 5
+    for to in range(begin, end + 1):
+        for moved in (0, 1, to - 1, to):
+            for instead in (0, 1, 2):
+                spliced = b"".join((*blocks[:to], blocks[moved], *blocks[to + instead :]))
+                if spliced == whole:
+                    continue
+                changed = replace(sealed, ciphertext=spliced)
+                assert _status(changed) is not Status.VALID, (to, moved, instead)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        (b"smime.p7s", Status.VALID),
+        ("Prüfung ✓.p7s".encode(), Status.VALID),
+        ("Prüfung.p7s".encode("latin-1"), Status.PARTLY_SIGNED),
+        (b"\x01.p7s", Status.PARTLY_SIGNED),
+        (b"\x7f.p7s", Status.PARTLY_SIGNED),
+    ],
+)
+def test_a_header_of_the_signature_that_is_no_text(name: bytes, status: Status) -> None:
+    assert b"smime.p7s" in SIGNED
+    assert _status(sealing.cbc(SIGNED.replace(b"smime.p7s", name))) is status
+
+
+def test_a_type_around_the_signature_that_is_no_text() -> None:
+    assert b"micalg=sha-256" in SIGNED
+    for value, status in ((b'"sha-256"', Status.VALID), (b'"\x8f\xe2"', Status.PARTLY_SIGNED)):
+        changed = SIGNED.replace(b"micalg=sha-256", b"micalg=" + value)
+        assert _status(sealing.cbc(changed)) is status
+
+
 def test_a_first_block_of_somebody_s_choice() -> None:
     """The IV decides the first block: a known one becomes any text, and is signed for nobody."""
     sealed = sealing.cbc(SIGNED)
