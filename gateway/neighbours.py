@@ -128,7 +128,9 @@ class Neighbours:
         if self._file is None or moment - self._looked.get(key, -_LOOK) < _LOOK:
             return False
         self._looked[key] = moment
-        return any((one.kind, one.name) == key for one in absent(self._file.parent))
+        with suppress(OSError):  # no descriptor left: whoever has answers goes on with his work
+            return any((one.kind, one.name) == key for one in absent(self._file.parent))
+        return False
 
     def _write(self, moment: float) -> None:
         if self._file is None:
@@ -165,7 +167,7 @@ def _out(seen: list[_Seen]) -> list[_Seen]:
 
 def _read(file: Path) -> dict[Key, _Seen]:
     """What a file tells; nothing if it is damaged, or of before the machine was started."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
         value: Mapping[str, object] = json.loads(file.read_text("utf-8"))
         rows = value["seen"]
         if value["boot"] == boot_id() and isinstance(rows, list):

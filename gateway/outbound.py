@@ -193,8 +193,11 @@ class Outbound:
                 candidates += [candidate] if candidate is not None else []
         yield
         signed: dict[str, _Inside] = {}
+        counted = octets = 0  # of groups; counted anew for each one, hundreds would cost the most
         for members in _treated_alike(candidates, _visible(message)):
-            if sum(group.size for group in work.groups) > AT_ONCE:
+            octets += sum(group.size for group in work.groups[counted:])
+            counted = len(work.groups)
+            if octets > AT_ONCE:
                 put_off([member.recipient for member in members], moment)
                 continue
             before = [replace(member.recipient) for member in members]

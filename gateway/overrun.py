@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import time
 
 # Seconds of processor for any mail, and beyond that for a megabyte and for a recipient. Ten times
 # what the worst of them was seen to take.
@@ -29,13 +30,17 @@ class Limit:
 
     def __init__(self, size: int, recipients: int = 1) -> None:
         self._left = _SECONDS + _FOR_MEGABYTE * size / 1_000_000 + _FOR_RECIPIENT * recipients
+        self._begun = 0.0
 
     def __enter__(self) -> None:
+        self._begun = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, self._left)
 
     def __exit__(self, *_raised: object) -> None:
-        left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
-        self._left = max(left, 0.001)  # 0 would be no limit at all
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        # Not what the timer has left: it is rounded up at each start, and short blocks were free.
+        self._left -= time.process_time() - self._begun
+        self._left = max(self._left, 0.001)  # 0 would be no limit at all
 
 
 def limit_memory() -> None:

@@ -104,6 +104,8 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, list[bytes] | Problem]]:
         elif text[:1] == b" ":
             if not comment:
                 parts.append(text[1:])
+            elif not lines:
+                size = 0  # as below
         else:
             if parts:
                 lines.append(b"".join(parts))

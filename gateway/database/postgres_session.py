@@ -38,8 +38,8 @@ SELECT current_setting('synchronous_commit'), current_setting('fsync'),
        set_config('client_min_messages', 'warning', false),
        set_config('lock_timeout', %(lock)s, false),
        set_config('idle_in_transaction_session_timeout', %(idle)s, false),
-       set_config('enable_seqscan', %(scan)s, false),
-       set_config('jit', %(scan)s, false)
+       set_config('enable_seqscan', coalesce(%(scan)s, current_setting('enable_seqscan')), false),
+       set_config('jit', coalesce(%(scan)s, current_setting('jit')), false)
 """
 
 
@@ -58,15 +58,15 @@ def begin_session(connection: psycopg.Connection[Any], name: str, *, writing: bo
     judge(found, name, writing=writing)
 
 
-def look(*, writing: bool) -> tuple[str, dict[str, str]]:
+def look(*, writing: bool) -> tuple[str, dict[str, str | None]]:
     """A statement that sets up the session, with its values; `judge` its one row."""
     # A long look at the archive waits for nobody and holds nothing that others wait for.
     idle = _IDLE_IN_TRANSACTION if writing else "0"
     # Who writes asks for single rows by their keys. A table that the server has not counted yet,
     # or counted while it was empty, looks to it as if it were read quickest from end to end: its
     # plan is kept, and the table fills up. A statement that has no index goes on to work, and is
-    # not to be compiled for it.
-    scan = "off" if writing else "on"
+    # not to be compiled for it. Who reads has what the server says.
+    scan = "off" if writing else None
     return _LOOK, {"path": _SEARCH_PATH, "lock": _LOCK_WAIT, "idle": idle, "scan": scan}
 
 

@@ -46,6 +46,11 @@ def test_folded_lines_base64_options_and_comments() -> None:
     assert found.values("Description") == [b"two blanks"]
 
 
+def test_a_folded_comment_alone_is_no_entry() -> None:
+    found = read("# c\n folded\n\ndn: cn=a\nmail: a@x\n\n# c\n folded\n\n# c\n folded\ndn: cn=b\n")
+    assert [(one.number, one.line) for one in found] == [(1, 4), (2, 12)]
+
+
 def test_entries_are_counted_and_lines_are_named() -> None:
     found = read("version: 1\n\ndn: cn=a\nmail: a@x\n\n\n# c\n\ndn: cn=b\nbad line\n\ndn: cn=c\n")
     assert [(one.number, type(one).__name__) for one in found] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_who_is_used_by_one_process_is_away_for_none(tmp_path: Path, clock: Cloc
     assert len(absent(tmp_path)) == 2
 
 
+def test_an_answer_is_one_without_a_descriptor_to_look_for_others(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is told so when a commit is durable: raised there, it would be in doubt."""
+    idle, busy = (Neighbours(neighbours_file(tmp_path, name), clock) for name in ("k", "w"))
+    idle.away("database", "db", "terminating connection")
+    clock.seconds = 1
+
+    def full(_folder: Path) -> list[Absence]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(neighbours, "absent", full)
+        busy.well("database", "db")
+    assert len(absent(tmp_path)) == 1
+    clock.seconds = 2
+    busy.well("database", "db")
+    assert absent(tmp_path) == []
+
+
 def test_the_next_process_goes_on_with_what_was_seen(tmp_path: Path, clock: Clock) -> None:
     file = neighbours_file(tmp_path, "worker-0")
     Neighbours(file, clock).away("crl", "http://crl", "404")
@@ -91,7 +112,9 @@ def test_the_next_process_goes_on_with_what_was_seen(tmp_path: Path, clock: Cloc
     assert seen.since == rfc3339(clock() - timedelta(seconds=60))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"boot": 7, "seen": [[]]}', "other boot"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"boot": 7, "seen": [[]]}', "other boot", "short rows"]
+)
 def test_a_file_that_tells_nothing_is_nobody_away(
     tmp_path: Path, clock: Clock, damage: str
 ) -> None:
@@ -99,6 +122,8 @@ def test_a_file_that_tells_nothing_is_nobody_away(
     Neighbours(file, clock).away("crl", "http://crl", "404")
     if damage == "other boot":  # its seconds are those of another life of the machine
         damage = json.dumps({**json.loads(file.read_text()), "boot": "x"})
+    if damage == "short rows":
+        damage = json.dumps({**json.loads(file.read_text()), "seen": [["crl"]]})
     file.write_text(damage)
     assert absent(tmp_path) == []
     Neighbours(file, clock).away("crl", "http://crl", "404")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from gateway.mime.entity import content_entity, split
 from gateway.outbound import Outbound, Work
 from gateway.policy import Crypto, Encryption, Partner, Pattern, Policy, Rule, Sign
 from gateway.policy import WithoutCertificate as Without
-from gateway.queue.jobs import Job, Recipient
+from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.states import State
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
@@ -127,6 +127,24 @@ def test_a_blind_recipient_is_alone(bob: Identity) -> None:
     first, second = (r.group_id for r in work.job.recipients)
     assert first != second
     assert all(b"hidden@example.net" not in group.emitted for group in work.groups)
+
+
+def test_groups_are_counted_once_however_many_there_are() -> None:
+    """Mails side by side find them in no cache of the processor: what is looked at is read anew."""
+    looked = 0
+
+    class Counting(list[SealedGroup]):
+        def __iter__(self) -> Iterator[SealedGroup]:
+            nonlocal looked
+            for one in super().__iter__():
+                looked += 1
+                yield one
+
+    blind = [f"n{n}@plain.example" for n in range(100)]
+    work = Work(job(*blind), Counting())
+    list(outbound(seal=None).sealing(work, RAW.replace(b"%s", b"x@y.example"), {}, moment=NOW))
+    assert len(work.groups) == 100
+    assert looked <= 200
 
 
 def test_an_unreadable_header_makes_everyone_blind(bob: Identity) -> None:

@@ -27,6 +27,19 @@ def test_all_blocks_of_a_mail_share_its_time() -> None:
         assert 0 < armed() < whole - 0.05
 
 
+def test_short_blocks_are_not_free() -> None:
+    mail, used = Limit(0), 0.0
+    with mail:
+        whole = armed()
+    while used < 0.2:
+        with mail:
+            begun = time.process_time()
+            sum(range(20_000))
+            used += time.process_time() - begun
+    with mail:
+        assert armed() < whole - used / 2
+
+
 def test_a_mail_whose_time_is_used_up_is_still_limited() -> None:
     mail = Limit(0)
     mail._left = 1e-9

@@ -72,6 +72,23 @@ def test_what_is_weaker_than_on_is_raised_for_our_sessions(
         assert conn.execute(sa.text("SHOW synchronous_commit")).scalar() == used
 
 
+def test_who_reads_has_the_plans_that_the_server_is_set_to(
+    postgres: Postgres, new_postgres: Callable[[], str]
+) -> None:
+    """An operator turns these off for his server; only who writes has them off whatever it says."""
+    url = new_postgres()
+    names = ("jit", "enable_seqscan")
+    for given in ("off", "on"):
+        with postgres.connect() as session:
+            for name in names:
+                session.execute(f"ALTER DATABASE {name_of(url)} SET {name} = {given}")
+        with opened(postgres, url) as database:
+            with database.read() as conn:
+                assert {conn.execute(sa.text(f"SHOW {name}")).scalar() for name in names} == {given}
+            with database.write() as conn:
+                assert {conn.execute(sa.text(f"SHOW {name}")).scalar() for name in names} == {"off"}
+
+
 def test_a_database_that_takes_no_writes_is_refused(
     postgres: Postgres, new_postgres: Callable[[], str]
 ) -> None:
