@@ -63,6 +63,10 @@ _IN_FLIGHT = 128
 _ROUNDS = 4
 # Up to so many octets mails are sealed side by side; beyond, what is done with the octets is most.
 _SIDE_BY_SIDE = 100_000
+# And only if they cannot become more than that by being sealed for each recipient.
+_MULTIPLIED = 1_000_000
+# Seconds until a mail for many is tried again that found no room.
+_CROWDED = 1.0
 # Octets that sealing adds to a mail that cannot be compressed, and some.
 _SEAL = 32
 # Seconds between two looks at a database that is away.
@@ -261,10 +265,18 @@ class Worker:
             **fetched,
         }
         fetched.clear()  # each ciphertext goes as soon as it is opened: they may be large
-        small = [job for job in jobs if job.size <= _SIDE_BY_SIDE]
+        alone = {job.archive_id for job in jobs if job.size > _SIDE_BY_SIDE or _multiplies(job)}
+        small = [job for job in jobs if job.archive_id not in alone]
         works = self._seal_side_by_side(small, contents, findings, moment)
         for job in jobs:
-            if job.size > _SIDE_BY_SIDE:
+            if job.archive_id not in alone:
+                continue
+            if self._hand.crowded and _multiplies(job):
+                contents.pop(job.archive_id)
+                soon = moment + timedelta(seconds=_CROWDED)
+                put_off([r for r in job.due if r.group_id is None], soon)
+                works.append(Work(job))
+            else:
                 works += self._seal_side_by_side([job], contents, findings, moment)
         return works
 
@@ -308,6 +320,7 @@ class Worker:
                     work = Work(job)
                     note_fault(work, job.due, moment)
                 works.append(work)
+                self._hand.keep(job, sum(group.size for group in work.groups))
             running = going_on
         return works
 
@@ -351,7 +364,8 @@ class Worker:
         them.
         """
         with self.read() as conn:
-            later = store.beyond(conn, wanted, AT_ONCE) if len(wanted) > 1 else set()
+            room = 0 if self._hand.crowded else AT_ONCE
+            later = store.beyond(conn, wanted, room) if len(wanted) > 1 else set()
             return store.load_groups(conn, wanted - later), later
 
     def _fetch(self, jobs: Sequence[Job]) -> dict[str, Fetched]:
@@ -428,6 +442,7 @@ class Worker:
             # Off the event loop: a database that is away keeps nobody else's delivery waiting.
             found, later = await asyncio.to_thread(self._load_groups, missing)
             groups |= found
+            self._hand.keep(job, sum(group.size for group in groups.values()))
             put_off([r for r in job.due if r.group_id in later], self.now())
             # A route that is no longer configured: the mail goes where the policy says today.
             groups = {key: one for key, one in groups.items() if self.routes.get(one.route)}
@@ -455,6 +470,11 @@ class Worker:
         log_outcomes(job, results, groups)
         for notice in notices:
             log_notice(notice)
+
+
+def _multiplies(job: Job) -> bool:
+    """Whether a mail may become very much more than it is: sealed for each blind recipient."""
+    return job.size * sum(r.group_id is None for r in job.due) > _MULTIPLIED
 
 
 def _to_open(jobs: Sequence[Job]) -> list[Job]:
