@@ -107,6 +107,14 @@ def test_a_csv_of_files_and_base64(house: House) -> None:
     assert "2 stored" in done.out
 
 
+def test_a_list_without_its_columns_is_told_to_programs_too(house: House) -> None:
+    done = house.run("cert", "import", house.write("list.csv", b"a;b\n1;2\n"), "--json")
+    assert done.code == 2
+    (told,) = done.json
+    assert told["problems"][0]["code"] == "structure.csv"
+    assert "does not name the columns" in told["problems"][0]["text"]
+
+
 def test_a_dry_run_stores_nothing(house: House) -> None:
     file = house.write("users.ldif", ldif_of((PAUL, house.issue("Paul", PAUL))))
     assert house.run("cert", "import", file, "--dry-run").code == 0
