@@ -17,6 +17,7 @@ class Ahead:
     anchors: timedelta | None = _WEEK
     intermediates: timedelta | None = _WEEK
     listener: timedelta | None = _WEEK
+    directories: timedelta | None = _WEEK
     recipients: timedelta | None = _WEEK
     crls: timedelta | None = timedelta(hours=6)
     ocsp: timedelta | None = timedelta(hours=1)
@@ -28,5 +29,6 @@ class Ahead:
             "anchor": self.anchors,
             "intermediate": self.intermediates,
             "listener": self.listener,
+            "directory": self.directories,
         }[kind]
         return found

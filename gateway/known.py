@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,11 +16,13 @@ from cryptography import x509
 
 from gateway.succession import Seals, needed
 from pki.anchors import Anchor, load_certificates
+from pki.errors import PkiError
 
 
 @dataclass(frozen=True, slots=True)
 class KnownCertificate:
-    """kind: "seal", "anchor", "intermediate" or "listener". name: as the configuration has it.
+    """kind: "seal", "anchor", "intermediate", "listener" or "directory". name: as the
+    configuration has it.
 
     trusted_until: when the trust in an anchor ends, whatever its certificate says.
     """
@@ -48,11 +51,16 @@ def parsed(der: bytes) -> x509.Certificate:
 
 
 def own_certificates(
-    *, seals: Seals, intermediates: Iterable[bytes], listener: tuple[str, Path] | None
+    *,
+    seals: Seals,
+    intermediates: Iterable[bytes],
+    listener: tuple[str, Path] | None,
+    directories: Iterable[tuple[str, Path]] = (),
 ) -> tuple[KnownCertificate, ...]:
     """Those of the configuration, but for seals that others take over from in time.
 
-    seals: by domain. listener: our host name and its certificate file.
+    seals: by domain. listener: our host name and its certificate file. directories: names, and
+    files of the certificates that we show there; one that cannot be read is told by look-ups.
     Raises PkiError for a file that is none.
     """
     found = [
@@ -67,6 +75,9 @@ def own_certificates(
     if listener is not None:
         name, file = listener
         found.append(KnownCertificate("listener", name, load_certificates(file)[0]))
+    for name, file in directories:
+        with suppress(PkiError):
+            found.append(KnownCertificate("directory", name, load_certificates(file)[0]))
     return tuple(found)
 
 

@@ -333,6 +333,7 @@ def _place(
     cert, outcome = one.certificate, one.outcome
     changes = []
     held = []
+    refused = []
     fresh = []
     for address in outcome.addresses:
         if (cert.sha256, address) in known:
@@ -344,9 +345,13 @@ def _place(
         if change is not None:
             changes.append(change)
             if rule is KeyChange.HOLD:
-                held.append(address)
-                if not how.dry_run and _suggest(conn, one, sighting, how) is Suggested.NEW:
+                said = _suggest(conn, one, sighting, how)
+                if said is Suggested.NEW and not how.dry_run:
                     how.changed(conn, [sighting], True)
+                if said in (Suggested.NEW, Suggested.OPEN):
+                    held.append(address)
+                else:
+                    refused.append(_not_asked(said, address))
                 continue
         fresh.append(address)
         known.add((cert.sha256, address))
@@ -356,7 +361,9 @@ def _place(
         one.sightings.append(Sighting(address, cert, how.source, None if silent else change))
         rows.append(store.NewCertificate(cert, address, how.source, one.chain, one.capabilities))
     outcome.changes = tuple(changes)
-    if held:
+    if refused and not held and not fresh:
+        outcome.fate, outcome.problem = Fate.REFUSED, refused[0]
+    elif held:
         outcome.fate = Fate.HELD if not fresh else Fate.STORED
     elif not fresh:
         outcome.fate = Fate.KNOWN
@@ -373,6 +380,22 @@ def _suggest(conn: sa.Connection, one: _Prepared, sighting: Sighting, how: Impor
         chain=one.chain,
         capabilities=one.capabilities,
         org=how.org,
+        dry_run=how.dry_run,
+    )
+
+
+def _not_asked(said: Suggested, address: str) -> Problem:
+    """Why it does not wait for a person."""
+    if said is Suggested.FULL:
+        return problem(
+            "limits.suggestions",
+            "too many certificates of {address} wait for a person already",
+            address=address,
+        )
+    return problem(
+        "identity.dismissed",
+        "a person has said that it is never used for {address}; --accept-changes takes that back",
+        address=address,
     )
 
 

@@ -42,6 +42,8 @@ class _Name:
             return name_text(self.general.value)
         if isinstance(self.general, x509.OtherName):
             return self.general.type_id.dotted_string
+        if isinstance(self.general, x509.RegisteredID):
+            return self.general.value.dotted_string
         value = self.value if self.general is None else self.general.value
         return ascii(str(value))[1:-1][:200]
 

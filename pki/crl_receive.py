@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pki.algorithms import judge_signature
+from pki.anchors import HARD_FAIL, usable_until
 from pki.certificate import signature_holds
 from pki.crl import Crl, crl_der
 from pki.crl_entries import Entry, header_octets, revoked_certificates
@@ -19,7 +20,7 @@ from pki.crl_folder import CrlFolder
 from pki.crl_index import IndexDamagedError, IndexedEntries
 from pki.crl_scan import Scan
 from pki.der import algorithms_agree, element, length_is_der
-from pki.errors import CrlRefused, problem
+from pki.errors import CrlRefused, Problem, problem
 from pki.names import NameKey
 from pki.path import Material
 from pki.revocation import may_sign_crls
@@ -173,7 +174,11 @@ def _header(der: bytes) -> bytes:
 
 
 def check_crl(crl: Crl, material: Material, moment: datetime) -> Crl:
-    """A CRL that may be stored: signed by a CA we know, and current. Raises CrlRefused."""
+    """A CRL that may be stored: signed by a CA we know, and current, or in the grace of an anchor.
+
+    Whether that anchor is the one above a certificate is judged with the certificate; a CRL that
+    grace does not keep in use revokes nevertheless. Raises CrlRefused.
+    """
     signers = material.signers_named(crl.issuer)
     if not any(may_sign_crls(signer) and crl.signed_by(signer) for signer in signers):
         raise _not_signed(crl, material)
@@ -189,16 +194,23 @@ def check_crl(crl: Crl, material: Material, moment: datetime) -> Crl:
                 day=crl.this_update.isoformat(),
             )
         )
-    if crl.next_update < moment:
-        raise CrlRefused(
-            problem(
-                "revocation.stale",
-                "the CRL of {issuer} was valid until {until} only",
-                issuer=crl.issuer_text,
-                until=crl.next_update.isoformat(),
-            )
-        )
+    grace = max((anchor.grace for anchor, _ in material.anchors), default=HARD_FAIL)
+    ended = over(crl, moment)
+    if ended is not None and usable_until(crl.next_update, grace) < moment:
+        raise CrlRefused(ended)
     return crl
+
+
+def over(crl: Crl, moment: datetime) -> Problem | None:
+    """That it is past its nextUpdate, or None."""
+    if crl.next_update >= moment:
+        return None
+    return problem(
+        "revocation.stale",
+        "the CRL of {issuer} was valid until {until} only",
+        issuer=crl.issuer_text,
+        until=crl.next_update.isoformat(),
+    )
 
 
 def _not_signed(crl: Crl, material: Material) -> CrlRefused:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from pki import bundle
 from pki.certificate import MAX_OCTETS
-from pki.errors import Problem, problem
+from pki.errors import Problem, StructureRefused, problem
 from pki.plain_file import read_plain
 
 ADDRESS = ("address", "mail", "email", "e-mail")
@@ -55,7 +55,7 @@ def looks_like_csv(beginning: bytes) -> bool:
 def read_csv(file: BinaryIO, folder: Path) -> Iterator[CsvRow | CsvFault]:
     """Every row of a file opened in binary mode; files that it names lie in `folder`.
 
-    Raises ValueError if the header does not name both columns, OSError.
+    Raises StructureRefused if the header does not name both columns, OSError.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
     try:
@@ -68,7 +68,9 @@ def _rows(text: io.TextIOWrapper, folder: Path) -> Iterator[CsvRow | CsvFault]:
     header = text.readline()
     columns = _columns(_names(header))
     if columns is None:
-        raise ValueError("its first line does not name the columns address and certificate")
+        raise _unread(
+            "cannot be read: its first line does not name the columns address and certificate"
+        )
     csv.field_size_limit(_MAX_FIELD)
     rows = csv.reader(text, delimiter=_delimiter(header))
     number = 0
@@ -97,6 +99,8 @@ def _row(number: int, row: list[str], columns: tuple[int, int], folder: Path) ->
         return CsvFault(number, problem("structure.csv", "it has no address"))
     try:
         return CsvRow(number, addresses, _certificates(row[certificate].strip(), folder))
+    except StructureRefused as error:
+        return CsvFault(number, error.problem)
     except ValueError as error:
         return CsvFault(
             number, problem("structure.csv", "it cannot be read: {reason}", reason=str(error))
@@ -106,7 +110,7 @@ def _row(number: int, row: list[str], columns: tuple[int, int], folder: Path) ->
 def _certificates(text: str, folder: Path) -> tuple[bytes, ...]:
     """Raises ValueError."""
     if not text:
-        raise ValueError("it has no certificate")
+        raise _unread("it has no certificate")
     if "-----BEGIN " in text:
         return bundle.certificates(text.encode("ascii", "replace"))
     if len(text) <= 255 and "." in text:
@@ -114,18 +118,28 @@ def _certificates(text: str, folder: Path) -> tuple[bytes, ...]:
     try:
         return (base64.b64decode("".join(text.split()), validate=True),)
     except binascii.Error as error:
-        raise ValueError("the certificate is neither base64, nor PEM, nor a file") from error
+        raise _unread(
+            "it cannot be read: the certificate is neither base64, nor PEM, nor a file"
+        ) from error
 
 
 def _of_file(name: str, folder: Path) -> tuple[bytes, ...]:
     # A list from elsewhere names files beside it, and no others of ours.
     if Path(name).name != name or name.startswith("."):
-        raise ValueError(f"{name} is not a file beside the list")
+        raise _unread("it cannot be read: {file} is not a file beside the list", file=name)
     path = folder / name
     try:
         return bundle.certificates(read_plain(path, 16 * MAX_OCTETS))
     except OSError as error:
-        raise ValueError(f"{name}: {error.strerror or type(error).__name__}") from error
+        raise _unread(
+            "it cannot be read: {file}: {reason}",
+            file=name,
+            reason=error.strerror or type(error).__name__,
+        ) from error
+
+
+def _unread(template: str, **facts: str) -> StructureRefused:
+    return StructureRefused("structure.csv", template, **facts)
 
 
 def _delimiter(header: str) -> str:

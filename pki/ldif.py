@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pki.errors import Problem, problem
+from pki.errors import Problem, StructureRefused, problem
 
 # Of one entry. The largest things in it are photographs; CRLs of a million entries have no place.
 MAX_ENTRY = 8_000_000
@@ -71,11 +71,8 @@ def read_ldif(file: BinaryIO) -> Iterator[LdifEntry | LdifFault]:
         number += 1
         try:
             yield _entry(number, line, lines)
-        except ValueError as error:
-            why = str(error)
-            yield LdifFault(
-                number, line, problem("structure.ldif", "it cannot be read: {reason}", reason=why)
-            )
+        except StructureRefused as error:
+            yield LdifFault(number, line, error.problem)
 
 
 def _records(file: BinaryIO) -> Iterator[tuple[int, list[bytes] | Problem]]:
@@ -123,20 +120,24 @@ def _too_large() -> Problem:
     return problem("limits.ldif", "it is larger than {limit} octets", limit=str(MAX_ENTRY))
 
 
+def _unread(template: str, **facts: str) -> StructureRefused:
+    return StructureRefused("structure.ldif", template, **facts)
+
+
 def _entry(number: int, line: int, lines: list[bytes]) -> LdifEntry:
     dn = ""
     found: dict[str, list[bytes]] = {}
     if len(lines) > MAX_VALUES:
-        raise ValueError("it has too many values")
+        raise _unread("it cannot be read: it has too many values")
     for index, text in enumerate(lines):
         name, value = _attribute(text)
         if index == 0:
             if name != "dn":
-                raise ValueError("it does not begin with dn")
+                raise _unread("it cannot be read: it does not begin with dn")
             dn = value.decode("utf-8", "replace")
         elif name == "changetype":
             if value.strip().lower() != b"add":
-                raise ValueError("it is a change, and not an entry")
+                raise _unread("it cannot be read: it is a change, and not an entry")
         elif name != "control":
             found.setdefault(name, []).append(value)
     return LdifEntry(number, line, dn, {name: tuple(values) for name, values in found.items()})
@@ -145,14 +146,16 @@ def _entry(number: int, line: int, lines: list[bytes]) -> LdifEntry:
 def _attribute(text: bytes) -> tuple[str, bytes]:
     name, colon, value = text.partition(b":")
     if not colon or not name:
-        raise ValueError("a line has no colon")
+        raise _unread("it cannot be read: a line has no colon")
     attribute = name.partition(b";")[0].decode("ascii", "replace").lower()
     if value[:1] == _BASE64:
         try:
             return attribute, base64.b64decode(value[1:].strip(), validate=True)
         except binascii.Error as error:
-            raise ValueError(f"the base64 of {attribute} is damaged") from error
+            raise _unread(
+                "it cannot be read: the base64 of {attribute} is damaged", attribute=attribute
+            ) from error
     if value[:1] == _URL:
         # A list from elsewhere does not say which of our files are read (§2, url-spec).
-        raise ValueError(f"{attribute} is in another file")
+        raise _unread("it cannot be read: {attribute} is in another file", attribute=attribute)
     return attribute, value.lstrip(b" ")

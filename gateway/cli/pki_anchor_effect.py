@@ -41,6 +41,8 @@ def effect_of_request(wiring: Wiring, ledger: Ledger, request: Request) -> Effec
 
 def effect_json(effect: Effect | None) -> dict[str, object] | None:
     """For programs: counts, and the first addresses."""
+    from gateway.cli.output import time_json
+
     if effect is None:
         return None
 
@@ -53,6 +55,8 @@ def effect_json(effect: Effect | None) -> dict[str, object] | None:
         "become_invalid": change(effect.invalid),
         "looked_at": effect.looked_at,
         "left_out": effect.left_out,
+        "begins": None if effect.begins is None else time_json(effect.begins),
+        "later": effect_json(effect.later),
     }
 
 
@@ -60,6 +64,15 @@ def print_effect(effect: Effect | None, output: Output) -> None:
     """For people."""
     if effect is None:
         return
+    _print_changes(effect, output)
+    output.say("  certificates looked at: {count}", count=str(effect.looked_at))
+    if effect.left_out:
+        output.say("  not looked at, too many: {count}", count=str(effect.left_out))
+
+
+def _print_changes(effect: Effect, output: Output) -> None:
+    from gateway.cli.output import time_text
+
     for change, template in (
         (effect.valid, message("  certificates become usable: {count} ({names})")),
         (effect.unknown, message("  certificates wait for a CRL: {count} ({names})")),
@@ -71,6 +84,6 @@ def print_effect(effect: Effect | None, output: Output) -> None:
             output.say(template, count=str(change.count), names=names)
     if not (effect.valid.count or effect.unknown.count or effect.invalid.count):
         output.say("  nothing changes for any certificate that is known here")
-    output.say("  certificates looked at: {count}", count=str(effect.looked_at))
-    if effect.left_out:
-        output.say("  not looked at, too many: {count}", count=str(effect.left_out))
+    if effect.later is not None and effect.begins is not None:
+        output.say("  from {date} on, when the trust begins:", date=time_text(effect.begins))
+        _print_changes(effect.later, output)

@@ -47,8 +47,11 @@ def run_list(
     file: Input, reader: Reader, how: Import, held: Held, output: Output, bar: Progress
 ) -> int:
     """Import one list; the exit code."""
+    from gateway.cli.pki_input import as_json
     from pki.bulk import CERTIFICATES, Fate, import_entries
+    from pki.errors import StructureRefused, problem
 
+    broken: list[Problem] = []
     fates: Counter[Fate] = Counter()
     unusable = changed = 0
     code = DONE
@@ -63,9 +66,14 @@ def run_list(
                 elif outcome.fate not in (Fate.PASSED_OVER, Fate.WITHOUT):
                     code = max(code, NO)
                 _say(file, outcome, output)
+    except StructureRefused as error:
+        broken.append(error.problem)
     except (ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        output.note("{file}: cannot be read: {reason}", file=str(file.path), reason=reason)
+        broken.append(problem("structure.file", "cannot be read: {reason}", reason=reason))
+    for each in broken:
+        if not output.as_json:
+            output.note("{file}: {reason}", file=str(file.path), reason=output.problem(each))
         code = USAGE
     if fates.total() == fates[Fate.WITHOUT] and code == DONE:
         # A wrong attribute name would else look like a list that was imported well.
@@ -85,7 +93,14 @@ def run_list(
         "without": fates[Fate.WITHOUT],
     }
     if output.as_json:
-        output.record({"file": str(file.path), "dry_run": how.dry_run, **counts})
+        output.record(
+            {
+                "file": str(file.path),
+                "dry_run": how.dry_run,
+                **counts,
+                "problems": as_json(broken),
+            }
+        )
     else:
         output.say(
             "{file}: {stored} stored, {known} known already, {refused} refused, {held} wait for a "

@@ -63,6 +63,7 @@ def add_escrow(parser: ArgumentParser) -> None:
 
 def _depart(args: Namespace, wiring: Wiring) -> int:
     from gateway import clock, departure
+    from gateway.errors import NotFound
     from pki.addresses import canonical
     from pki.decryption_keys import list_decryption_keys
     from pki.persons import list_keys
@@ -70,10 +71,13 @@ def _depart(args: Namespace, wiring: Wiring) -> int:
     output = output_of(args)
     address, ground = canonical(args.address), ground_of(args)
     config = wiring.config
+    with wiring.database.read() as conn:
+        signing = len(list_keys(conn, address))
+        opening = sum(one.departed_at is None for one in list_decryption_keys(conn, address))
+    if not signing and not opening:
+        # Somebody mistyped, and whoever leaves would go on signing.
+        raise NotFound("no key of {address} is stored", facts={"address": address})
     if not args.yes:
-        with wiring.database.read() as conn:
-            signing = len(list_keys(conn, address))
-            opening = sum(one.departed_at is None for one in list_decryption_keys(conn, address))
         if output.as_json:
             output.record(
                 {"address": address, "done": False, "signing_keys": signing,

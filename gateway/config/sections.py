@@ -233,6 +233,9 @@ class Alarms:
     listener: timedelta | None = setting(
         kinds.duration_or_never, example='"7d"', default=timedelta(days=7)
     )
+    directories: timedelta | None = setting(
+        kinds.duration_or_never, example='"30d"', default=timedelta(days=7)
+    )
     crls: timedelta | None = setting(
         kinds.duration_or_never, example='"6h"', default=timedelta(hours=6)
     )

@@ -7,7 +7,7 @@ limits that makes strangers' certificates valid shows itself here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -45,7 +45,8 @@ class Effect:
     """valid: become usable. unknown: would be, once a CRL is there. invalid: stop being usable.
 
     looked_at: certificates of the local store, and those that mail was encrypted to or signed
-    with. left_out: of these, how many were too many to look at.
+    with. left_out: of these, how many were too many to look at. begins, later: the trust begins at
+    a time to come, and what changes then.
     """
 
     valid: Change = field(default_factory=Change)
@@ -53,6 +54,8 @@ class Effect:
     invalid: Change = field(default_factory=Change)
     looked_at: int = 0
     left_out: int = 0
+    begins: datetime | None = None
+    later: Effect | None = None
 
 
 def effect_of(
@@ -64,8 +67,19 @@ def effect_of(
     moment: datetime,
 ) -> Effect:
     """Judge every certificate that may be concerned with the anchors as they are and as they would
-    be. adds, ends: an anchor that would be trusted, or not any more.
+    be. adds, ends: an anchor that would be trusted, or not any more. Where the trust would begin
+    later, also as they would be then, by what is known now.
     """
+    effect = _effect_of(conn, now, adds, ends, moment)
+    if adds is not None and adds.trusted_from is not None and adds.trusted_from > moment:
+        effect.begins = adds.trusted_from
+        effect.later = _effect_of(conn, now, replace(adds, trusted_from=None), ends, moment)
+    return effect
+
+
+def _effect_of(
+    conn: sa.Connection, now: Material, adds: Anchor | None, ends: Anchor | None, moment: datetime
+) -> Effect:
     kept = [
         anchor
         for anchor, _ in now.anchors

@@ -44,6 +44,11 @@ class SeeingParts(WayOutParts):
                 der for path in self.config.pki.intermediates for der in load_certificates(path)
             ],
             listener=None if listener is None else (self.config.gateway.hostname, listener),
+            directories=[
+                (each.name, each.client_certificate)
+                for each in self.config.pki.directories
+                if each.client_certificate is not None
+            ],
         )
 
     @cached_property

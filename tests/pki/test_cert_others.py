@@ -107,6 +107,45 @@ def test_a_csv_of_files_and_base64(house: House) -> None:
     assert "2 stored" in done.out
 
 
+def test_what_was_dismissed_does_not_wait_again(house: House) -> None:
+    rule(house, key_change="hold")
+    house.run("cert", "import", house.write("1.pem", house.issue("Paul", PAUL).pem))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    file = house.write("2.pem", other.pem)
+    assert house.run("cert", "import", file).code == 1
+    assert house.run("cert", "dismiss", other.sha256, "--reason", "not his").code == 0
+
+    for more in ([], ["--dry-run"]):
+        (again,) = house.run("cert", "import", file, "--json", *more).json
+        assert (again["imported"], again["problems"][0]["code"]) == ([], "identity.dismissed")
+    told = house.run("cert", "import", file)
+    assert told.code == 1
+    assert "waits" not in told.out
+    assert house.run("cert", "suggestions").out.strip() == ""
+
+    assert house.run("cert", "import", file, "--accept-changes").code == 0
+    assert other.sha256 in house.run("cert", "list", "--json").out
+
+
+def test_no_more_wait_than_a_person_is_asked_about(house: House) -> None:
+    rule(house, key_change="hold")
+    house.run("cert", "import", house.write("1.pem", house.issue("Paul", PAUL).pem))
+    codes = []
+    for number in range(9):
+        other = house.issue("Paul", PAUL, kind="ec", subject_key=key(f"paul {number}", "ec"))
+        (done,) = house.run("cert", "import", house.write("o.pem", other.pem), "--json").json
+        codes.append([one["code"] for one in done["problems"]])
+    assert codes == [[]] * 8 + [["limits.suggestions"]]
+
+
+def test_a_list_without_its_columns_is_told_to_programs_too(house: House) -> None:
+    done = house.run("cert", "import", house.write("list.csv", b"a;b\n1;2\n"), "--json")
+    assert done.code == 2
+    (told,) = done.json
+    assert told["problems"][0]["code"] == "structure.csv"
+    assert "does not name the columns" in told["problems"][0]["text"]
+
+
 def test_a_dry_run_stores_nothing(house: House) -> None:
     file = house.write("users.ldif", ldif_of((PAUL, house.issue("Paul", PAUL))))
     assert house.run("cert", "import", file, "--dry-run").code == 0

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from archive.models import log_head
 from archive.store import Draft
 from gateway import check as checks
+from gateway.alarms import judge
 from gateway.check import Finding, Level, run_checks
 from gateway.check.clock import ntp
 from gateway.check.expiry import validity
@@ -283,10 +284,42 @@ def test_queue_and_poison_are_told(house: House) -> None:
     assert codes(house) >= {"queue.poison", "queue.held", "queue.old"}
 
 
+def test_the_certificate_that_a_directory_asks_for_is_told_before_it_ends(house: House) -> None:
+    """Without it nobody is found any more, and mail waits."""
+    issued = house.issue("reader", end=house.now + timedelta(days=3))
+    house.configure(
+        f"""
+[[pki.directories]]
+name = "people"
+url = "ldaps://127.0.0.1:9"
+base = "dc=justice,dc=example"
+domains = ["justice.example"]
+ca = "{house.root_file}"
+client_certificate = "{house.write("reader.pem", issued.pem)}"
+client_key = "{house.write("reader.key", issued.key_pem)}"
+sasl_external = true
+"""
+    )
+    told = [text for _, text in check(house, "directory people")]
+    assert any("CN=reader" in text and "ends on" in text for text in told), told
+    wiring = Wiring.from_file(house.config)
+    alarms = judge(wiring.gauges.look(), max_size=1_000_000, ahead=wiring.ahead)
+    assert [one.facts["name"] for one in alarms if one.code == "certificate-expiring"] == ["people"]
+    wiring.close()
+
+
 def test_certificates_of_the_listener_count(house: House) -> None:
     issued = house.issue("listener", end=house.now + timedelta(days=3))
     file = house.write("smtp.pem", issued.pem)
 
-    found = own_certificates(seals={}, intermediates=(), listener=("h", file))
+    found = own_certificates(
+        seals={},
+        intermediates=(),
+        listener=("h", file),
+        directories=[("people", file), ("gone", file.with_name("gone.pem"))],
+    )
 
-    assert found == (KnownCertificate("listener", "h", issued.der),)
+    assert found == (
+        KnownCertificate("listener", "h", issued.der),
+        KnownCertificate("directory", "people", issued.der),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,21 @@ def test_a_ca_is_introduced_by_two_and_taken_out_by_one(office: Office) -> None:
         ("anchor.trust", ["Bert Lang"]),
         ("anchor.suspend", ["Bert Lang"]),
     ]
+
+
+def test_trust_that_begins_later_shows_what_it_will_change(office: Office) -> None:
+    """Else who waits an hour gets anything past the other person's eyes."""
+    office.paul()
+    begins = clock.now() + timedelta(hours=1)
+    proposed = office.propose("--from", f"{begins:%Y-%m-%dT%H:%M:%SZ}")
+    assert proposed.code == 0, proposed.err
+    today, _, later = proposed.out.partition("when the trust begins:")
+    assert "nothing changes" in today
+    assert f"certificates wait for a CRL: 1 ({PAUL})" in later
+    (looked,) = office.run("anchor", "approve", "partner", "--json").json
+    assert looked["effect"]["become_unknown"]["count"] == 0
+    assert looked["effect"]["begins"] == f"{begins:%Y-%m-%dT%H:%M:%S}.000000Z"
+    assert looked["effect"]["later"]["become_unknown"] == {"count": 1, "examples": [PAUL]}
 
 
 def test_numbers_and_alarms_know_of_an_anchor_that_came_and_went(

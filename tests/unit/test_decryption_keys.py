@@ -238,6 +238,15 @@ def test_departure(folder: P12Folder, tmp_path: Path) -> None:
     assert "escrow-opened" in history.out
 
 
+def test_nobody_of_that_address_departs(folder: P12Folder) -> None:
+    """A mistyped address is told: whoever leaves would go on signing."""
+    for more in ([], ["--yes", "--basis", "left on 1 June"]):
+        done = folder.house.run("key", "depart", "mraie@interior.example", *more)
+        assert done.code == 1
+        assert "no key of mraie@interior.example is stored" in done.err
+        assert done.out == ""
+
+
 def test_a_departure_is_all_or_nothing(folder: P12Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     house = folder.house
     both = bring(folder, "both", "--use", "both")

@@ -143,6 +143,26 @@ def test_bad_crls_are_refused_and_the_others_go_on(house: House, ca: Authority) 
     assert house.numbers() == [6]
 
 
+def test_a_newer_crl_that_grace_would_use_is_taken(house: House, ca: Authority) -> None:
+    """It lists more than the one before, which would be used in its place."""
+    house.trust = StoredTrust(house.database.read, anchors=[ca.anchor(grace=48 * HOUR)])
+    house.web.pages[URL] = ca.crl(5, end=NOW + HOUR)
+    assert house.refresh(SOURCE)[0].state == "stored"
+    house.web.pages[URL] = ca.crl(6, end=NOW + 6 * HOUR)
+    assert house.refresh(SOURCE, at=7 * HOUR, force=True)[0].state == "stored"
+    assert house.numbers() == [6]
+    # It is no success that the CA has nothing newer than what is over.
+    (again,) = house.refresh(SOURCE, at=8 * HOUR, force=True)
+    assert (again.state, again.problem and again.problem.code) == ("failed", "revocation.stale")
+    house.web.pages[URL] = ca.crl(7, end=NOW + 6 * HOUR)
+    assert house.refresh(SOURCE, at=55 * HOUR, force=True)[0].state == "failed"
+    house.web.pages[URL] = ca.crl(5, end=NOW + 6 * HOUR)
+    (back,) = house.refresh(SOURCE, at=8 * HOUR, force=True)
+    assert back.problem is not None
+    assert back.problem.code == "revocation.crl-number"
+    assert house.numbers() == [6]
+
+
 def test_a_crl_of_an_unknown_version_does_not_stop_the_others(house: House, ca: Authority) -> None:
     """CRLs come over HTTP: whoever is on the way can put any bytes there."""
     versioned = ca.crl(9)

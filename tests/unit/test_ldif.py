@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.i18n import catalogue
 from pki import ldif
 from pki.csvlist import CsvFault, CsvRow, looks_like_csv, read_csv
 from pki.ldif import LdifEntry, LdifFault, looks_like_ldif, read_ldif
@@ -70,6 +71,10 @@ def test_entries_are_counted_and_lines_are_named() -> None:
 )
 def test_what_cannot_be_read(text: str, why: str) -> None:
     assert fault(text) == f"it cannot be read: {why}"
+    (found,) = read(text)
+    assert isinstance(found, LdifFault)
+    assert found.problem.template in catalogue("fr")
+    assert "{reason}" not in found.problem.template  # what stood there stayed English
 
 
 def test_an_entry_of_a_changes_file_that_adds() -> None:
