@@ -286,6 +286,8 @@ def test_the_moment_decides_by_the_table(here: Path, capsys: pytest.CaptureFixtu
     [
         ([], "there is no key to open with"),
         (["--key", "bob.pem"], "it holds no private key"),
+        (["--key", "two.key"], "it holds more than one private key"),
+        (["--key", "damaged.key"], "a certificate beside the key cannot be read"),
         (["--key", "missing"], "cannot be read"),
         (["--key", "bob.key", "--cert", "mail.eml"], "is not a certificate"),
         (["--key", "bob.key", "--json"], "give --out"),
@@ -294,6 +296,11 @@ def test_the_moment_decides_by_the_table(here: Path, capsys: pytest.CaptureFixtu
 def test_requests_that_cannot_be(
     here: Path, options: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    key = (here / "bob.key").read_bytes()
+    (here / "two.key").write_bytes((here / "alice.key").read_bytes() + key)
+    certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (here / "damaged.key").write_bytes(key + certificate)
+
     assert main(["smime", "decrypt", *options, "mail.eml"]) == 2
     captured = capsys.readouterr()
     assert text in captured.err
