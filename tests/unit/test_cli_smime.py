@@ -291,6 +291,34 @@ def test_inspect_for_people_and_for_programs(
     assert key["status"] == "malformed"
 
 
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        ("3003020103", "il manque un élément dans celui de l’octet 0"),
+        (
+            "300e06092a864886f70d010702020103",
+            "l’élément à l’octet 13 n’est pas de la sorte attendue",
+        ),
+        (
+            "301406092a864886f70d010702a00730050201013100",
+            "un SignedData a plus ou moins de parties qu’il ne peut en avoir",
+        ),
+    ],
+)
+def test_what_is_no_cms_is_said_in_the_language_of_the_person_with_its_place(
+    here: Path,
+    octets: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    (here / "m").write_bytes(bytes.fromhex(octets))
+
+    assert main(["smime", "decrypt", "--all", "--key", "bob.key", "m"]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_the_table_of_algorithms_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smime", "algorithms", "--json", "--at", "2027-12-31T23:59:59Z"]) == 0
     last_second = _lines(capsys)
