@@ -34,7 +34,7 @@ from pki.keys import load_signer
 from pki.models import Purpose, SignatureScheme, Signer
 from pki.names import name_text
 from pki.token_uri import TokenKeyName
-from pki.usage import key_problem
+from pki.usage import key_problem, purpose_problem
 
 
 def sign_files(args: Namespace) -> int:
@@ -46,9 +46,13 @@ def sign_files(args: Namespace) -> int:
     inputs = expand(args.files)
     password = read_password(args.password_file)
     signer = _signer(args.key, expand(args.cert), password)
-    weak = key_problem(ParsedCertificate(signer.certificate), Purpose.SIGN, datetime.now(UTC))
+    own, now = ParsedCertificate(signer.certificate), datetime.now(UTC)
+    weak = key_problem(own, Purpose.SIGN, now)
     if weak is not None:
         raise CertificateRefused(weak)
+    unfit = purpose_problem(own, Purpose.SIGN, now)
+    if unfit is not None:
+        output.note("{reason}; who verifies will refuse it", reason=output.problem(unfit))
     scheme = _scheme(args.signature, signer)
     digest = _digest(args.digest, signer)
     label = _label(args.security_label)

@@ -265,6 +265,18 @@ def test_a_certificate_for_pss_alone(
     assert "for RSASSA-PSS signatures alone" in capsys.readouterr().err
 
 
+def test_a_certificate_that_is_not_for_signatures_is_noted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = ["-newkey", "rsa:2048", "-nodes", "-addext", "keyUsage=critical,keyEncipherment"]
+    _self_signed(here, *usage, "-keyout", "e.key", "-out", "e.pem")
+
+    assert main([*SIGN, "--out", "s", "mail.eml"]) == 0
+    assert "will refuse" not in capsys.readouterr().err
+    assert main(["smime", "sign", "--key", "e.key", "--cert", "e.pem", "mail.eml"]) == 0
+    assert "keyUsage lacks digitalSignature; who verifies will refuse it" in capsys.readouterr().err
+
+
 def _self_signed(folder: Path, *arguments: str) -> None:
     subject = ["-subj", "/CN=Somebody", "-addext", "subjectAltName=email:somebody@example.org"]
     subprocess.run(
