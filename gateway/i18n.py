@@ -20,8 +20,12 @@ def translate(template: str, facts: Mapping[str, str], language: str) -> str:
     """The text of a template in a language ("en", "fr"), its places filled.
 
     A template that was already filled (no facts) is taken as it is: a brace in it is a brace.
+    The fact `source` may be a sentence of ours, of the table of algorithms; all others stay.
     """
-    text = _translated(template, catalogue(language))
+    texts = catalogue(language)
+    text = _translated(template, texts)
+    if "source" in facts:
+        facts = {**facts, "source": texts.get(facts["source"], facts["source"])}
     return text.format(**facts) if facts else text
 
 

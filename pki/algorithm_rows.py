@@ -89,6 +89,8 @@ _DES = _words("FIPS 46-3: withdrawn 2005")
 _KEK = _words("RFC 5652 §6.2.3, where the key is given")
 _PASSWORD = _words("RFC 5652 §6.2.4, where the password is given")
 _ENDED = _words("ended; for old evidence only")
+# The source of a verdict without a row.
+NO_ROW = _words("sceau smime algorithms has no row for it")
 _SMIME = "RFC 8551 §2.1–2.3"
 _CURVES = "RFC 5639, BSI TR-02102-1"
 

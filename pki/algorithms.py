@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     x25519,
 )
 
-from pki.algorithm_rows import NEVER, TABLE, Operation, Row, Standing
+from pki.algorithm_rows import NEVER, NO_ROW, TABLE, Operation, Row, Standing
 from pki.errors import Problem, problem
 from pki.weak_keys import weakness
 
@@ -126,9 +126,7 @@ def judge(operation: Operation, algorithm: str, bits: int, moment: datetime) -> 
     for row, verdict in _rows(operation, algorithm, bits):
         if row.start <= moment < row.end:
             return verdict
-    return Verdict(
-        Standing.REFUSED, _named(algorithm, bits), "sceau smime algorithms has no row for it"
-    )
+    return Verdict(Standing.REFUSED, _named(algorithm, bits), NO_ROW)
 
 
 # A mail asks a dozen times, mostly the same; the moment alone is always another one.

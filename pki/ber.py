@@ -61,16 +61,22 @@ class Element:
         return iter(self.children)
 
     def __getitem__(self, number: int) -> Element:
-        """A child. Raises ValueError where there is none."""
+        """A child. Raises StructureRefused where there is none."""
         if not 0 <= number < len(self.children):
-            raise ValueError("an element is missing")
+            raise _at("structure.asn1", "an element is missing in that at octet {at}", self.start)
         return self.children[number]
 
     def expect(self, tag: int) -> Element:
-        """Itself. Raises ValueError if it is something else."""
+        """Itself. Raises StructureRefused if it is something else."""
         if self.tag != tag:
-            raise ValueError("an element is not of the expected kind")
+            raise self.unexpected()
         return self
+
+    def unexpected(self) -> StructureRefused:
+        """That it is not what must stand here, and where it is."""
+        return _at(
+            "structure.asn1", "the element at octet {at} is not of the expected kind", self.start
+        )
 
 
 def read(

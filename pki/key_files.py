@@ -43,7 +43,7 @@ def parse_key_file(
     if _ARMOUR in data:
         return load_p12(_unarmoured(name, data), password, name)
     if b"-----BEGIN " in data:
-        return _pem_key(name, data, password), _certificates_beside(data)
+        return _pem_key(name, data, password), _certificates_beside(name, data)
     return _der_key(name, data, password)
 
 
@@ -75,6 +75,8 @@ def _unarmoured(name: str, data: bytes) -> bytes:
 def _pem_key(name: str, data: bytes, password: bytes | None) -> object:
     if b"PRIVATE KEY-----" not in data:
         raise bad_key_file(name, "it holds no private key")
+    if data.count(b"PRIVATE KEY-----") > 2:  # one begins and ends
+        raise bad_key_file(name, "it holds more than one private key; put each in its own file")
     start = data.index(b"-----BEGIN ", _before_key(data))
     try:
         return load_pem_private_key(data[start:], password)
@@ -99,10 +101,14 @@ def _before_key(data: bytes) -> int:
     return data.rindex(b"-----BEGIN ", 0, data.index(b"PRIVATE KEY-----"))
 
 
-def _certificates_beside(data: bytes) -> tuple[bytes, ...]:
+def _certificates_beside(name: str, data: bytes) -> tuple[bytes, ...]:
     if b"-----BEGIN CERTIFICATE-----" not in data:
         return ()
-    return tuple(cert.public_bytes(Encoding.DER) for cert in x509.load_pem_x509_certificates(data))
+    try:
+        certificates = x509.load_pem_x509_certificates(data)
+    except ValueError:
+        raise bad_key_file(name, "a certificate beside the key cannot be read") from None
+    return tuple(cert.public_bytes(Encoding.DER) for cert in certificates)
 
 
 def _der_key(name: str, data: bytes, password: bytes | None) -> tuple[object, tuple[bytes, ...]]:

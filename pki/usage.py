@@ -9,6 +9,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from pki.addresses import canonical, in_domain
 from pki.algorithms import Operation
@@ -40,7 +41,7 @@ def purpose_problem(
     return (
         _key_usage_problem(cert, purpose)
         or extended_usage_problem(cert)
-        or _key_problem(cert, purpose, moment, allow_legacy)
+        or key_problem(cert, purpose, moment, allow_legacy=allow_legacy)
     )
 
 
@@ -147,13 +148,22 @@ def extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
     )
 
 
-def _key_problem(
-    cert: ParsedCertificate, purpose: Purpose, moment: datetime, allow_legacy: bool
+def key_problem(
+    cert: ParsedCertificate, purpose: Purpose, moment: datetime, *, allow_legacy: bool = False
 ) -> Problem | None:
+    """Why the key alone is not for this purpose, or None: its kind, its size, its weakness."""
     if cert.public_key is None:
         return problem(
             "algorithm.key-unreadable",
             "the public key in the certificate of {subject} cannot be used",
+            subject=cert.subject_text,
+        )
+    kind = cert.x509.public_key_algorithm_oid
+    if purpose is Purpose.ENCRYPT and kind == PublicKeyAlgorithmOID.RSASSA_PSS:
+        return problem(
+            "algorithm.key",
+            "the key in the certificate of {subject} is for RSASSA-PSS signatures alone "
+            "(RFC 4055 §1.2)",
             subject=cert.subject_text,
         )
     operation = Operation.ENCRYPT_TO if purpose is Purpose.ENCRYPT else Operation.VERIFY_KEY

@@ -176,7 +176,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
         return None
     open_layer = layer_opener(args)
 
-    def content(info: ContentInfo) -> bytes | Problem:
+    def content(info: ContentInfo) -> Opened | Problem:
         try:
             opened = open_layer(info)
         except (DecryptRefused, TokenTrouble) as error:
@@ -187,7 +187,7 @@ def opener_of(args: Namespace) -> layers.OpenLayer | None:
                 "what is inside is no mail but of the type {type}",
                 type=opened.content_type,
             )
-        return opened.content
+        return opened
 
     return content
 

@@ -17,8 +17,11 @@ from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
 from pki.algorithms import describe_key
 from pki.anchors import parse_certificates
 from pki.bounded_file import read_bounded
-from pki.models import CheckedCertificate
+from pki.certificate import ParsedCertificate
+from pki.errors import CertificateRefused
+from pki.models import CheckedCertificate, Purpose
 from pki.names import name_text
+from pki.usage import key_problem
 from pki.verdict import unsafe_unchecked
 
 # Which of them a key fits: both RSA ones fit an RSA key.
@@ -54,7 +57,10 @@ def certificates_in(paths: Sequence[Path]) -> list[CheckedCertificate]:
 def recipients_for(
     certificates: list[CheckedCertificate], cipher: str, key_management: str, *, ml_kem: bool
 ) -> tuple[list[Recipient], Cipher]:
-    """As `choose` says for each; one mail has one cipher, so the most readable one wins."""
+    """As `choose` says for each; one mail has one cipher, so the most readable one wins.
+
+    Raises SceauError; CertificateRefused for a key that the table of algorithms does not allow.
+    """
     treatments: list[Treatment] = []
     for one in certificates:
         if _kind(one).startswith("ml-kem-"):
@@ -66,6 +72,9 @@ def recipients_for(
             treatment = None
         if not isinstance(treatment, Treatment):
             raise _unfit(one, "auto")
+        weak = key_problem(ParsedCertificate(one.der), Purpose.ENCRYPT, one.moment)
+        if weak is not None:
+            raise CertificateRefused(weak)
         treatments.append(treatment)
     if cipher == "auto":
         order = (Cipher.AES_128_CBC, Cipher.AES_256_CBC, Cipher.AES_128_GCM, Cipher.AES_256_GCM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,33 @@ from gateway.smime.security_label import (
     SecurityLabel,
     parse_security_label,
 )
-from gateway.smime.sign import sign, sign_opaque
-from pki.errors import Problem
+from gateway.smime.sign import digest_for, sign, sign_opaque
+from gateway.smime.signature import pss_digests
+from pki.certificate import ParsedCertificate
+from pki.errors import CertificateRefused, Problem
 from pki.keys import load_signer
-from pki.models import SignatureScheme, Signer
+from pki.models import Purpose, SignatureScheme, Signer
 from pki.names import name_text
 from pki.token_uri import TokenKeyName
+from pki.usage import key_problem, purpose_problem
 
 
 def sign_files(args: Namespace) -> int:
-    """`smime sign`. Raises PrivateKeyError, SceauError, OSError before the first file."""
+    """`smime sign`.
+
+    Raises PrivateKeyError, CertificateRefused, SceauError, OSError before the first file.
+    """
     output = output_of(args)
     inputs = expand(args.files)
     password = read_password(args.password_file)
     signer = _signer(args.key, expand(args.cert), password)
+    own, now = ParsedCertificate(signer.certificate), datetime.now(UTC)
+    weak = key_problem(own, Purpose.SIGN, now)
+    if weak is not None:
+        raise CertificateRefused(weak)
+    unfit = purpose_problem(own, Purpose.SIGN, now)
+    if unfit is not None:
+        output.note("{reason}; who verifies will refuse it", reason=output.problem(unfit))
     scheme = _scheme(args.signature, signer)
     digest = _digest(args.digest, signer)
     label = _label(args.security_label)
@@ -188,7 +202,8 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
     if name == "auto":
         return None
     scheme = SignatureScheme(name)
-    if signer.kind != _KINDS[scheme]:
+    pss_alone = signer.kind == "rsa" and pss_digests(signer.certificate) is not None
+    if signer.kind != _KINDS[scheme] or (pss_alone and scheme is not SignatureScheme.RSA_PSS):
         raise SceauError(
             "this key cannot make {scheme} signatures",
             hint="leave out --signature",
@@ -202,6 +217,12 @@ def _digest(name: str, signer: Signer) -> str | None:
         return None
     if signer.kind == "ed25519" and name != "sha512":
         raise SceauError("Ed25519 signatures go with SHA-512 (RFC 8419)", hint="leave out --digest")
+    if name not in (pss_digests(signer.certificate) or (name,)):
+        raise SceauError(
+            "the certificate allows its key for signatures with {digest} alone",
+            hint="leave out --digest",
+            facts={"digest": digest_for(signer.certificate)},
+        )
     return name
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from gateway.smime import rc2
-from gateway.smime.cms import Algorithm, integer, octets
+from gateway.smime.cms import Algorithm, integer, octets, refused
 from gateway.smime.enveloped import Enveloped
 from pki import ber
 
@@ -88,7 +88,7 @@ def content_cipher(algorithm: Algorithm) -> ContentCipher:
         raise UnknownCipher(algorithm.oid)
     name, bits = _KNOWN[algorithm.oid]
     if algorithm.parameters is None:
-        raise ValueError("a content cipher without parameters")
+        raise refused("a content cipher without parameters")
     parameters = algorithm.parameters
     if name == "rc2-cbc":  # RFC 3370 §5.2; the IV alone means 32 bits, which nobody may want
         version = integer(parameters.expect(ber.SEQUENCE)[0])
@@ -98,7 +98,7 @@ def content_cipher(algorithm: Algorithm) -> ContentCipher:
     if name in ("aes-gcm", "aes-ccm"):  # RFC 5084 §3.1, §3.2: a tag of 12 is the default
         parts = parameters.expect(ber.SEQUENCE).children
         if not 1 <= len(parts) <= 2:
-            raise ValueError("parameters of an AEAD cipher have one or two parts")
+            raise refused("parameters of an AEAD cipher have one or two parts")
         size = integer(parts[1]) if len(parts) == 2 else 12
         return ContentCipher(name, bits, octets(parts[0]), size)
     tag_size = _TAG if name == "chacha20-poly1305" else 0  # RFC 8103 §3: the nonce alone

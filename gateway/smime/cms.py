@@ -84,19 +84,19 @@ def content_info(data: bytes) -> ContentInfo:
         )
         explicit = info[1].expect(CONSTRUCTED)
         if len(info.children) != 2 or len(explicit.children) != 1:
-            raise ValueError("a ContentInfo has more parts than it may have")
+            raise refused("a ContentInfo has more parts than it may have")
         return ContentInfo(ber.dotted(info[0]), explicit[0])
     except StructureRefused:
         raise
     except ValueError as error:
-        raise refused(str(error)) from None
+        raise unreadable(error) from None
 
 
 def algorithm(element: Element, tag: int = ber.SEQUENCE) -> Algorithm:
     """An AlgorithmIdentifier. tag: for an implicit one. Raises ValueError."""
     parts = element.expect(tag).children
     if not 1 <= len(parts) <= 2:
-        raise ValueError("an AlgorithmIdentifier has one or two parts")
+        raise refused("an AlgorithmIdentifier has one or two parts")
     return Algorithm(ber.dotted(parts[0]), parts[1] if len(parts) == 2 else None)
 
 
@@ -104,7 +104,7 @@ def integer(element: Element) -> int:
     """An INTEGER. Raises ValueError."""
     content = element.expect(ber.INTEGER).content
     if not content:
-        raise ValueError("an integer has no octets")
+        raise refused("an integer has no octets")
     return int.from_bytes(content, "big", signed=True)
 
 
@@ -116,7 +116,7 @@ def octets(element: Element, tag: int = ber.OCTET_STRING) -> bytes:
     if element.tag == tag:
         return element.content
     if element.tag != tag | ber.CONSTRUCTED:
-        raise ValueError("an element is not of the expected kind")
+        raise element.unexpected()
     pieces: list[bytes] = []
     waiting = list(reversed(element.children))
     while waiting:  # a loop: the sender chooses the depth, within the bounds of `read`
@@ -131,7 +131,7 @@ def octets(element: Element, tag: int = ber.OCTET_STRING) -> bytes:
 def issuer_and_serial(element: Element) -> IssuerAndSerial:
     """IssuerAndSerialNumber. Raises ValueError."""
     if len(element.expect(ber.SEQUENCE).children) != 2:
-        raise ValueError("an IssuerAndSerialNumber has two parts")
+        raise refused("an IssuerAndSerialNumber has two parts")
     return IssuerAndSerial(element[0].expect(ber.SEQUENCE).raw, integer(element[1]))
 
 
@@ -143,7 +143,12 @@ def identifier(element: Element) -> Identifier:
 
 
 def refused(reason: str) -> StructureRefused:
-    """That this is no CMS structure which can be read, and why."""
+    """That this is no CMS structure which can be read, and why: `reason` has no places."""
+    return StructureRefused("structure.asn1", "not a CMS structure that can be read: " + reason)
+
+
+def unreadable(error: ValueError) -> StructureRefused:
+    """The same of what a reader of a part says."""
     return StructureRefused(
-        "structure.asn1", "not a CMS structure that can be read: {reason}", reason=reason[:200]
+        "structure.asn1", "not a CMS structure that can be read: {reason}", reason=str(error)[:200]
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.smime import cms
 from gateway.smime.algorithms import ZLIB
+from gateway.smime.cms import refused, unreadable
 from pki import ber
 from pki.ber import Element
 from pki.errors import StructureRefused
@@ -42,7 +43,7 @@ def read_compressed(content: Element, limit: int | None = None) -> Inflated:
     except ValueError as error:
         if isinstance(error, StructureRefused):
             raise
-        raise cms.refused(str(error)) from None
+        raise unreadable(error) from None
     size = _measure(deflated, max(LIMIT, RATIO * len(deflated)) if limit is None else limit)
     # The size is known and the stream is whole: one allocation, no growing.
     return Inflated(type_, zlib.decompress(deflated, zlib.MAX_WBITS, max(size, 1)))
@@ -52,10 +53,10 @@ def _fields(content: Element) -> tuple[str, bytes]:
     """Content type and compressed octets (RFC 3274 §1.1). Raises ValueError."""
     parts = content.expect(ber.SEQUENCE).children
     if len(parts) != 3:
-        raise ValueError("a CompressedData has three parts")
+        raise refused("a CompressedData has three parts")
     version, algorithm, encapsulated = parts
     if cms.integer(version) != 0:
-        raise ValueError("a CompressedData has version 0")
+        raise refused("a CompressedData has version 0")
     compression = cms.algorithm(algorithm)
     if compression.oid != ZLIB or not compression.plain:
         raise StructureRefused(
@@ -64,10 +65,10 @@ def _fields(content: Element) -> tuple[str, bytes]:
             algorithm=compression.oid,
         )
     if len(encapsulated.expect(ber.SEQUENCE).children) != 2:
-        raise ValueError("a CompressedData has no content")
+        raise refused("a CompressedData has no content")
     explicit = encapsulated[1].expect(cms.CONSTRUCTED)
     if len(explicit.children) != 1:
-        raise ValueError("the content of a CompressedData is not one element")
+        raise refused("the content of a CompressedData is not one element")
     return ber.dotted(encapsulated[0]), cms.octets(explicit[0])
 
 

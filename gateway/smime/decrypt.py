@@ -21,7 +21,7 @@ from gateway.smime.ciphers import (
     unseal,
     well_formed,
 )
-from gateway.smime.cms import ContentInfo, refused
+from gateway.smime.cms import ContentInfo, unreadable
 from gateway.smime.enveloped import Enveloped, read_enveloped
 from gateway.smime.match import owner_of, ways
 from gateway.smime.shared_keys import MAX_ITERATIONS, KnownKey, KnownPassword
@@ -127,7 +127,7 @@ def _cipher(sealed: Enveloped) -> ContentCipher:
     except StructureRefused:
         raise
     except ValueError as error:
-        raise refused(str(error)) from None
+        raise unreadable(error) from None
 
 
 def _ways(
@@ -154,8 +154,10 @@ def _ways(
                     obstacles.append(obstacle)
         except Unsupported as error:
             obstacles.append(_unsupported(error.name))
+        except StructureRefused as error:
+            obstacles.append(error.problem)
         except ValueError as error:
-            obstacles.append(refused(str(error)).problem)
+            obstacles.append(unreadable(error).problem)
     if len(found) > MAX_WAYS:
         raise DecryptRefused(
             problem(

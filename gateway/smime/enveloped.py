@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.smime.algorithms import AUTH_ENVELOPED_DATA, CONTENT_TYPE, ENVELOPED_DATA
-from gateway.smime.cms import CONSTRUCTED, CONTEXT, Algorithm, ContentInfo, algorithm, refused
+from gateway.smime.cms import (
+    CONSTRUCTED,
+    CONTEXT,
+    Algorithm,
+    ContentInfo,
+    algorithm,
+    refused,
+    unreadable,
+)
 from gateway.smime.recipients import RecipientInfo, recipient_info
 from pki import ber
 from pki import der_writing as der
@@ -55,17 +63,17 @@ def read_enveloped(content: ContentInfo) -> Enveloped:
     except StructureRefused:
         raise
     except ValueError as error:
-        raise refused(str(error)) from None
+        raise unreadable(error) from None
 
 
 def _read(enveloped: Element, authenticated: bool) -> Enveloped:
     parts = list(enveloped.children)
     if not parts or parts.pop(0).tag != ber.INTEGER:
-        raise ValueError("the version is missing")
+        raise refused("the version is missing")
     if parts and parts[0].tag == CONSTRUCTED:
         parts.pop(0)  # originatorInfo: certificates that nothing here needs
     if len(parts) < 2:
-        raise ValueError("recipients or content are missing")
+        raise refused("recipients or content are missing")
     recipients = tuple(map(recipient_info, parts.pop(0).expect(ber.SET)))
     content_type, cipher, ciphertext = _encrypted_content(parts.pop(0))
     attributes, tag = b"", None
@@ -73,12 +81,12 @@ def _read(enveloped: Element, authenticated: bool) -> Enveloped:
         if parts and parts[0].tag == CONSTRUCTED | 1:
             attributes = _authenticated(parts.pop(0), content_type)
         if not parts:
-            raise ValueError("the mac is missing")
+            raise refused("the mac is missing")
         tag = b"".join(_pieces(parts.pop(0), ber.OCTET_STRING))
     if parts and parts[0].tag == CONSTRUCTED | (2 if authenticated else 1):
         parts.pop(0)  # unprotected attributes: whoever handled the message may have written them
     if parts:
-        raise ValueError("there is more than there may be")
+        raise refused("there is more than there may be")
     return Enveloped(
         authenticated, recipients, content_type, cipher, ciphertext, tag, attributes
     )  # fmt: skip
@@ -89,7 +97,7 @@ def _encrypted_content(info: Element) -> tuple[str, Algorithm, tuple[memoryview,
     parts = info.expect(ber.SEQUENCE).children
     if len(parts) != 3:
         # Two parts are ciphertext that travels elsewhere; no mail does that (RFC 8551 §3.3).
-        raise ValueError("the ciphertext is missing")
+        raise refused("the ciphertext is missing")
     return ber.dotted(parts[0]), algorithm(parts[1]), tuple(_pieces(parts[2], CONTEXT))
 
 
@@ -100,7 +108,7 @@ def _pieces(element: Element, tag: int) -> Iterator[memoryview]:
         yield data[element.body : element.stop]
         return
     if element.tag != tag | ber.CONSTRUCTED:
-        raise ValueError("an element is not of the expected kind")
+        raise element.unexpected()
     waiting = list(reversed(element.children))
     while waiting:
         piece = waiting.pop()
@@ -120,11 +128,11 @@ def _authenticated(attributes: Element, content_type: str) -> bytes:
     (RFC 5083 §2.1): one that says otherwise is a lie about it.
     """
     if not attributes.definite:
-        raise ValueError("the authenticated attributes are not in DER")
+        raise refused("the authenticated attributes are not in DER")
     for one in attributes:
         kind, values = one.expect(ber.SEQUENCE)[0], one[1].expect(ber.SET)
         if ber.dotted(kind) == CONTENT_TYPE and (
             len(values.children) != 1 or ber.dotted(values[0]) != content_type
         ):
-            raise ValueError("the authenticated content type is another one")
+            raise refused("the authenticated content type is another one")
     return der.header(der.SET, attributes.stop - attributes.body) + attributes.content

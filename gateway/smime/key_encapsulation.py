@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.smime.cms import refused
 from gateway.smime.key_agreement import wrap_uses
 from gateway.smime.key_wrap import WRAPS, unwrap
 from gateway.smime.recipients import Encapsulated
@@ -32,7 +33,7 @@ def encapsulation_way(info: Encapsulated, owner: Decrypter) -> Way:
     if info.wrap.oid not in WRAPS:
         raise Unsupported(info.wrap.oid)
     if info.kek_length != WRAPS[info.wrap.oid]:  # RFC 9629 §3: consistent with the wrap
-        raise ValueError("the length of the wrapping key is not that of its algorithm")
+        raise refused("the length of the wrapping key is not that of its algorithm")
     transport = KEMS[info.kem.oid]
     asked = KemCiphertext(info.ciphertext)
     hashing, other_info = _KDFS[info.kdf.oid], _other_info(info)

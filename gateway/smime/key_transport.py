@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.smime.algorithms import MGF1, RSA_ENCRYPTION, RSAES_OAEP
-from gateway.smime.cms import CONSTRUCTED, Algorithm, algorithm, octets
+from gateway.smime.cms import CONSTRUCTED, Algorithm, algorithm, octets, refused
 from gateway.smime.digests import DIGESTS
 from gateway.smime.recipients import KeyTransport
 from gateway.smime.ways import Unsupported, Way, own_uses
@@ -50,7 +50,7 @@ def oaep_of(parameters: Element | None) -> Oaep:
     for part in () if parameters is None else parameters.expect(ber.SEQUENCE).children:
         number = part.tag - CONSTRUCTED
         if not before < number <= 2 or len(part.children) != 1:
-            raise ValueError("unreadable OAEP parameters")
+            raise refused("unreadable OAEP parameters")
         before = number
         named = algorithm(part[0])
         if number == 0:
@@ -59,13 +59,13 @@ def oaep_of(parameters: Element | None) -> Oaep:
             if named.oid != MGF1:
                 raise Unsupported(named.oid)
             if named.parameters is None:
-                raise ValueError("a mask generation function without its hash")
+                raise refused("a mask generation function without its hash")
             mask = _hash(algorithm(named.parameters))
         else:
             if named.oid != _SPECIFIED:
                 raise Unsupported(named.oid)
             if named.parameters is None:
-                raise ValueError("a label is announced and missing")
+                raise refused("a label is announced and missing")
             label = octets(named.parameters)
     return Oaep(digest, mask, label)
 

@@ -1,4 +1,4 @@
-"""Taking a content key out of a key that wraps it (RFC 3394, 3217, 3211). Pure.
+"""Taking a content key out of a key that wraps it (RFC 3394, 5649, 3217, 3211). Pure.
 
 All of these tell by themselves whether what comes out is what was put in; how it failed is not
 told to anybody.
@@ -12,13 +12,23 @@ import hmac
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_unwrap_with_padding,
+)
 
 from pki.decrypter import CannotDecrypt
 
 TRIPLE_DES_WRAP = "1.2.840.113549.1.9.16.3.6"
+_PADDED = {  # RFC 5649 §3
+    "2.16.840.1.101.3.4.1.8": 16,
+    "2.16.840.1.101.3.4.1.28": 24,
+    "2.16.840.1.101.3.4.1.48": 32,
+}
 # Octets of the wrapping key (RFC 3565 §2.3.2, RFC 3217 §3).
 WRAPS = {
+    **_PADDED,
     "2.16.840.1.101.3.4.1.5": 16,
     "2.16.840.1.101.3.4.1.25": 24,
     "2.16.840.1.101.3.4.1.45": 32,
@@ -42,7 +52,7 @@ def unwrap(oid: str, kek: bytes, wrapped: bytes, size: int) -> bytes:
         key = _triple_des(kek, wrapped)
     else:
         try:
-            key = aes_key_unwrap(kek, wrapped)
+            key = (aes_key_unwrap_with_padding if oid in _PADDED else aes_key_unwrap)(kek, wrapped)
         except (InvalidUnwrap, ValueError):
             raise CannotDecrypt from None
     if len(key) != size:

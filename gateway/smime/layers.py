@@ -19,6 +19,7 @@ from gateway.smime import algorithms, cms
 from gateway.smime.cms import ContentInfo, content_info
 from gateway.smime.compressed import read_compressed
 from gateway.smime.coverage import has_signed_part, outside_problem
+from gateway.smime.decrypt import Opened
 from gateway.smime.identity import Author, author_of, inner_problem
 from gateway.smime.protected_header import protected_header
 from gateway.smime.root import Broken, ClearSigned, Opaque, Root, bare_cms, root_of
@@ -47,8 +48,11 @@ _NESTED = (algorithms.SIGNED_DATA, algorithms.COMPRESSED_DATA, *ENCRYPTED)
 # A claimed time so far from Date is worth a remark (S11); nothing is ever checked at either.
 _CLAIM = timedelta(hours=24)
 
-OpenLayer = Callable[[ContentInfo], bytes | Problem]
-"""Gives what is inside an EnvelopedData or AuthEnvelopedData, or why it cannot be opened."""
+OpenLayer = Callable[[ContentInfo], bytes | Opened | Problem]
+"""Gives what is inside an EnvelopedData or AuthEnvelopedData, or why it cannot be opened.
+
+Of `Opened` it is said, too, what was opened as old evidence only.
+"""
 
 
 def verify(data: bytes, rules: Rules, *, open_layer: OpenLayer | None = None) -> Verification:
@@ -85,6 +89,7 @@ class _Walk:
     signers: list[SignerReport] = field(default_factory=list)
     payload: Message | None = None
     kind: ContentType = field(default_factory=ContentType)  # of the payload
+    legacy: list[Problem] = field(default_factory=list)  # of what was opened
     _ended: bool = False  # at something that nobody can look into
 
     def run(self, outermost: Message | Opaque) -> None:
@@ -206,7 +211,7 @@ class _Walk:
 
     def _encrypted_layer(self, info: ContentInfo, own: Findings) -> bytes | None:
         if self.open_layer is None:
-            opened: bytes | Problem = problem(
+            opened: bytes | Opened | Problem = problem(
                 "decrypt.no-key", "it is encrypted, and no key was given to open it"
             )
         else:
@@ -214,6 +219,9 @@ class _Walk:
         if isinstance(opened, Problem):
             own.add(opened, status=Status.INDETERMINATE)
             opened_octets = None
+        elif isinstance(opened, Opened):
+            self.legacy += [one for one in opened.remarks if one.code == "algorithm.legacy"]
+            opened_octets = opened.content
         else:
             opened_octets = opened
         self._report(ENCRYPTED[info.type], own, opened=opened_octets is not None)
@@ -263,7 +271,12 @@ class _Walk:
             signers=tuple(self.signers),
             layers=tuple(self.layers),
             problems=tuple(_once(problems)),
-            remarks=(*_claims(message, self.signers), *_legacy(self.signers), *said),
+            remarks=(
+                *_claims(message, self.signers),
+                *_legacy(self.signers),
+                *_once(self.legacy),
+                *said,
+            ),
             payload=None if self.payload is None else self.payload.raw,
             protection=protection,
         )

@@ -124,7 +124,7 @@ def describe(data: bytes) -> Layer:
     except StructureRefused:
         raise
     except ValueError as error:
-        raise cms.refused(str(error)) from None
+        raise cms.unreadable(error) from None
 
 
 def _signed(info: ContentInfo, facts: dict[str, Any]) -> Layer:

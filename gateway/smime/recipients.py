@@ -15,6 +15,7 @@ from gateway.smime.cms import (
     integer,
     issuer_and_serial,
     octets,
+    refused,
 )
 from pki import ber
 from pki.ber import Element
@@ -123,7 +124,7 @@ def _parts(element: Element, count: int) -> Sequence[Element]:
     integer(element[0])
     parts = element.children[1:]
     if len(parts) != count:
-        raise ValueError("a RecipientInfo has more or fewer parts than it may have")
+        raise refused("a RecipientInfo has more or fewer parts than it may have")
     return parts
 
 
@@ -139,7 +140,7 @@ def _key_agreement(info: Element) -> KeyAgreement:
     originator, *_, encryption, keys = _parts(info, 3 + (ukm is not None))
     explicit = originator.expect(CONSTRUCTED)
     if len(explicit.children) != 1:
-        raise ValueError("an originator is one thing")
+        raise refused("an originator is one thing")
     return KeyAgreement(
         _originator(explicit[0]),
         ukm,
@@ -152,16 +153,16 @@ def _originator(choice: Element) -> OriginatorKey | Identifier:
     if choice.tag != CONSTRUCTED | 1:
         return identifier(choice)
     if len(choice.children) != 2:
-        raise ValueError("an originator's key has two parts")
+        raise refused("an originator's key has two parts")
     bits = choice[1].expect(_BIT_STRING).content
     if not bits or bits[0]:
-        raise ValueError("an originator's key is not of whole octets")
+        raise refused("an originator's key is not of whole octets")
     return OriginatorKey(algorithm(choice[0]), bits[1:])
 
 
 def _encrypted_key(element: Element) -> EncryptedKey:
     if len(element.expect(ber.SEQUENCE).children) != 2:
-        raise ValueError("a RecipientEncryptedKey has two parts")
+        raise refused("a RecipientEncryptedKey has two parts")
     recipient, value = element.children
     if recipient.tag == CONSTRUCTED:  # rKeyId: date and other attributes may follow the identifier
         return EncryptedKey(KeyIdentifier(octets(recipient[0])), octets(value))
@@ -184,7 +185,7 @@ def _password(info: Element) -> Password:
 def _other(info: Element) -> RecipientInfo:
     """OtherRecipientInfo (RFC 5652 §6.2.5)."""
     if len(info.children) != 2:
-        raise ValueError("an OtherRecipientInfo has two parts")
+        raise refused("an OtherRecipientInfo has two parts")
     kind = ber.dotted(info[0])
     if kind != KEM_RECIPIENT:
         return Unknown(kind)
@@ -210,5 +211,5 @@ def _other(info: Element) -> RecipientInfo:
 
 def _explicit_octets(element: Element, tag: int) -> bytes:
     if len(element.expect(tag).children) != 1:
-        raise ValueError("user keying material is one string")
+        raise refused("user keying material is one string")
     return octets(element[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from gateway.smime.cms import Algorithm, algorithm, integer, octets
+from gateway.smime.cms import Algorithm, algorithm, integer, octets, refused
 from gateway.smime.key_agreement import wrap_uses
 from gateway.smime.key_wrap import (
     PASSWORD_CIPHERS,
@@ -93,13 +93,13 @@ def password_way(info: Password, known: KnownPassword) -> Way:
 def _pbkdf2(derivation: Algorithm, size: int) -> tuple[hashes.HashAlgorithm, bytes, int]:
     """PBKDF2-params (RFC 8018 appendix A.2): hash of its HMAC, salt, iterations."""
     if derivation.parameters is None:
-        raise ValueError("PBKDF2 without parameters")
+        raise refused("PBKDF2 without parameters")
     parts = derivation.parameters.expect(ber.SEQUENCE).children
     if not 2 <= len(parts) <= 4:
-        raise ValueError("PBKDF2 without parameters")
+        raise refused("PBKDF2 without parameters")
     salt, iterations, *rest = parts
     if rest and rest[0].tag == ber.INTEGER and integer(rest.pop(0)) != size:
-        raise ValueError("PBKDF2 of another length than the key that it gives")
+        raise refused("PBKDF2 of another length than the key that it gives")
     count = integer(iterations)
     if not 1 <= count <= MAX_ITERATIONS:
         raise Unsupported(f"PBKDF2 with {count} iterations")

@@ -21,6 +21,7 @@ from gateway.smime.algorithms import Cipher
 from gateway.smime.names import issuer_and_serial, issuer_serial_general
 from gateway.smime.receipt_request import RECEIPT_REQUEST, ReceiptRequest
 from gateway.smime.security_label import SECURITY_LABEL, SecurityLabel
+from gateway.smime.signature import pss_digests
 from gateway.smime.wrapping import LARGE, multipart_signed, pkcs7_mime, pkcs7_mime_large
 from pki import der_writing as der
 from pki.models import SignatureScheme, Signer
@@ -65,7 +66,7 @@ def sign(
 
     entity: lines end in CRLF. Where it will travel in clear, `mime.canonical.to_7bit` comes first.
     digest: "sha256", "sha384", "sha512"; None follows the key (`digest_for`).
-    scheme: None is RSA PKCS#1 v1.5, ECDSA or Ed25519, by the key.
+    scheme: None follows the key (`default_scheme`).
     signing_time: aware; None leaves the attribute out. capabilities: what answers may use.
     receipt_request: asks the readers for signed receipts (RFC 2634 §2.7).
     security_label: how sensitive it is, by which policy (RFC 2634 §3).
@@ -130,7 +131,7 @@ def sign_detached(
     For what is no mail: no MIME, no capabilities, and any octets may be signed.
     Raises ValueError for an unknown digest, a scheme the key lacks.
     """
-    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    scheme = scheme or default_scheme(signer)
     digest = _ONLY_DIGEST.get(scheme, digest)
     how = (digest, scheme, ())
     return b"".join(_signed_data(signer, how, _digest(content, digest), None, content=None))
@@ -141,12 +142,21 @@ def _begun(
 ) -> tuple[str, SignatureScheme, bytes]:
     """What every signature begins with: digest and scheme that are used, and the digest's value."""
     _check_line_ends(entity)
-    scheme = scheme or _DEFAULT_SCHEME[signer.kind]
+    scheme = scheme or default_scheme(signer)
     if digest is None:
         digest = digest_for(signer.certificate)
     elif digest != _ONLY_DIGEST.get(scheme, digest):
         raise ValueError(f"{scheme.value} does not go with {digest}")
     return digest, scheme, _digest(entity, digest)
+
+
+def default_scheme(signer: Signer) -> SignatureScheme:
+    """RSA PKCS#1 v1.5, ECDSA or Ed25519, by the key; PSS where its certificate allows nothing else
+    (RFC 4055 §1.2): whoever checks a signature by another scheme refuses it.
+    """
+    if signer.kind == "rsa" and pss_digests(signer.certificate) is not None:
+        return SignatureScheme.RSA_PSS
+    return _DEFAULT_SCHEME[signer.kind]
 
 
 # A certificate is read once, as long as its owner keeps signing.
@@ -155,9 +165,12 @@ def digest_for(certificate: bytes) -> str:
     """The digest that goes with the key in a certificate (DER).
 
     SHA-256 for RSA; on curves one as strong as the curve, which RFC 5753 §7.1.1 recommends and
-    gpgsm demands; SHA-512 for Ed25519 (RFC 8419 §3.1). Raises ValueError for octets that are no
-    certificate.
+    gpgsm demands; SHA-512 for Ed25519 (RFC 8419 §3.1); the one that a key for PSS names.
+    Raises ValueError for octets that are no certificate.
     """
+    limits = pss_digests(certificate)
+    if limits:
+        return limits[0]
     key = x509.load_der_x509_certificate(certificate).public_key()
     if isinstance(key, ed25519.Ed25519PublicKey):
         return "sha512"

@@ -73,6 +73,17 @@ def key_problem(scheme: Scheme, certificate: bytes, key: object) -> Problem | No
     )
 
 
+def pss_digests(certificate: bytes) -> tuple[str, ...] | None:
+    """With which digests the key in a certificate (DER) may make PSS signatures, and no others.
+
+    Empty: with any. None: the key is not limited to PSS, or the certificate cannot be read.
+    """
+    limits = _pss_key(certificate)
+    if limits is None or isinstance(limits, Problem):
+        return None
+    return () if limits is _NO_LIMITS else (limits.digest.name,)
+
+
 _NO_LIMITS = Pss(NAMED["sha1"], NAMED["sha1"], 0)
 
 

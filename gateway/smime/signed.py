@@ -16,6 +16,7 @@ from gateway.smime.cms import (
     integer,
     octets,
     refused,
+    unreadable,
 )
 from pki import ber
 from pki import der_writing as der
@@ -111,7 +112,7 @@ def read_signed(content: Element) -> SignedData:
     except StructureRefused:
         raise
     except ValueError as error:
-        raise refused(str(error)) from None
+        raise unreadable(error) from None
 
 
 def _signed_data(signed: Element) -> SignedData:
@@ -119,7 +120,7 @@ def _signed_data(signed: Element) -> SignedData:
     certificates = rest.pop(0) if rest and rest[0].tag == _CERTIFICATES else None
     crls = rest.pop(0) if rest and rest[0].tag == _CRLS else None
     if len(rest) != 1:
-        raise ValueError("a SignedData has more or fewer parts than it may have")
+        raise refused("a SignedData has more or fewer parts than it may have")
     infos = rest[0].expect(ber.SET).children
     if len(infos) > MAX_SIGNERS:
         raise StructureRefused("limits.signers", "more than {limit} signers", limit=MAX_SIGNERS)
@@ -153,7 +154,7 @@ def _encapsulated(info: Element) -> tuple[str, bytes | None]:
         return content_type, None
     explicit = info[1].expect(CONSTRUCTED)
     if len(parts) != 2 or len(explicit.children) != 1:
-        raise ValueError("an EncapsulatedContentInfo has more parts than it may have")
+        raise refused("an EncapsulatedContentInfo has more parts than it may have")
     inner = explicit[0]
     if inner.tag & ~ber.CONSTRUCTED != ber.OCTET_STRING:
         # RFC 5652 §5.2.1 tells how PKCS #7 1.5 hashed other things. No mail ever held one.
@@ -176,7 +177,7 @@ def _signer_info(info: Element) -> SignerInfo:
     signed = rest.pop(0) if rest and rest[0].tag == _SIGNED else None
     unsigned = rest.pop() if rest and rest[-1].tag == _UNSIGNED else None
     if len(rest) != 2:
-        raise ValueError("a SignerInfo has more or fewer parts than it may have")
+        raise refused("a SignerInfo has more or fewer parts than it may have")
     attributes = None
     if signed is not None:
         attributes = SignedAttributes(_attributes(signed), signed)
@@ -195,7 +196,7 @@ def _attributes(attributes: Element) -> tuple[Attribute, ...]:
     found = []
     for one in attributes:
         if len(one.expect(ber.SEQUENCE).children) != 2:
-            raise ValueError("an attribute has two parts")
+            raise refused("an attribute has two parts")
         found.append(Attribute(ber.dotted(one[0]), tuple(one[1].expect(ber.SET).children)))
     return tuple(found)
 

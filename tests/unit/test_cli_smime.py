@@ -222,6 +222,69 @@ def test_encrypt_says_what_it_did_and_did_not_check(
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (["rsa:1024"], "rsa 1024"),
+        (["ec", "-pkeyopt", "ec_paramgen_curve:secp224r1"], "ec-secp224r1 224"),
+    ],
+)
+def test_keys_that_the_table_does_not_allow(
+    here: Path, kind: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _self_signed(here, "-newkey", *kind, "-keyout", "weak.key", "-nodes", "-out", "weak.pem")
+
+    assert main(["smime", "encrypt", "--to", "weak.pem", "mail.eml"]) == 1
+    assert main(["smime", "sign", "--key", "weak.key", "--cert", "weak.pem", "mail.eml"]) == 1
+
+    captured = capsys.readouterr()
+    assert captured.err.count(f"the key ({said}) is not allowed at this time") == 2
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("digest", ["", "sha384"])
+def test_a_certificate_for_pss_alone(
+    here: Path, digest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["rsa_pss_keygen_md:sha384", "rsa_pss_keygen_mgf1_md:sha384"] if digest else []
+    options = [word for one in limits for word in ("-pkeyopt", one)]
+    make = ["openssl", "genpkey", "-quiet", "-algorithm", "RSA-PSS", "-out", "pss.key", *options]
+    subprocess.run(make, cwd=here, check=True)
+    _self_signed(here, "-key", "pss.key", "-out", "pss.pem")
+    signing = ["smime", "sign", "--key", "pss.key", "--cert", "pss.pem", "--json", "mail.eml"]
+
+    assert main([*signing, "--out", "s"]) == 0
+    (record,) = _lines(capsys)
+    assert (record["signature"], record["digest"]) == ("rsa-pss", digest or "sha256")
+    verify = ["openssl", "cms", "-verify", "-in", "s", "-CAfile", "pss.pem", "-out", "verified"]
+    subprocess.run(verify, cwd=here, check=True, capture_output=True)
+
+    assert main([*signing, "--out", "t", "--signature", "rsa-pkcs1"]) == 2
+    assert main([*signing, "--out", "t", "--digest", "sha256"]) == (2 if digest else 0)
+    assert main(["smime", "encrypt", "--to", "pss.pem", "mail.eml"]) == 1
+    assert "for RSASSA-PSS signatures alone" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_not_for_signatures_is_noted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = ["-newkey", "rsa:2048", "-nodes", "-addext", "keyUsage=critical,keyEncipherment"]
+    _self_signed(here, *usage, "-keyout", "e.key", "-out", "e.pem")
+
+    assert main([*SIGN, "--out", "s", "mail.eml"]) == 0
+    assert "will refuse" not in capsys.readouterr().err
+    assert main(["smime", "sign", "--key", "e.key", "--cert", "e.pem", "mail.eml"]) == 0
+    assert "keyUsage lacks digitalSignature; who verifies will refuse it" in capsys.readouterr().err
+
+
+def _self_signed(folder: Path, *arguments: str) -> None:
+    subject = ["-subj", "/CN=Somebody", "-addext", "subjectAltName=email:somebody@example.org"]
+    subprocess.run(
+        ["openssl", "req", "-x509", *subject, *arguments],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+
+
 def test_inspect_for_people_and_for_programs(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +301,34 @@ def test_inspect_for_people_and_for_programs(
     assert [layer["kind"] for layer in signed["layers"]] == ["signed"]
     assert (plain["status"], plain["layers"]) == ("read", [])
     assert key["status"] == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        ("3003020103", "il manque un élément dans celui de l’octet 0"),
+        (
+            "300e06092a864886f70d010702020103",
+            "l’élément à l’octet 13 n’est pas de la sorte attendue",
+        ),
+        (
+            "301406092a864886f70d010702a00730050201013100",
+            "un SignedData a plus ou moins de parties qu’il ne peut en avoir",
+        ),
+    ],
+)
+def test_what_is_no_cms_is_said_in_the_language_of_the_person_with_its_place(
+    here: Path,
+    octets: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    (here / "m").write_bytes(bytes.fromhex(octets))
+
+    assert main(["smime", "decrypt", "--all", "--key", "bob.key", "m"]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_the_table_of_algorithms_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -286,6 +286,8 @@ def test_the_moment_decides_by_the_table(here: Path, capsys: pytest.CaptureFixtu
     [
         ([], "there is no key to open with"),
         (["--key", "bob.pem"], "it holds no private key"),
+        (["--key", "two.key"], "it holds more than one private key"),
+        (["--key", "damaged.key"], "a certificate beside the key cannot be read"),
         (["--key", "missing"], "cannot be read"),
         (["--key", "bob.key", "--cert", "mail.eml"], "is not a certificate"),
         (["--key", "bob.key", "--json"], "give --out"),
@@ -294,6 +296,11 @@ def test_the_moment_decides_by_the_table(here: Path, capsys: pytest.CaptureFixtu
 def test_requests_that_cannot_be(
     here: Path, options: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    key = (here / "bob.key").read_bytes()
+    (here / "two.key").write_bytes((here / "alice.key").read_bytes() + key)
+    certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (here / "damaged.key").write_bytes(key + certificate)
+
     assert main(["smime", "decrypt", *options, "mail.eml"]) == 2
     captured = capsys.readouterr()
     assert text in captured.err
@@ -353,3 +360,24 @@ def test_verify_opens_encrypted_layers_on_the_way(
     assert [layer["opened"] for layer in opened["layers"]] == [True, True]
     assert opened["status"] == "valid"
     assert other["problems"][0]["code"] == "decrypt.no-key"
+
+
+def test_verify_says_what_it_opened_as_old_evidence(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = b"Content-Type: text/plain\r\n\r\nhello\r\n"
+    signed = sign(text, world().alice.signer).entity
+    done = subprocess.run(["openssl", "cms", "-encrypt", "-des3", "bob.pem"], input=signed,
+                          capture_output=True, check=True)  # fmt: skip
+    (here / "m").write_bytes(b"From: alice@example.org\n" + done.stdout)
+    (here / "root.pem").write_bytes(world().root.public_bytes(Encoding.PEM))
+    verify = ["smime", "verify", "--anchor", "root.pem", "--revocation", "off", "--json", "m"]
+
+    assert main([*verify, "--key", "bob.key", "--cert", "bob.pem", "--allow-legacy"]) == 0
+    assert main([*verify, "--key", "bob.key", "--cert", "bob.pem"]) == 3
+
+    opened, shut = _records(capsys)
+    assert opened["status"] == "valid"
+    assert [one["code"] for one in opened["remarks"]] == ["algorithm.legacy"]
+    assert "3des-cbc" in opened["remarks"][0]["text"]
+    assert shut["problems"][0]["code"] == "algorithm.refused"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from gateway.i18n import catalogue, language_of, translate
+from pki.algorithms import Operation, judge
 from tests.templates import collect, places
 
 FOUND = collect()
@@ -97,6 +100,18 @@ def test_a_template_without_translation_is_shown_in_english() -> None:
 
 def test_a_text_without_facts_keeps_its_braces() -> None:
     assert translate("a {brace} of a stranger", {}, "en") == "a {brace} of a stranger"
+
+
+def test_what_the_table_of_algorithms_says_is_translated_where_it_is_the_source() -> None:
+    template = "the key ({key}) is not allowed at this time ({source})"
+    source = judge(Operation.ENCRYPT_TO, "rsa", 512, datetime.now(UTC)).source
+
+    text = translate(template, {"key": "ended; for old evidence only", "source": source}, "fr")
+
+    assert text == (
+        "la clé (ended; for old evidence only) n’est pas admise à cette date "
+        "(aucune ligne de sceau smime algorithms ne l’admet)"
+    )
 
 
 def test_facts_are_never_read_as_templates() -> None:

@@ -158,6 +158,20 @@ def test_openssl_ecdh(tmp_path: Path, digest: str, cofactor: str, curve: str) ->
         assert (found.content, found.cipher) == (CONTENT, f"{name}-cbc")
 
 
+@pytest.mark.parametrize("bits", [128, 192, 256])
+def test_openssl_wraps_with_padding(tmp_path: Path, bits: int) -> None:
+    """RFC 5649."""
+    person = world().curves["secp256r1"]
+    certificate, _ = person.write(tmp_path, "to")
+    wrap = ("-wrap", f"id-aes{bits}-wrap-pad")
+
+    data = bytearray(_openssl("-aes256", *wrap, certificate))
+
+    assert opened(bytes(data), owner(person)).content == CONTENT
+    data[data.index(bytes.fromhex("06092a864886f70d010701")) - 6] ^= 1  # of the wrapped key
+    assert code(bytes(data), owner(person)) == "decrypt.failed"
+
+
 def test_openssl_legacy(tmp_path: Path) -> None:
     for person in (world().bob, world().curves["secp256r1"]):
         certificate, _ = person.write(tmp_path, "to")
