@@ -202,6 +202,12 @@ class ParsedCertificate:
         return usages is None or not _MAIL.isdisjoint(usages)
 
     @cached_property
+    def names_mail(self) -> bool:
+        """emailProtection itself, or no such extension: what a house may demand instead."""
+        usages = self.extended_key_usage
+        return usages is None or ExtendedKeyUsageOID.EMAIL_PROTECTION in usages
+
+    @cached_property
     def key_kind(self) -> tuple[str, int]:
         """`pki.algorithms.describe_key` of its key."""
         return describe_key(self.public_key)

@@ -41,6 +41,7 @@ class Revocation(Enum):
 class Material:
     """Anchors, intermediates and CRLs, parsed and indexed once, used for many paths.
 
+    any_usage: a rule of the house, see `pki.path_steps.PathInputs`.
     Raises CertificateRefused if an anchor or intermediate cannot be read.
     """
 
@@ -51,8 +52,10 @@ class Material:
         crls: Iterable[Crl] = (),
         ocsp: KnownResponses = NO_RESPONSES,
         ended: Sequence[Anchor] = (),
+        any_usage: bool = True,
     ) -> None:
         self.ocsp = ocsp
+        self.any_usage = any_usage
         # Anchors in which people ended the trust: they vouch for nothing, and say why.
         self.ended = tuple((anchor, ParsedCertificate(anchor.certificate)) for anchor in ended)
         self.issuers = JudgedIssuers()
@@ -191,7 +194,9 @@ def find_path(
     Raises CertificateRefused (the first path's first failing step), CannotJudge (a path would
     hold, but a CRL is missing or stale).
     """
-    inputs = PathInputs(moment, policies, accept, allow_legacy, for_mail)
+    inputs = PathInputs(
+        moment, policies, accept, allow_legacy, for_mail, any_usage=material.any_usage
+    )
     return _Search(material, revocation, inputs, budget or Budget()).run(cert)
 
 

@@ -24,7 +24,9 @@ from pki.usage import extended_usage_problem
 class PathInputs:
     """What is asked of every path (§6.1.1). accept: says why an anchor may not vouch, or None.
 
-    allow_legacy, for_mail: as in `pki.path.find_path`. demand_policies: whether the policies that
+    allow_legacy, for_mail: as in `pki.path.find_path`. any_usage: whether anyExtendedKeyUsage makes
+    a certificate one for mail; where it does not, that is asked of the last one, too, which
+    `pki.usage` has let pass. demand_policies: whether the policies that
     an anchor is trusted for are demanded; not of signers of CRLs, who bear no policies of people.
     """
 
@@ -34,6 +36,7 @@ class PathInputs:
     allow_legacy: bool = False
     for_mail: bool = False
     demand_policies: bool = True
+    any_usage: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def walk(anchor: Anchor, chain: Sequence[ParsedCertificate], inputs: PathInputs)
             raise refused("path.policy", "no certificate policy is valid for it", cert)
         if not last:
             max_path_length = _prepare(cert, policies, names, max_path_length)
-            unfit = extended_usage_problem(cert) if inputs.for_mail else None
+        if inputs.for_mail and not (last and inputs.any_usage):
+            unfit = extended_usage_problem(cert, any_usage=inputs.any_usage)
             if unfit is not None:
                 raise CertificateRefused(unfit)
         if cert.unknown_critical:  # §6.1.4 (o), §6.1.5 (f)

@@ -63,7 +63,8 @@ class StoredTrust:
     """Trust whose CRLs come from the database; looks for news every `poll`. Thread-safe.
 
     anchors: of the configuration. decided: the others, which are asked anew with every change.
-    folder: of the indexes of large CRLs; without one they stand in memory whole.
+    folder: of the indexes of large CRLs; without one they stand in memory whole. any_usage: as of
+    `Material`.
     Raises CertificateRefused if an anchor or intermediate cannot be read.
     """
 
@@ -78,9 +79,11 @@ class StoredTrust:
         folder: CrlFolder | None = None,
         org: str = "",
         ocsp: KnownResponses = NO_RESPONSES,
+        any_usage: bool = True,
     ) -> None:
         self._read = read
         self._ocsp = ocsp
+        self._any_usage = any_usage
         self._anchors = tuple(anchors)
         self._intermediates = tuple(ParsedCertificate(der) for der in intermediates)
         self._decided = decided
@@ -130,7 +133,10 @@ class StoredTrust:
                 else {}
             )
             anchors = (*self._anchors, *self._decided_now)
-            signers = Material(anchors, self._intermediates, ocsp=self._ocsp, ended=self._ended_now)
+            signers = Material(
+                anchors, self._intermediates, ocsp=self._ocsp, ended=self._ended_now,
+                any_usage=self._any_usage,
+            )  # fmt: skip
             crls = crl_store.current_crls(
                 conn, known, folder=self._folder, material=signers, org=self._org
             )

@@ -137,9 +137,12 @@ def _key_usage_problem(cert: ParsedCertificate, purpose: Purpose) -> Problem | N
     )
 
 
-def extended_usage_problem(cert: ParsedCertificate) -> Problem | None:
-    """Why it is not for mail, or None (RFC 8550 §4.4.4)."""
-    if cert.for_mail:
+def extended_usage_problem(cert: ParsedCertificate, *, any_usage: bool = True) -> Problem | None:
+    """Why it is not for mail, or None (RFC 8550 §4.4.4).
+
+    any_usage: whether anyExtendedKeyUsage is enough.
+    """
+    if cert.for_mail if any_usage else cert.names_mail:
         return None
     return problem(
         "path.extended-key-usage",

@@ -55,6 +55,9 @@ def add_validate(parser: ArgumentParser) -> None:
         default="any",
         help="of mail; any (otherwise) looks at the path alone",
     )
+    parser.add_argument(
+        "--no-any-eku", action="store_true", help="for mail anyExtendedKeyUsage is not enough"
+    )
     parser.add_argument("--email", metavar="ADDRESS", help="it must be for this mail address")
     parser.add_argument(
         "--policy",
@@ -170,7 +173,13 @@ def _judge(file: Input, given: _Given) -> _Verdict:
     try:
         verdict.path = find_path(
             cert,
-            Material(given.anchors, [*certs, *given.extra], given.crls, given.ocsp),
+            Material(
+                given.anchors,
+                [*certs, *given.extra],
+                given.crls,
+                given.ocsp,
+                any_usage=not args.no_any_eku,
+            ),
             moment=given.moment,
             revocation=Revocation(args.revocation),
             policies=PolicyInputs(

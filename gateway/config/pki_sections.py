@@ -195,6 +195,7 @@ class Pki:
     former_key_encryption_key: opens what was wrapped before the change of key, wraps nothing.
     person_keys_kept, person_keys_ttl: how many unwrapped keys a process keeps, and how long.
     four_eyes: trust anchors are only those that two persons approved, none of this file.
+    any_extended_key_usage: whether anyExtendedKeyUsage makes a certificate one for mail.
     founders: SHA-256 of the requests by which the first persons were enrolled; empty = the first
     such request in the log is believed.
     """
@@ -211,6 +212,7 @@ class Pki:
         example='["5f:1a:… (32 pairs of hex digits)"]',
         default=(),
     )
+    any_extended_key_usage: bool = setting(kinds.boolean, example="false", default=True)
     intermediates: tuple[Path, ...] = setting(
         kinds.list_of(kinds.file_or_folder), example='["intermediates"]', default=()
     )

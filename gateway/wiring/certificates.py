@@ -77,6 +77,7 @@ class CertificateParts(ArchiveParts):
             folder=self.crl_folder,
             decided=self.decided,
             ocsp=self.stored_responses,
+            any_usage=self.config.pki.any_extended_key_usage,
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import warnings
@@ -54,6 +55,23 @@ def _held(archive_id: str, address: str) -> NewMessage:
 
 
 # -- import, list, remove ------------------------------------------------------------------------
+
+
+def test_a_certificate_for_any_use_is_one_for_mail_unless_the_house_says_otherwise(
+    house: House,
+) -> None:
+    ready(house)
+    paul = house.issue("Paul", PAUL, extended=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,))
+    assert house.run("cert", "import", house.write("paul.pem", paul.pem)).code == 0
+    assert house.run("cert", "find", PAUL, "--json").json[0]["status"] == "found"
+
+    text = house.config.read_text("utf-8")
+    assert "any_extended_key_usage = true" in text  # as `sceau init` writes it
+    house.config.write_text(text.replace("usage = true", "usage = false"), "utf-8")
+
+    (found,) = house.run("cert", "find", PAUL, "--json").json
+    assert found["status"] != "found"
+    assert "path.extended-key-usage" in json.dumps(found)
 
 
 def test_a_pem_file_goes_into_the_store_and_is_used(house: House) -> None:

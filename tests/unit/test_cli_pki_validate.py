@@ -208,6 +208,32 @@ def test_the_mail_profile(
     assert done.code == (1 if problem else 0)
 
 
+@pytest.mark.parametrize("purpose", ["sign", "encrypt"])
+def test_any_use_is_mail_unless_the_house_says_otherwise(
+    world: tuple[Path, Authority, Authority], purpose: str
+) -> None:
+    folder, top, ca = world
+    mail, any_use = ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+    any_ca = top.sub("Any CA", extra=((x509.ExtendedKeyUsage((any_use,)), False),))
+    (folder / "any.pem").write_bytes(any_ca.pem)
+    (folder / "crls" / "any.crl").write_bytes(any_ca.crl())
+
+    def codes(issuer: Authority, usages: tuple[Any, ...] | None, *options: str) -> list[str]:
+        given = [*options, "--cert", str(folder / "any.pem")]
+        done = validate(folder, leaf(folder, issuer, extended=usages), *given)
+        return [one["code"] for one in done.json[0]["problems"]]
+
+    for issuer, usages, strict in (
+        (ca, (any_use,), ["path.extended-key-usage"]),
+        (ca, (any_use, mail), []),
+        (ca, None, []),
+        (any_ca, (mail,), ["path.extended-key-usage"]),
+    ):
+        assert codes(issuer, usages, "--purpose", purpose) == []
+        assert codes(issuer, usages, "--purpose", purpose, "--no-any-eku") == strict
+        assert codes(issuer, usages, "--no-any-eku") == []  # no mail, no matter
+
+
 def test_an_anchor_is_trusted_itself_but_its_dates_and_address_count(tmp_path: Path) -> None:
     ca = root("Somebody")
     own = leaf(tmp_path, ca)
