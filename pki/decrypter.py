@@ -113,12 +113,9 @@ class Decrypter(Protocol):
 class KeyDecrypter:
     """`Decrypter` with the key in memory."""
 
-    def __init__(
-        self, key: DecryptionKey, certificate: bytes | None = None, *, oaep_only: bool = False
-    ) -> None:
+    def __init__(self, key: DecryptionKey, certificate: bytes | None = None) -> None:
         self._key = key
         self._certificate = certificate
-        self._oaep_only = oaep_only
         self._kind = describe_key(key.public_key())
 
     def __repr__(self) -> str:
@@ -140,7 +137,7 @@ class KeyDecrypter:
     @property
     def pkcs1(self) -> bool:
         """Whether RSA PKCS#1 v1.5 may be tried with it."""
-        return self._kind[0] == "rsa" and not self._oaep_only and self._rejects_implicitly
+        return self._kind[0] == "rsa" and self._rejects_implicitly
 
     def secret(self, asked: Asked) -> bytes:
         """See `Decrypter.secret`."""
@@ -196,3 +193,34 @@ class KeyDecrypter:
         except ValueError:
             return False
         return len(answers) == 1
+
+
+class OaepOnly:
+    """A key of ours that opens nothing of RSA but RSAES-OAEP, wherever it lies (threat S5)."""
+
+    def __init__(self, key: Decrypter) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"<OaepOnly {self._key!r}>"
+
+    @property
+    def certificate(self) -> bytes | None:
+        """DER of its certificate."""
+        return self._key.certificate
+
+    @property
+    def kind(self) -> tuple[str, int]:
+        """Name and size as in `pki.algorithms`."""
+        return self._key.kind
+
+    @property
+    def pkcs1(self) -> bool:
+        """Never."""
+        return False
+
+    def secret(self, asked: Asked) -> bytes:
+        """See `Decrypter.secret`."""
+        if isinstance(asked, RsaCiphertext) and asked.oaep is None:
+            raise CannotDecrypt
+        return self._key.secret(asked)

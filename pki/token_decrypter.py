@@ -52,13 +52,10 @@ class TokenDecrypter:
         key: TokenKey,
         public: TokenPublicKey,
         certificate: bytes | None = None,
-        *,
-        oaep_only: bool = False,
     ) -> None:
         self._key = key
         self._public = public
         self._certificate = certificate
-        self._oaep_only = oaep_only
         self._kind = describe_key(public)
 
     def __repr__(self) -> str:
@@ -80,7 +77,7 @@ class TokenDecrypter:
     @property
     def pkcs1(self) -> bool:
         """Whether RSA PKCS#1 v1.5 may be tried with it. Raises TokenTrouble."""
-        return self._kind[0] == "rsa" and not self._oaep_only and self._rejection is not None
+        return self._kind[0] == "rsa" and self._rejection is not None
 
     def secret(self, asked: Asked) -> bytes:
         """See `Decrypter.secret`. Raises TokenTrouble, too."""

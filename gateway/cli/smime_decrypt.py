@@ -37,6 +37,11 @@ def add_keys(parser: ArgumentParser) -> None:
         help="file with the password of the keys",
     )
     parser.add_argument(
+        "--oaep-only",
+        action="store_true",
+        help="the keys are for RSAES-OAEP alone: what came by PKCS #1 v1.5 is refused",
+    )
+    parser.add_argument(
         "--mail-password-file",
         type=Path,
         metavar="FILE",
@@ -125,6 +130,7 @@ def layer_opener(args: Namespace) -> OpenLayer:
     from gateway.cli.smime_recipients import ders_in
     from gateway.smime.decrypt import decrypt
     from gateway.smime.shared_keys import KnownPassword
+    from pki.decrypter import OaepOnly
     from pki.key_files import read_file
     from pki.load_decrypter import parse_decrypters
 
@@ -144,6 +150,8 @@ def layer_opener(args: Namespace) -> OpenLayer:
         from gateway.key_process import keys_apart
 
         keys += keys_apart(names, certificates)
+    if args.oaep_only:
+        keys = [OaepOnly(key) for key in keys]
     shared = [] if agreed is None else [KnownPassword(agreed)]
     # Of a token its PIN is what we have that is secret and lasts.
     pins = [read_file(name.access.pin_file) for name in names]

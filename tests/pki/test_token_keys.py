@@ -181,13 +181,13 @@ def test_damaged_ciphertext_has_one_outcome(hsm: Hsm, tmp_path: Path) -> None:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import padding
-        from pki.decrypter import CannotDecrypt, Oaep, RsaCiphertext
+        from pki.decrypter import CannotDecrypt, Oaep, OaepOnly, RsaCiphertext
         from pki.token_decrypter import TokenDecrypter
         held = key(sys.argv[1])
         public = held.public_key()
         def fresh():
             return TokenDecrypter(held, public)
-        print(fresh().pkcs1, TokenDecrypter(held, public, oaep_only=True).pkcs1)
+        print(fresh().pkcs1, OaepOnly(TokenDecrypter(held, public)).pkcs1)
         numbers = public.public_numbers()
         def raw(block):
             return pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(256, "big")

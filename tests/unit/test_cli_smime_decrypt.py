@@ -307,6 +307,27 @@ def test_requests_that_cannot_be(
     assert captured.out == ""
 
 
+def test_keys_for_oaep_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One key under both paddings lets the weaker one open what the stronger protects (S5)."""
+    oaep = world().bob.recipient(KeyManagement.RSA_OAEP)
+    (here / "oaep.eml").write_bytes(HEAD + encrypt(ENTITY, [oaep], Cipher.AES_256_CBC))
+    files = ["--json", "--out", "out", "mail.eml", "oaep.eml"]
+
+    assert main([*DECRYPT, "--oaep-only", *files]) == 1
+
+    older, newer = _records(capsys)
+    assert (older["status"], newer["status"]) == ("refused", "decrypted")
+    assert [one["code"] for one in older["problems"]] == ["algorithm.unsupported"]
+    assert not (here / "out/mail.eml").exists()
+    assert (here / "out/oaep.eml").read_bytes() == ENTITY
+
+    for options in ([], ["--oaep-only"]):
+        main(["smime", "verify", "--key", "bob.key", "--json", *options, "mail.eml"])
+        (record,) = _records(capsys)
+        found = {one["code"] for one in record["problems"]}
+        assert ("algorithm.unsupported" in found) is bool(options)
+
+
 _CHILD = """
 import sys
 from gateway.cli import main

@@ -27,7 +27,7 @@ from gateway.smime.opening import open_mail
 from gateway.smime.shared_keys import KnownPassword
 from gateway.smime.verdicts import Status
 from pki import der_writing as der
-from pki.decrypter import Asked, CannotDecrypt, KeyDecrypter, RsaCiphertext
+from pki.decrypter import Asked, CannotDecrypt, KeyDecrypter, OaepOnly, RsaCiphertext
 from pki.errors import StructureRefused
 from tests.corpora import corpus
 from tests.pace import at_most, within
@@ -263,7 +263,7 @@ def test_every_change_of_an_authenticated_message_is_noticed() -> None:
 
 
 def test_a_key_for_oaep_only_never_does_the_older_padding() -> None:
-    only = KeyDecrypter(RSA_KEY, world().bob.der, oaep_only=True)
+    only = OaepOnly(KeyDecrypter(RSA_KEY, world().bob.der))
     pkcs1 = encrypt(ENTITY, [world().bob.recipient(KeyManagement.RSA_PKCS1)], Cipher.AES_256_CBC)
     oaep = encrypt(ENTITY, [world().bob.recipient(KeyManagement.RSA_OAEP)], Cipher.AES_256_CBC)
 
