@@ -25,6 +25,7 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -48,12 +49,18 @@ class FetchRules:
 
     hosts: "host:port", exact, lower-case. private: networks that are not public and may be reached
     all the same. time_limit: for everything from the look-up of the name to the last byte.
+    ca: file of the CAs that servers behind TLS must have a certificate of; None: the system's.
     """
 
     hosts: frozenset[str]
     private: tuple[IPv4Network | IPv6Network, ...] = ()
     max_bytes: int = 64 * 1024 * 1024
     time_limit: timedelta = timedelta(seconds=10)
+    ca: Path | None = None
+
+    def tls(self) -> ssl.SSLContext:
+        """For one connection, with the file as it is now. Raises OSError."""
+        return ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +82,18 @@ def fetch(
     rules: FetchRules,
     *,
     look_up: Callable[[str, int], list[str]] = resolve,
-    tls: ssl.SSLContext | None = None,
     post: Post | None = None,
     media_type: str = "",
 ) -> bytes:
     """GET `url`, or POST to it, all of it within the limits. Raises FetchTrouble.
 
-    look_up: name resolution. tls: for https:// with another CA than the system's. media_type: the
-    answer must say that it is that.
+    look_up: name resolution. media_type: the answer must say that it is that.
     """
     deadline = time.monotonic() + rules.time_limit.total_seconds()
     parts, host, port = checked_url(url, rules)
     try:
         address = checked_address(url, host, port, rules, look_up, deadline)
-        with _connect(parts, address, port, deadline, tls) as connection:
+        with _connect(parts, address, port, deadline, rules) as connection:
             target = parts.path or "/"
             if parts.query:
                 target += "?" + parts.query
@@ -230,7 +235,7 @@ def _hidden_forms(address: IPAddress) -> list[IPAddress]:
 
 
 def _connect(
-    parts: SplitResult, address: str, port: int, deadline: float, tls: ssl.SSLContext | None
+    parts: SplitResult, address: str, port: int, deadline: float, rules: FetchRules
 ) -> socket.socket:
     """A connection to the checked address itself: no second look-up that could answer otherwise."""
     connection = socket.create_connection((address, port), timeout=seconds_left(deadline))
@@ -238,8 +243,7 @@ def _connect(
         return connection
     try:
         connection.settimeout(seconds_left(deadline))
-        context = tls or ssl.create_default_context()
-        return context.wrap_socket(connection, server_hostname=parts.hostname)
+        return rules.tls().wrap_socket(connection, server_hostname=parts.hostname)
     except BaseException:
         connection.close()
         raise

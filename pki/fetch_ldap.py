@@ -8,7 +8,6 @@ have the password.
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,12 +81,10 @@ def fetch_ldap(
     rules: FetchRules,
     *,
     look_up: Callable[[str, int], list[str]] = resolve,
-    tls: ssl.SSLContext | None = None,
 ) -> bytes:
     """The CRL that an ldap:// or ldaps:// URL names, all of it within the limits.
 
-    look_up: name resolution. tls: for ldaps:// with another CA than the system's.
-    Raises FetchTrouble.
+    look_up: name resolution. Raises FetchTrouble.
     """
     deadline = time.monotonic() + rules.time_limit.total_seconds()
     parts, host, port = checked_url(url, rules, PORTS)
@@ -100,8 +97,7 @@ def fetch_ldap(
             plain.settimeout(seconds_left(deadline))
             server = plain
             if parts.scheme == "ldaps":
-                context = tls or ssl.create_default_context()
-                server = context.wrap_socket(plain, server_hostname=host)
+                server = rules.tls().wrap_socket(plain, server_hostname=host)
             session = Session.over(
                 directory, Channel(server), deadline, max_octets=rules.max_bytes + _BESIDE
             )

@@ -150,6 +150,7 @@ class CrlFetch:
     """[pki.fetch]: where the gateway may go to fetch CRLs and to ask by OCSP, and nowhere else.
 
     allow: "host:port", exact. allow_private: networks inside that may be reached none the less.
+    ca: CAs of the servers behind https:// and ldaps://; without it, those of the system.
     """
 
     allow: tuple[str, ...] = setting(
@@ -158,6 +159,7 @@ class CrlFetch:
     allow_private: tuple[IPv4Network | IPv6Network, ...] = setting(
         kinds.list_of(kinds.network), example='["10.0.0.0/8"]', default=()
     )
+    ca: Path | None = setting(kinds.file, example='"anchors/web-ca.crt"', default=None)
     max_size: int = setting(kinds.size, example='"64 MB"', default=64_000_000)
     timeout: timedelta = setting(kinds.duration, example='"10s"', default=timedelta(seconds=10))
 

@@ -163,6 +163,7 @@ class CertificateParts(ArchiveParts):
             private=fetch.allow_private,
             max_bytes=fetch.max_size,
             time_limit=fetch.timeout,
+            ca=fetch.ca,
         )
 
     @cached_property

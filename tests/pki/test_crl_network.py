@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -240,17 +241,53 @@ def test_ldaps_with_another_ca_or_name(serve: Callable[..., Fake], tmp_path: Pat
         files[name] = file
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(CA.pem)
-    ours = ssl.create_default_context(cafile=str(ca_file))
-    for name, tls in (("crl.example", ours), ("crl.example", None), ("other.example", ours)):
+    for name, ca in (("crl.example", ca_file), ("crl.example", None), ("other.example", ca_file)):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files[name])
         server = serve(gives(CRL), context=context)
         url = f"ldaps://crl.example:{server.port}/{ENTRY}"
-        if name == "crl.example" and tls is not None:
-            assert fetch_ldap(url, rules(server.port), look_up=loopback, tls=tls) == CRL
+        if name == "crl.example" and ca is not None:
+            assert fetch_ldap(url, rules(server.port, ca=ca), look_up=loopback) == CRL
             continue
         with pytest.raises(FetchTrouble, match="its certificate is not believed"):
-            fetch_ldap(url, rules(server.port), look_up=loopback, tls=tls)
+            fetch_ldap(url, rules(server.port, ca=ca), look_up=loopback)
+
+
+def test_https_with_another_ca(tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CRL)))
+            self.end_headers()
+            self.wfile.write(CRL)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    own = tmp_path / "own.pem"
+    secret = key("slapd").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    own.write_bytes(server_certificate(CA, "crl.example").public_bytes(Encoding.PEM) + secret)
+    ca_file, others = tmp_path / "ca.pem", tmp_path / "others.pem"
+    ca_file.write_bytes(CA.pem)
+    others.write_bytes(root("Another CA").pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url, port = f"https://crl.example:{server.server_port}/x.crl", server.server_port
+        assert fetch(url, rules(port, ca=ca_file), look_up=loopback) == CRL
+        for ca, words in (
+            (None, "its certificate is not believed"),
+            (others, "its certificate is not believed"),
+            (tmp_path / "missing.pem", "No such file"),
+        ):
+            with pytest.raises(FetchTrouble, match=words):
+                fetch(url, rules(port, ca=ca), look_up=loopback)
+        server.shutdown()
 
 
 def referral(trap: Fake) -> Answer:
