@@ -119,7 +119,7 @@ def test_each_server_of_a_directory_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     client = SimpleNamespace(directory=SimpleNamespace(name="justice"), try_servers=lambda: trials)
     only = [one for one in checks.CHECKS if one[0] == "directories"]
     monkeypatch.setattr(checks, "CHECKS", only)
-    wiring: Any = SimpleNamespace(directories=[client])
+    wiring: Any = SimpleNamespace(directories=[client], certificates=())
     found = list(run_checks(wiring, moment=NOW))
     assert [one.level for one in found] == [Level.UNKNOWN, Level.OK]
     assert found[1].text == "ldaps://two answers"
