@@ -239,6 +239,18 @@ def _signing(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
             message("certificates that sign for people end within {days} days: {number} ({names})"),
             {"days": f"{soon / timedelta(days=1):g}", "number": str(people.ending), "names": names},
         )
+    number, first = standing.ends.opening
+    if number and soon is not None:
+        names = ", ".join(first) + (", …" if number > len(first) else "")
+        yield Alarm(
+            CERTIFICATE,
+            "opening",
+            message(
+                "the last certificates by which our people are written to end within {days} days: "
+                "{number} ({names})"
+            ),
+            {"days": f"{soon / timedelta(days=1):g}", "number": str(number), "names": names},
+        )
 
 
 _CLOCK = {

@@ -102,7 +102,10 @@ class SeeingParts(WayOutParts):
     @cached_property
     def expiry_watch(self) -> ExpiryWatch:
         """Sees what ends of what only the database knows."""
-        return ExpiryWatch(self.database.read, self.trust.current, recipients=self.ahead.recipients)
+        return ExpiryWatch(
+            self.database.read, self.trust.current,
+            recipients=self.ahead.recipients, persons=self.ahead.persons,
+        )  # fmt: skip
 
     @cached_property
     def alarms(self) -> Alarms:

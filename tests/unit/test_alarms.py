@@ -83,6 +83,7 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
     (None, _ocsp(wanted=1, missing=1)),  # not asked yet
     ("recipients-expiring", {"ends": Ends(RecipientsEnding(9, 1, 0, {"a@b.example": NOW}))}),
     (None, {"ends": Ends(RecipientsEnding(9, 0, 3))}),
+    ("certificate-expiring", {"ends": Ends(opening=(1, ("marie@a.example",)))}),
     ("certificate-expiring", {"certificates": (_ending(6),)}),
     (None, {"certificates": (_ending(8),)}),
     ("disk-nearly-full", {"disks": (Disk(Path("/d"), 4 * 10**9, 100 * 10**9),)}),

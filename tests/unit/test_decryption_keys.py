@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 
 from gateway import clock
+from gateway.config import load
+from gateway.expiry_watch import ExpiryWatch
 from gateway.smime.cms import content_info
 from gateway.smime.decrypt import Opened, decrypt
 from gateway.stored_decrypters import decrypters_for
@@ -159,10 +161,23 @@ def test_a_last_certificate_that_ends_is_told(folder: P12Folder) -> None:
         checked = sceau("check", "--config", house.config, "--json")
         return "persons.opening-ends" in checked.out
 
+    def watched(days: int) -> tuple[int, int]:
+        """What the keeper sees for its alarm: how many people, and how many of them named."""
+        wiring = Wiring(load(house.config))
+        watch = ExpiryWatch(
+            wiring.database.read, wiring.trust.current, recipients=None, persons=days * DAY
+        )
+        watch.once(house.now)
+        wiring.database.close()
+        number, names = watch.ends.opening
+        return number, len(names)
+
     bring(folder, "old", "--use", "decrypt", end=house.now + 10 * DAY)
     assert told()
+    assert (watched(9), watched(11)) == ((0, 0), (1, 1))
     bring(folder, "new", "--use", "decrypt", end=house.now + 300 * DAY)
     assert not told()
+    assert watched(11) == (0, 0)
 
 
 def test_a_row_that_was_moved_does_not_open(folder: P12Folder) -> None:

@@ -47,7 +47,7 @@ def test_only_the_last_certificate_of_a_recipient_counts(pki_database: Database)
 def test_the_watch_counts_recipients_hourly(pki_database: Database) -> None:
     ca = root("Ends Root")
     trust = StoredTrust(pki_database.read, anchors=[ca.anchor(grace=DAY)])
-    watch = ExpiryWatch(pki_database.read, trust.current, recipients=7 * DAY)
+    watch = ExpiryWatch(pki_database.read, trust.current, recipients=7 * DAY, persons=7 * DAY)
     watch.once(NOW)
     assert watch.ends.recipients.ending == 0
     _store(pki_database, _recipient(ca, "soon", 5))
