@@ -19,12 +19,15 @@ import structlog
 from gateway.ahead import Ahead
 from gateway.alarm import Alarm
 from gateway.alarms_of_ends import (
+    CERTIFICATE,
     CRL_DELTA,
     CRL_ENDING,
     CRL_STALE,
     GRACE,
     OCSP_LATE,
     RECIPIENTS,
+    ending,
+    judge_opening,
     judge_recipients,
     judge_revocation,
 )
@@ -39,7 +42,6 @@ from gateway.wholefile import replace_text
 
 log = structlog.get_logger()
 
-CERTIFICATE = "certificate-expiring"
 DISK = "disk-nearly-full"
 DISK_REFUSES = "disk-refuses"
 INDEX = "index-behind"
@@ -107,6 +109,7 @@ def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterat
                 {"kind": known.kind, "name": known.name, "date": rfc3339(known.ends)},
             )
     yield from judge_recipients(standing.ends, ahead)
+    yield from judge_opening(standing.ends, ahead)
     yield from _signing(standing, ahead)
     for disk in standing.disks:
         if disk.free < least_free(disk, max_size):
@@ -230,26 +233,12 @@ def _signing(standing: Standing, ahead: Ahead) -> Iterator[Alarm]:
             message("nothing is signed as {number} people more any more: sceau check"),
             {"number": str(more)},
         )
-    soon = ahead.persons
-    if people.ending and soon is not None:
-        names = ", ".join(people.ends) + (", …" if people.ending > len(people.ends) else "")
+    if people.ending and ahead.persons is not None:
         yield Alarm(
             CERTIFICATE,
             "persons",
             message("certificates that sign for people end within {days} days: {number} ({names})"),
-            {"days": f"{soon / timedelta(days=1):g}", "number": str(people.ending), "names": names},
-        )
-    number, first = standing.ends.opening
-    if number and soon is not None:
-        names = ", ".join(first) + (", …" if number > len(first) else "")
-        yield Alarm(
-            CERTIFICATE,
-            "opening",
-            message(
-                "the last certificates by which our people are written to end within {days} days: "
-                "{number} ({names})"
-            ),
-            {"days": f"{soon / timedelta(days=1):g}", "number": str(number), "names": names},
+            ending(ahead.persons, people.ending, list(people.ends)),
         )
 
 

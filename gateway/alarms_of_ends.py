@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from gateway.ahead import Ahead
@@ -13,6 +13,7 @@ from gateway.i18n import message
 from gateway.metrics.gauges import Standing
 from pki.anchors import usable_until
 
+CERTIFICATE = "certificate-expiring"
 CRL_STALE = "crl-stale"
 CRL_ENDING = "crl-ending"
 CRL_DELTA = "crl-delta-late"
@@ -96,7 +97,6 @@ def judge_recipients(ends: Ends, ahead: Ahead) -> Iterator[Alarm]:
     """Recipients of the local store who soon have no certificate."""
     recipients = ends.recipients
     if recipients.ending and ahead.recipients is not None:
-        first = list(recipients.ends)[:_NAMED]
         yield Alarm(
             RECIPIENTS,
             "recipients",
@@ -104,9 +104,29 @@ def judge_recipients(ends: Ends, ahead: Ahead) -> Iterator[Alarm]:
                 "the last stored certificates of recipients end within {days} days: {number} "
                 "({names}); mail to them will wait or come back"
             ),
-            {
-                "days": f"{ahead.recipients / timedelta(days=1):g}",
-                "number": str(recipients.ending),
-                "names": ", ".join(first) + (", …" if recipients.ending > len(first) else ""),
-            },
+            ending(ahead.recipients, recipients.ending, list(recipients.ends)[:_NAMED]),
         )
+
+
+def judge_opening(ends: Ends, ahead: Ahead) -> Iterator[Alarm]:
+    """Our people who soon have no certificate to be written to."""
+    number, first = ends.opening
+    if number and ahead.persons is not None:
+        yield Alarm(
+            CERTIFICATE,
+            "opening",
+            message(
+                "the last certificates by which our people are written to end within {days} days: "
+                "{number} ({names})"
+            ),
+            ending(ahead.persons, number, first),
+        )
+
+
+def ending(within: timedelta, number: int, first: Sequence[str]) -> dict[str, str]:
+    """The facts `days`, `number` and `names` of so many ends. first: the names that are told."""
+    return {
+        "days": f"{within / timedelta(days=1):g}",
+        "number": str(number),
+        "names": ", ".join(first) + (", …" if number > len(first) else ""),
+    }

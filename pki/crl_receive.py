@@ -195,13 +195,24 @@ def check_crl(crl: Crl, material: Material, moment: datetime) -> Crl:
             )
         )
     grace = max((anchor.grace for anchor, _ in material.anchors), default=HARD_FAIL)
-    ended = over(crl, moment)
+    ended = _over(crl, moment)
     if ended is not None and usable_until(crl.next_update, grace) < moment:
         raise CrlRefused(ended)
     return crl
 
 
-def over(crl: Crl, moment: datetime) -> Problem | None:
+def check_renewed(crl: Crl, moment: datetime, *, new: bool) -> None:
+    """Whether a source gave what was waited for. Raises CrlRefused.
+
+    One that was here before and is past its nextUpdate is in use by grace, perhaps; a newer one is
+    missing.
+    """
+    ended = _over(crl, moment)
+    if not new and ended is not None:
+        raise CrlRefused(ended)
+
+
+def _over(crl: Crl, moment: datetime) -> Problem | None:
     """That it is past its nextUpdate, or None."""
     if crl.next_update >= moment:
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pki import crl_store
 from pki.crl_folder import CrlFolder
-from pki.crl_receive import index_stored, over, receive
+from pki.crl_receive import check_renewed, index_stored, receive
 from pki.errors import CrlRefused, FetchTrouble, PkiError, Problem, problem
 from pki.fetch import FetchRules, fetch
 from pki.fetch_ldap import PORTS, fetch_ldap
@@ -115,8 +115,7 @@ def refresh_crls(
             )
             with write() as conn:
                 new = crl_store.store_crl(conn, crl, moment=moment, indexed=indexed, org=org)
-                if not new and (ended := over(crl, moment)) is not None:
-                    raise CrlRefused(ended)  # in use by grace, perhaps: a newer one is missing
+                check_renewed(crl, moment, new=new)
                 crl_store.record_fetch(
                     conn, source.location, moment=moment, crl_sha256=crl.sha256, org=org
                 )

@@ -100,7 +100,7 @@ def run_import(args: Namespace, wiring: Wiring) -> int:
 def _import(file: Input, wiring: Wiring, output: Output) -> int:
     from gateway import clock
     from gateway.cli.pki_input import code_of, crl_octets_in, numbered
-    from pki.crl_receive import over, receive
+    from pki.crl_receive import check_renewed, receive
     from pki.crl_store import store_crl
     from pki.errors import CrlRefused
 
@@ -116,8 +116,7 @@ def _import(file: Input, wiring: Wiring, output: Output) -> int:
             )
             with wiring.database.write() as conn:
                 new = store_crl(conn, crl, moment=now, indexed=indexed)
-            if not new and (ended := over(crl, now)) is not None:
-                raise CrlRefused(ended)
+            check_renewed(crl, now, new=new)
             stored.append((crl, new))
         except CrlRefused as error:
             problems.append(numbered(error.problem, number, len(ders)))

@@ -26,7 +26,7 @@ from gateway.smime.security_label import (
     SecurityLabel,
     parse_security_label,
 )
-from gateway.smime.sign import digest_for, sign, sign_opaque
+from gateway.smime.sign import default_scheme, digest_for, sign, sign_opaque
 from gateway.smime.signature import pss_digests
 from pki.certificate import ParsedCertificate
 from pki.errors import CertificateRefused, Problem
@@ -202,7 +202,7 @@ def _scheme(name: str, signer: Signer) -> SignatureScheme | None:
     if name == "auto":
         return None
     scheme = SignatureScheme(name)
-    pss_alone = signer.kind == "rsa" and pss_digests(signer.certificate) is not None
+    pss_alone = default_scheme(signer) is SignatureScheme.RSA_PSS
     if signer.kind != _KINDS[scheme] or (pss_alone and scheme is not SignatureScheme.RSA_PSS):
         raise SceauError(
             "this key cannot make {scheme} signatures",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
 
 _TICK = 0.005
 # Later than this, a thread that only sleeps was kept from running.
@@ -34,12 +33,7 @@ class Stopwatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self._ended = time.monotonic()
         self._over.set()
         self._thread.join()
