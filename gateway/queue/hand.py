@@ -62,7 +62,8 @@ class Hand:
     @property
     def crowded(self) -> bool:
         """No mail may be sealed for many now. Never where there is nothing else in hand."""
-        return sum(list(self._sealed.values())) > _SEALED_ROOM
+        sealed = list(self._sealed.values())  # a copy in one step: another thread may add meanwhile
+        return sum(sealed) > _SEALED_ROOM
 
     @property
     def largest(self) -> int:
