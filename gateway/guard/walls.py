@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from contextlib import suppress
 
 from gateway.lifeline import die_with_parent
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 # Room above the budget, in budgets, until an allocation is refused. That is a MemoryError, which
-# a parser may mistake for a damaged message; so whoever watches (`outside`) kills long before, and
-# this wall is there for what takes a gigabyte between two looks of his.
+# a parser may mistake for a damaged message; so whoever watches (`outside`) kills long before, this
+# wall is there for what takes a gigabyte between two looks of his, and what is found then counts
+# for nothing (`Meter.end`).
 _WALL = 4
 
 
@@ -56,17 +58,29 @@ class Meter:
     def __init__(self) -> None:
         _, self._most = resource.getrlimit(resource.RLIMIT_DATA)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        self._anew: int | None = None
+        with suppress(OSError):  # kernels without it (gVisor): there the look from outside must do
+            self._anew = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        self._allowed = 0
 
     def begin(self, seconds: float, octets: int) -> None:
         """From now on so many seconds of processor; `octets` more memory, with room above it."""
-        data = int(os.pread(self._statm, 200, 0).split()[5]) * _PAGE
-        self._limit(data + _WALL * octets)
+        fields = os.pread(self._statm, 200, 0).split()
+        if self._anew is not None:
+            os.pwrite(self._anew, b"5", 0)  # the peak begins at what is held now (proc(5))
+        self._allowed = int(fields[1]) * _PAGE + octets
+        self._limit(int(fields[5]) * _PAGE + _WALL * octets)
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
-    def end(self) -> None:
-        """Neither is counted any more."""
+    def end(self) -> bool:
+        """Neither is counted any more. Whether more memory was held at any time than allowed."""
         signal.setitimer(signal.ITIMER_PROF, 0)
         self._limit(self._most)
+        if self._anew is None:
+            return False
+        _, _, status = os.pread(self._status, 4096, 0).partition(b"VmHWM:")
+        return int(status.split(None, 1)[0]) * 1024 > self._allowed
 
     def _limit(self, octets: int) -> None:
         """Whoever started this process may have set a limit that cannot be raised."""

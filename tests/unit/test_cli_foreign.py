@@ -51,7 +51,7 @@ def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setattr(smime_show, "inspect", _hostile)
     # Little, so that the tests are quick; but a machine that stands still for seconds harms none.
-    budget = Budget(cpu=0.3, patience=200, memory=64 * MEGABYTE)
+    budget = Budget(cpu=2, patience=200, memory=64 * MEGABYTE)
     monkeypatch.setattr(smime_show, "judging", partial(judging, budget=budget))
     for name in [*BROKEN, "good", "other"]:
         (tmp_path / name).write_bytes(LETTER.replace(b"hello", name.encode()))

@@ -23,12 +23,12 @@ from tests.unit.smime_world import MAIL, world
 
 HEAD = b"From: Alice <alice@example.org>\r\n"
 ENTITY = content_entity(split(MAIL))
-# A password hashed many times, by the digest that costs most: twenty times the budget below on a
+# A password hashed many times, by the digest that costs most: many times the budget below on a
 # usual machine. (SHA-256 has instructions of its own on fast ones.)
 _ITERATIONS = 1_000_000
-_PASSWORDS = 6
-# What is no bomb takes a tenth of these, so that a slow machine has room for it.
-_LITTLE_TIME = Budget(cpu=0.15, patience=400)
+_PASSWORDS = 15
+# What is no bomb takes a hundredth of these, so that a slow machine has room for it.
+_LITTLE_TIME = Budget(cpu=1, patience=400)
 _LITTLE_MEMORY = Budget(cpu=10, memory=16 * MEGABYTE)
 _JUDGING = foreign.judging
 _HMAC_SHA512 = der.algorithm("1.2.840.113549.2.11", b"\x05\x00")

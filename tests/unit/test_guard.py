@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,21 @@ from tests.bombs import BOMBS
 from tests.unit.guard_functions import factory
 
 FACTORY = "tests.unit.guard_functions:factory"
-SMALL = Budget(cpu=0.3, memory=64 * MEGABYTE, patience=30, answer=MEGABYTE)
+# What the host takes from a virtual machine counts as processor time of whoever was at work then.
+# So a little of it is given to who shall use it up, and to nobody else.
+SMALL = Budget(cpu=30, memory=64 * MEGABYTE, patience=30, answer=MEGABYTE)
+BRIEF = replace(SMALL, cpu=0.3)
 
 
 @pytest.fixture(scope="module")
 def single() -> Iterator[Single]:
     with Single(factory({"config": 1}), SMALL) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[Single]:
+    with Single(factory({}), BRIEF) as worker:
         yield worker
 
 
@@ -77,8 +87,6 @@ def _lives(pid: int) -> bool:
 
 
 HOSTILE: list[tuple[dict[str, Any], str, str]] = [
-    ({"do": "spin"}, "limits.cpu", "0.3 s"),
-    ({"do": "spin_in_c"}, "limits.cpu", "0.3 s"),
     ({"do": "allocate_at_once", "megabytes": 150}, "limits.memory", "64 MB"),
     ({"do": "allocate_at_once", "megabytes": 3000}, "limits.memory", "64 MB"),
     ({"do": "hide_memory_error"}, "limits.memory", "64 MB"),
@@ -104,6 +112,28 @@ def test_what_no_message_may_do(
     assert text in found.text
     assert "secret" not in found.text  # what an exception says may quote the message
     assert _value(single.run(b"abc"))["sha256"] == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("act", ["spin", "spin_in_c"])
+def test_no_message_may_take_the_processor(brief: Single, act: str) -> None:
+    found = brief.run(b"secret", {"do": act})
+
+    assert _code(found) == "limits.cpu"
+    assert isinstance(found, Problem)
+    assert "0.3 s" in found.text
+
+
+def test_memory_held_between_two_looks_counts(
+    single: Single, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parser that takes a MemoryError for damage must not pass its finding for the mail's."""
+    monkeypatch.setattr("gateway.guard.outside._LOOK", 60_000)
+
+    assert _code(single.run(b"", {"do": "hide_memory_error"})) == "limits.memory"
+    assert _code(single.run(b"", {"do": "allocate_at_once", "megabytes": 70})) == "limits.memory"
+    assert _value(single.run(b"", {"do": "allocate_at_once", "megabytes": 50})) == {
+        "size": 50 * MEGABYTE
+    }
 
 
 def test_28_kb_that_make_readers_recurse() -> None:
@@ -238,7 +268,7 @@ def test_charsets_are_there_though_no_file_can_be_opened(pool: Guarded) -> None:
 
 
 def test_who_dies_is_replaced() -> None:
-    with Guarded(FACTORY, {}, budget=SMALL) as pool:
+    with Guarded(FACTORY, {}, budget=BRIEF) as pool:
         before = _value(pool.run(b""))["pid"]
         assert _code(pool.run(b"", {"do": "segfault"})) == "limits.crash"
         assert _code(pool.run(b"", {"do": "spin"})) == "limits.cpu"
@@ -274,8 +304,15 @@ def test_a_thousand_messages_go_through_one_worker(single: Single) -> None:
     assert took < 30, "0.2 s on an idle machine"
 
 
-def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
+def test_one_that_spins_does_not_delay_the_others() -> None:
     """On a worker of their own; whatever else the machine does, the best of ten counts."""
+    with Guarded(FACTORY, {}, workers=2, budget=BRIEF) as pool:
+        delays = _delays(pool)
+    assert min(delays) < 0.1, delays
+
+
+def _delays(pool: Guarded) -> list[float]:
+    """Seconds that the slowest of fifty waited longer than before, until it was little."""
     _value(pool.run(b""))
 
     def slowest(number: int) -> float:
@@ -286,8 +323,8 @@ def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
             worst = max(worst, time.monotonic() - began)
         return worst
 
-    delays = []
-    for _ in range(10):
+    delays: list[float] = []
+    while len(delays) < 10 and min(delays, default=1) >= 0.1:
         quiet = slowest(50)
         bomb = threading.Thread(target=pool.run, args=(b"", {"do": "spin"}))
         bomb.start()
@@ -295,9 +332,7 @@ def test_one_that_spins_does_not_delay_the_others(pool: Guarded) -> None:
         bomb.join()
         while len(pool.pids()) < 2:
             time.sleep(0.01)
-        if delays[-1] < 0.1:
-            return
-    raise AssertionError(delays)
+    return delays
 
 
 def test_waiting_is_bounded() -> None:

@@ -16,15 +16,15 @@ def test_all_blocks_of_a_mail_share_its_time() -> None:
     mail, other = Limit(0), Limit(0)
     with mail:
         whole = armed()
-        # Much more than 0.05: the timer counts by ticks of the kernel, and may miss some.
+        # What the host takes from us meanwhile counts as well; of half of it nothing is said.
         used = time.process_time() + 0.3
         while time.process_time() < used:
             pass
     assert armed() == 0  # between its steps nothing is counted against it
     with other:
-        assert armed() > whole - 0.05
+        assert armed() > whole - 0.15
     with mail:
-        assert 0 < armed() < whole - 0.05
+        assert 0 < armed() < whole - 0.15
 
 
 def test_short_blocks_are_not_free() -> None:
