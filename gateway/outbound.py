@@ -30,6 +30,7 @@ from gateway.policy import (
     NO_HEADER,
     Action,
     ClearTextAllowed,
+    Crypto,
     Decision,
     Encrypt,
     Header,
@@ -51,9 +52,10 @@ from gateway.record import decision_record, undecided_record
 from gateway.routes import Route, Routes
 from gateway.signers import CannotSign, Chosen, Signers
 from gateway.smime.algorithms import Cipher
-from gateway.smime.choose import DomainCrypto, Treatment, choose
+from gateway.smime.choose import DomainCrypto, Treatment, choose, choose_outer
 from gateway.smime.encrypt import Recipient as EnvelopeRecipient
 from gateway.smime.encrypt import encrypt
+from gateway.smime.nested import encrypt_hybrid
 from gateway.smime.receipt_request import ReceiptRequest
 from gateway.smime.sign import Signed, sign
 from gateway.statuses import status_for
@@ -107,6 +109,8 @@ class _Candidate:
     signer: Chosen | None
     envelope: EnvelopeRecipient | None = None
     algorithms: Treatment | None = None
+    outer: EnvelopeRecipient | None = None  # of the envelope around, where two are agreed
+    outer_algorithms: Treatment | None = None
     clear: ClearTextAllowed | None = None
     reason: Problem | None = None
 
@@ -300,6 +304,10 @@ class Outbound:
                 return None
             candidate.algorithms = algorithms
             candidate.envelope = EnvelopeRecipient(treatment.certificate, algorithms.transport)
+            if treatment.post_quantum is not None:
+                around = choose_outer(treatment.post_quantum)
+                candidate.outer_algorithms = around
+                candidate.outer = EnvelopeRecipient(treatment.post_quantum, around.transport)
         elif isinstance(treatment, SendSigned | SendPlain):
             candidate.clear = treatment.clear
             candidate.reason = treatment.reason
@@ -339,7 +347,13 @@ class Outbound:
         if len(envelopes) == len(members):
             assert first.cipher is not None
             before = header(inside.outer, received=received)
-            emitted = encrypt(inside.entity, envelopes, first.cipher, before=before)
+            outer = [m.outer for m in members if m.outer is not None]
+            if outer or any(m.decision.crypto is Crypto.HYBRID for m in members):
+                emitted = encrypt_hybrid(
+                    inside.entity, envelopes, outer, first.cipher, before=before
+                )
+            else:
+                emitted = encrypt(inside.entity, envelopes, first.cipher, before=before)
             failpoint("seal.encrypted")
             outcome = "encrypted"
         else:
@@ -397,6 +411,9 @@ class Outbound:
             if member.envelope is not None:
                 work.certificates.update(member.envelope.certificate.path)
                 work.certificates.add(member.envelope.certificate.der)
+            if member.outer is not None:
+                work.certificates.update(member.outer.certificate.path)
+                work.certificates.add(member.outer.certificate.der)
             if signer is not None:
                 work.certificates.update((signer.signer.certificate, *signer.signer.chain))
             record = decision_record(
@@ -406,6 +423,8 @@ class Outbound:
                 finding=member.finding,
                 certificate=None if member.envelope is None else member.envelope.certificate,
                 algorithms=member.algorithms,
+                outer=None if member.outer is None else member.outer.certificate,
+                outer_algorithms=member.outer_algorithms,
                 signer=None if signer is None else signer.record,
                 receipt=inside.receipt,
                 header=inside.header,
@@ -635,6 +654,7 @@ def _treated_alike(
         key = (
             candidate.clear is not None,
             candidate.cipher,
+            candidate.outer is not None,
             candidate.signer and candidate.signer.certificate_sha256,
             candidate.route.name,
             _tls(candidate.decision),

@@ -24,6 +24,7 @@ from gateway.accept import SEALED_HEADERS
 from gateway.mime.entity import split
 from gateway.policy import (
     NO_HEADER,
+    NO_POST_QUANTUM,
     Action,
     Crypto,
     Decision,
@@ -59,6 +60,7 @@ class PastRecipient:
     """An envelope recipient of an archived mail, and what was decided for him.
 
     rule, outcome: as recorded; "" while nothing is decided. announced: he had told what he reads.
+    second: whether there was a certificate for a second envelope; None where nobody says.
     """
 
     address: str
@@ -67,6 +69,7 @@ class PastRecipient:
     copies: tuple[str, ...]
     certificate: Certificate
     announced: bool
+    second: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +182,22 @@ def differences(
             yield Difference(mail, before, "", "", (), verdict.problem)
         else:
             copies = tuple(copy.address for copy in verdict.copies)
-            outcome = foreseen(verdict, before.certificate, announced=before.announced)
+            outcome = foreseen(
+                verdict, before.certificate, announced=before.announced, second=before.second
+            )
             if outcome in ("held", "refused", "deferred"):
                 copies = ()  # made when the mail goes
             yield Difference(mail, before, verdict.rule, outcome, copies)
 
 
-def foreseen(decision: Decision, certificate: Certificate, *, announced: bool) -> str:
-    """The outcome as records name it; "" where it hangs on a certificate nobody looked for.
+def foreseen(
+    decision: Decision,
+    certificate: Certificate,
+    *,
+    announced: bool,
+    second: bool | None = None,
+) -> str:
+    """The outcome as records name it; "" where it hangs on a certificate nobody speaks of.
 
     The same as `policy.settle` would say (a test holds that), without a certificate in hand.
     """
@@ -197,6 +208,8 @@ def foreseen(decision: Decision, certificate: Certificate, *, announced: bool) -
     if decision.encryption is Encryption.NEVER:
         return "plain" if decision.sign is Sign.NONE else "signed"
     match certificate:
+        case Certificate.FOUND if decision.crypto is Crypto.HYBRID:
+            return {True: "encrypted", False: "held", None: ""}[second]
         case Certificate.FOUND:
             strict = decision.crypto is Crypto.STRICT and not announced
             return "held" if strict else "encrypted"
@@ -274,19 +287,31 @@ def _recipient(address: str, decision: Mapping[str, Any]) -> PastRecipient:
         copies=() if away else tuple(decision.get("copies", ())),
         certificate=_certificate(decision),
         announced=because == "crypto.capabilities",
+        second=_second(decision),
     )
+
+
+def _second(decision: Mapping[str, Any]) -> bool | None:
+    """Whether there was a certificate with an ML-KEM key beside the other one."""
+    if "outer-envelope" in decision:
+        return True
+    return False if _reason(decision) == NO_POST_QUANTUM else None
+
+
+def _reason(decision: Mapping[str, Any]) -> str:
+    return str(decision.get("reason", {}).get("code", ""))
 
 
 def _certificate(decision: Mapping[str, Any]) -> Certificate:
     """What the record says was found; its reason names where the finding stopped."""
     if "certificate" in decision:
         return Certificate.FOUND
-    if decision.get("reason", {}).get("code") == "crypto.unknown-strict":
+    if _reason(decision) in ("crypto.unknown-strict", NO_POST_QUANTUM):
         return Certificate.FOUND
     if "looked-in" not in decision:
         return Certificate.NOT_ASKED
     if decision.get("outcome") == "deferred":
         return Certificate.CANNOT_TELL
-    if decision.get("reason", {}).get("code", "").startswith("policy."):
+    if _reason(decision).startswith("policy."):
         return Certificate.NOT_ASKED  # held or refused by the rule, whatever was found
     return Certificate.NONE

@@ -22,6 +22,8 @@ def decision_record(
     finding: Finding | None = None,
     certificate: CheckedCertificate | None = None,
     algorithms: Treatment | None = None,
+    outer: CheckedCertificate | None = None,
+    outer_algorithms: Treatment | None = None,
     signer: Mapping[str, object] | None = None,
     receipt: str = "",
     header: Mapping[str, object] | None = None,
@@ -30,6 +32,7 @@ def decision_record(
     """One JSON text: rule, certificate and where it was found, path, CRLs, moment, algorithms.
 
     outcome: "encrypted", "signed", "plain", "held", "deferred" or "refused".
+    outer, outer_algorithms: of the envelope around that one, where two are agreed.
     signer: who signs inside, as `gateway.signers.Chosen.record` says it.
     receipt: identifier of the receipt request in the signature. header: what was agreed and done
         about header fields (`gateway.payload`). copied_by: the rule that wanted this recipient to
@@ -71,11 +74,11 @@ def decision_record(
         if finding.refused:
             record["refused"] = [_refusal(each) for each in finding.refused]
     if algorithms is not None:
-        record["cipher"] = algorithms.cipher.value
-        record["key-management"] = algorithms.transport.value
-        record["algorithms-because"] = {
-            "code": algorithms.reason.code,
-            "text": algorithms.reason.text,
+        record.update(_algorithms(algorithms))
+    if outer is not None and outer_algorithms is not None:
+        record["outer-envelope"] = {
+            "certificate": _certificate(outer),
+            **_algorithms(outer_algorithms),
         }
     if signer is not None:
         record["signer"] = dict(signer)
@@ -93,6 +96,14 @@ def undecided_record(undecided: Undecided) -> str:
         "reason": _problem(undecided.problem),
     }
     return sortedjson.encode(record)
+
+
+def _algorithms(chosen: Treatment) -> dict[str, object]:
+    return {
+        "cipher": chosen.cipher.value,
+        "key-management": chosen.transport.value,
+        "algorithms-because": {"code": chosen.reason.code, "text": chosen.reason.text},
+    }
 
 
 def _problem(problem: Problem) -> dict[str, str]:

@@ -16,6 +16,7 @@ class Operation(Enum):
     """What an algorithm is used for. The value is the name in records and on the command line."""
 
     ENCRYPT_TO = "encrypt-to"  # a recipient's public key
+    ENCAPSULATE_TO = "encapsulate-to"  # his ML-KEM key, beside one that mail is encrypted to
     SIGN_WITH = "sign-with"  # our own key
     VERIFY_SCHEME = "verify-scheme"  # kind of signature made by others; no bits
     VERIFY_KEY = "verify-key"  # the key of a signer or CA, for signatures of others
@@ -94,7 +95,7 @@ NO_ROW = _words("sceau smime algorithms has no row for it")
 _SMIME = "RFC 8551 §2.1–2.3"
 _CURVES = "RFC 5639, BSI TR-02102-1"
 
-_E, _S, _V, _K, _D, _C, _U, _O = Operation
+_E, _Q, _S, _V, _K, _D, _C, _U, _O = Operation
 _ALLOWED, _REMARK, _LEGACY = Standing.ALLOWED, Standing.REMARK, Standing.LEGACY
 
 _WRITING: tuple[Row, ...] = (
@@ -108,6 +109,8 @@ _WRITING: tuple[Row, ...] = (
     Row(_E, "ec-brainpoolP512r1", 512, EVER, _END_2035, _ALLOWED, _CURVES),
     Row(_E, "x25519", 256, EVER, _END_2035, _ALLOWED, _SMIME),
     Row(_E, "x448", 448, EVER, _END_2035, _ALLOWED, "RFC 8418"),
+    Row(_Q, "ml-kem-768", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
+    Row(_Q, "ml-kem-1024", 0, EVER, NEVER, _ALLOWED, "RFC 9936, FIPS 203"),
     Row(_S, "rsa", 3072, EVER, _END_2035, _ALLOWED, _NIST),
     Row(_S, "rsa", 2048, EVER, _END_2027, _REMARK, _SOG),
     Row(_S, "ec-p256", 256, EVER, _END_2035, _ALLOWED, _NIST),

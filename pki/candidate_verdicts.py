@@ -29,13 +29,14 @@ _MOST_MET = 32  # unknown authorities told of at once
 @dataclass(frozen=True, slots=True)
 class _Known:
     """A verdict on a candidate, what of it is not believed, and with which CRLs and which refused
-    keys (`Material.refused_keys`) it was reached.
+    keys (`Material.refused_keys`) it was reached. post_quantum: its key is one of ML-KEM.
     """
 
     verdict: Judged
     refused: tuple[Refusal, ...]
     crls: int
     without: Mapping[str, Problem]
+    post_quantum: bool
 
 
 _Key = tuple[bytes, str, str, tuple[bytes, ...], tuple[SignedCapabilities, ...], tuple[str, ...]]
@@ -84,14 +85,18 @@ class Verdicts:
                         )
                     finally:
                         seen.signatures += budget.signatures
-                (seen.pinned if domain else seen.usable).append(judged.verdict)
+                if judged.post_quantum:
+                    seen.post_quantum.append(judged.verdict)
+                else:
+                    (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
                 seen.refused.append(refusal(candidate, cert, error.problem))
                 if cert is not None and error.problem.code == "path.no-anchor":
                     self._note_unknown(cert, candidate, address)
             except CannotJudge as error:
-                seen.trouble.append(error.problem)
+                post_quantum = cert is not None and cert.encapsulates
+                (seen.post_quantum_trouble if post_quantum else seen.trouble).append(error.problem)
                 seen.refused.append(refusal(candidate, cert, error.problem))
             except Exception as error:  # noqa: BLE001 - a stranger's bytes found a fault of ours
                 reason = fault(error)
@@ -170,7 +175,7 @@ class Verdicts:
             budget=budget,
         )
         verdict, refused = with_capabilities(verdict, candidate, material, moment)
-        known = _Known(verdict, refused, trust.crls, trust.material.refused_keys)
+        known = _Known(verdict, refused, trust.crls, trust.material.refused_keys, cert.encapsulates)
         with self._lock:
             if len(self._kept) >= _MAX_KEPT:
                 self._kept = {}

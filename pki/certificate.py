@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -194,6 +194,11 @@ class ParsedCertificate:
     def issuer_sha256(self) -> str:
         """Of the issuer's name as it is written."""
         return hashlib.sha256(self.x509.issuer.public_bytes()).hexdigest()
+
+    @cached_property
+    def encapsulates(self) -> bool:
+        """Whether its key is one of ML-KEM (RFC 9936): for the second envelope of two alone."""
+        return isinstance(self.public_key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey)
 
     @cached_property
     def for_mail(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,12 +21,18 @@ from pki.models import (
 from pki.recipient_keys import Familiar, Sighting
 from pki.verdict import Judged
 
+_BESIDE_ONLY = problem(
+    "algorithm.beside-only",
+    "its ML-KEM key is for a second envelope, and there is no certificate for the first one",
+)
+
 
 @dataclass(slots=True)
 class Evidence:
     """What was learned while looking for one address.
 
-    pinned: certificates for its whole domain. signatures: how many were tried.
+    pinned: certificates for its whole domain. signatures: how many were tried. post_quantum: with
+    ML-KEM keys; what is not known of those keeps no mail that does without them.
     """
 
     looked_in: list[str] = field(default_factory=list)
@@ -34,6 +40,8 @@ class Evidence:
     refused: list[Refusal] = field(default_factory=list)
     trouble: list[Problem] = field(default_factory=list)
     pinned: list[Judged] = field(default_factory=list)
+    post_quantum: list[Judged] = field(default_factory=list)
+    post_quantum_trouble: list[Problem] = field(default_factory=list)
     signatures: int = 0
 
 
@@ -79,11 +87,19 @@ def conclude(
         sha256 = chosen.certificate.sha256
         others = [one.certificate for one in ranked if one.certificate.sha256 != sha256]
         refused += [_passed_over(one, chosen.certificate) for one in others]
+        until = min(moment + live.found, chosen.until)
+        beside: CheckedCertificate | Problem | None = None
+        if second := _second(seen.post_quantum, chosen.certificate):
+            beside, until = second[0].certificate, min(until, second[0].until)
+            refused += [_passed_over(one.certificate, beside) for one in second[1:]]
+        elif seen.post_quantum_trouble:
+            beside, until = seen.post_quantum_trouble[0], min(until, moment + live.missing)
         return Conclusion(
-            Certified(chosen.certificate, looked_in, tuple(refused)),
-            min(moment + live.found, chosen.until),
+            Certified(chosen.certificate, looked_in, tuple(refused), beside),
+            until,
             tuple(watched.to_report(sha256)),
         )
+    refused += [_refused(one.certificate, _BESIDE_ONLY) for one in seen.post_quantum]
     if watched.held:
         # Whoever swaps a key must not get clear text either.
         why = watched.held[0][1]
@@ -93,6 +109,12 @@ def conclude(
         return Conclusion(CannotTell(looked_in, tuple(refused), seen.trouble[0]), moment)
     reason = _main_reason(address, looked_in, refused)
     return Conclusion(NoCertificate(looked_in, tuple(refused), reason), moment + live.missing)
+
+
+def _second(candidates: Sequence[Judged], first: CheckedCertificate) -> list[Judged]:
+    """Those that go with it, the best first: both a person's own, or both of his whole domain."""
+    fit = [one for one in candidates if one.certificate.domain == first.domain]
+    return sorted(fit, key=_preference)
 
 
 def _preference(judged: Judged) -> tuple[float, str]:

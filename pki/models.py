@@ -171,11 +171,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A usable certificate was found. `refused` are the ones that were passed over."""
+    """A usable certificate was found. `refused` are the ones that were passed over.
+
+    post_quantum: one with an ML-KEM key from the same places, for a second envelope; or why nobody
+        can tell whether there is one. Never a substitute for `certificate`.
+    """
 
     certificate: CheckedCertificate
     looked_in: tuple[str, ...]
     refused: tuple[Refusal, ...] = ()
+    post_quantum: CheckedCertificate | Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ The attack: whoever runs a directory puts his own certificate, issued by a CA th
 this address, in place of the person's, and reads his mail from then on. Every check holds. So the
 first key of an address is believed, and each other one is noticed: recorded in the archive's log,
 and by policy not used until a person has accepted it.
+
+ML-KEM keys are not watched: what is encrypted to one is a second envelope around the first, so that
+who puts his own in place of it still has to open the one that is watched.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Familiar:
 
     def change(self, cert: ParsedCertificate, address: str) -> Problem | None:
         """In what this certificate differs from all that were seen, or None."""
-        if not self.pairs or self.knows(cert):
+        if not self.pairs or self.knows(cert) or cert.encapsulates:
             return None
         if any(key == key_pair(cert)[0] for key, _ in self.pairs):
             return problem(
@@ -115,6 +118,8 @@ def remember(
     """These keys are known from now on; what is known already stays as it is."""
     rows = []
     for each in sightings:
+        if each.certificate.encapsulates:
+            continue  # or the first key of the address that counts would be a change
         key, issuer = key_pair(each.certificate)
         rows.append(
             {

@@ -169,7 +169,9 @@ def key_problem(
             "(RFC 4055 §1.2)",
             subject=cert.subject_text,
         )
-    operation = Operation.ENCRYPT_TO if purpose is Purpose.ENCRYPT else Operation.VERIFY_KEY
+    operation = Operation.VERIFY_KEY
+    if purpose is Purpose.ENCRYPT:
+        operation = Operation.ENCAPSULATE_TO if cert.encapsulates else Operation.ENCRYPT_TO
     weak = cert.judge_key(operation, moment, allow_legacy=allow_legacy)
     if weak is None:
         return None

@@ -23,6 +23,7 @@ _FIRST = (
     "cipher",
     "key-management",
     "algorithms-because",
+    "outer-envelope",
     "sign",
     "signer",
 )

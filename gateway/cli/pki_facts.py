@@ -83,7 +83,7 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
         "not_after": cert.not_after,
         "emails": list(cert.addresses.usable),
         "malformed_emails": list(cert.addresses.malformed),
-        "key": f"{algorithm} {bits}" if cert.public_key is not None else None,
+        "key": f"{algorithm} {bits or ''}".rstrip() if cert.public_key is not None else None,
         "ca": cert.is_ca,
         "path_length": cert.basic.path_length if cert.basic else None,
         "key_usage": None

@@ -54,12 +54,15 @@ def _as_json(
 ) -> dict[str, object]:
     from gateway.cli.pki_input import as_json
     from gateway.smime.choose import Treatment
-    from pki.models import Certified, NoCertificate
+    from pki.models import Certified, CheckedCertificate, NoCertificate
 
     certificate: dict[str, object] | None = None
+    second: dict[str, object] | None = None
     encryption: dict[str, object] | None = None
     if isinstance(finding, Certified):
         certificate = _certificate_json(finding.certificate)
+        if isinstance(finding.post_quantum, CheckedCertificate):
+            second = _certificate_json(finding.post_quantum)
     if algorithms is not None:
         chosen = algorithms if isinstance(algorithms, Treatment) else None
         encryption = {
@@ -76,6 +79,7 @@ def _as_json(
         "status": status,
         "looked_in": list(finding.looked_in),
         "certificate": certificate,
+        "post_quantum": second,
         "encryption": encryption,
         "refused": [
             {
@@ -112,7 +116,7 @@ def _print(
     from gateway.cli.pki_facts import certificate_facts, print_evidence, print_facts
     from gateway.smime.choose import Treatment
     from pki.certificate import ParsedCertificate
-    from pki.models import Certified, NoCertificate
+    from pki.models import Certified, CheckedCertificate, NoCertificate
 
     if isinstance(finding, Certified):
         output.say("{address}: there is a certificate", address=address)
@@ -152,4 +156,14 @@ def _print(
         output.say(
             "  would hold the mail: {reason}",
             reason=output.text(algorithms.reason.template, **algorithms.reason.facts),
+        )
+    if isinstance(finding.post_quantum, CheckedCertificate):
+        output.say("  for a second envelope, where that is agreed:")
+        second = ParsedCertificate(finding.post_quantum.der)
+        print_facts(certificate_facts(second), output)
+        print_evidence(finding.post_quantum.revocation, output)
+    elif finding.post_quantum is not None:
+        output.say(
+            "  for a second envelope there may be one: {reason}",
+            reason=output.problem(finding.post_quantum),
         )

@@ -197,7 +197,7 @@ def _route(recipient: str, config: Config) -> str:
 
 def _print_certificate(decision: Decision, finding: Finding, output: Output) -> None:
     from gateway.policy import Encrypt, Hold, Refuse, SendPlain, settle
-    from gateway.smime.choose import DomainCrypto, choose
+    from gateway.smime.choose import DomainCrypto, choose, choose_outer
     from gateway.smime.choose import Treatment as Algorithms
     from pki.models import Certified
 
@@ -222,6 +222,14 @@ def _print_certificate(decision: Decision, finding: Finding, output: Output) -> 
             cipher=algorithms.cipher.value,
             transport=algorithms.transport.value,
         )
+        if treatment.post_quantum is not None:
+            around = choose_outer(treatment.post_quantum)
+            output.say(
+                "  Around it a second envelope: {cipher}, {transport}, for {subject}.",
+                cipher=around.cipher.value,
+                transport=around.transport.value,
+                subject=treatment.post_quantum.certificate.subject.rfc4514_string(),
+            )
     elif isinstance(treatment, Refuse):
         output.say("  It would be refused: {reason}", reason=output.problem(treatment.reason))
     elif isinstance(treatment, Hold):
@@ -282,17 +290,30 @@ def _decided(decision: Decision) -> dict[str, object]:
 
 
 def _finding(finding: Finding | None) -> dict[str, object] | None:
-    from pki.models import Certified, NoCertificate
+    from pki.models import Certified, CheckedCertificate, NoCertificate
 
     if finding is None:
         return None
     looked = list(finding.looked_in)
     if isinstance(finding, Certified):
-        sha256 = finding.certificate.sha256
-        return {"status": "found", "sha256": sha256, "looked_in": looked, "problem": None}
+        second = finding.post_quantum
+        beside = second.sha256 if isinstance(second, CheckedCertificate) else None
+        return {
+            "status": "found",
+            "sha256": finding.certificate.sha256,
+            "post_quantum_sha256": beside,
+            "looked_in": looked,
+            "problem": None,
+        }
     status = "none" if isinstance(finding, NoCertificate) else "cannot-tell"
     problem = _problem(finding.problem)
-    return {"status": status, "sha256": None, "looked_in": looked, "problem": problem}
+    return {
+        "status": status,
+        "sha256": None,
+        "post_quantum_sha256": None,
+        "looked_in": looked,
+        "problem": problem,
+    }
 
 
 def _problem(problem: Problem) -> dict[str, str]:

@@ -76,6 +76,11 @@ def configure(parser: ArgumentParser) -> None:
         action="store_true",
         help="encrypt to ML-KEM certificates (RFC 9936); hardly any program opens it",
     )
+    encrypt.add_argument(
+        "--experimental-hybrid",
+        action="store_true",
+        help="two envelopes, the one to ML-KEM certificates outside: both must be opened",
+    )
     for verb in (sign, encrypt):
         verb.add_argument(
             "--compress",

@@ -14,6 +14,9 @@ from pki.algorithms import TABLE, Operation, Row, Standing
 
 _OPERATIONS = {
     Operation.ENCRYPT_TO: message("keys of recipients that mail is encrypted to"),
+    Operation.ENCAPSULATE_TO: message(
+        "keys of recipients for a second envelope around the first, where that is agreed"
+    ),
     Operation.SIGN_WITH: message("keys of ours that sign"),
     Operation.VERIFY_SCHEME: message("kinds of signatures made by others"),
     Operation.VERIFY_KEY: message("keys of others that have signed"),

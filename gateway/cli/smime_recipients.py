@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from gateway.cli.output import Output
 from gateway.errors import SceauError
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import DomainCrypto, Reason, Treatment, choose
-from gateway.smime.encrypt import Recipient
-from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid
+from gateway.smime.encrypt import Recipient, encrypt
+from gateway.smime.hybrid import FalseHybrid, refuse_false_hybrid, without_partner
+from gateway.smime.nested import encrypt_hybrid
 from pki.algorithms import describe_key
 from pki.anchors import parse_certificates
 from pki.bounded_file import read_bounded
@@ -55,7 +57,12 @@ def certificates_in(paths: Sequence[Path]) -> list[CheckedCertificate]:
 
 
 def recipients_for(
-    certificates: list[CheckedCertificate], cipher: str, key_management: str, *, ml_kem: bool
+    certificates: list[CheckedCertificate],
+    cipher: str,
+    key_management: str,
+    *,
+    ml_kem: bool,
+    domain: DomainCrypto = DomainCrypto.READABLE,
 ) -> tuple[list[Recipient], Cipher]:
     """As `choose` says for each; one mail has one cipher, so the most readable one wins.
 
@@ -67,7 +74,7 @@ def recipients_for(
             treatments.append(_experimental(one, allowed=ml_kem))
             continue
         try:
-            treatment = choose(one, DomainCrypto.READABLE)
+            treatment = choose(one, domain)
         except ValueError:
             treatment = None
         if not isinstance(treatment, Treatment):
@@ -95,10 +102,57 @@ def recipients_for(
         raise SceauError(
             "{who} would get the key by ML-KEM and by a classical algorithm, and the weaker one "
             "opens the mail",
-            hint="encrypt twice: first to one certificate, then the result to the other",
+            hint="--experimental-hybrid makes two envelopes, of which both must be opened",
             facts={"who": error.who},
         ) from None
     return recipients, chosen
+
+
+def sealer_for(
+    certificates: list[CheckedCertificate],
+    cipher: str,
+    key_management: str,
+    *,
+    ml_kem: bool,
+    hybrid: bool,
+) -> Sealer:
+    """What encrypts to the owners of these certificates. Raises as `recipients_for`.
+
+    hybrid: by two envelopes, of which everybody must open both; `cipher` and `key_management` are
+        those of the inner, classical one.
+    """
+    if not hybrid:
+        return Sealer(*recipients_for(certificates, cipher, key_management, ml_kem=ml_kem))
+    inner: list[CheckedCertificate] = []
+    outer: list[CheckedCertificate] = []
+    for one in certificates:
+        (outer if _kind(one).startswith("ml-kem-") else inner).append(one)
+    alone = without_partner(inner, outer)
+    if alone is not None:
+        raise SceauError(
+            "{who} has a key for one of the two envelopes alone",
+            hint="give a certificate with an ML-KEM key and another one for everybody",
+            facts={"who": alone},
+        )
+    recipients, chosen = recipients_for(
+        inner, cipher, key_management, ml_kem=False, domain=DomainCrypto.HYBRID
+    )
+    return Sealer(recipients, chosen, [Recipient(one, KeyManagement.ML_KEM) for one in outer])
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Recipients, and how they are encrypted to. outer: of a second envelope around the first."""
+
+    recipients: list[Recipient]
+    cipher: Cipher
+    outer: list[Recipient] = field(default_factory=list)
+
+    def seal(self, entity: bytes) -> bytes:
+        """As `gateway.smime.encrypt.encrypt`."""
+        if self.outer:
+            return encrypt_hybrid(entity, self.recipients, self.outer, self.cipher)
+        return encrypt(entity, self.recipients, self.cipher)
 
 
 def _kind(certificate: CheckedCertificate) -> str:

@@ -13,14 +13,13 @@ from gateway.cli.output import output_of
 from gateway.cli.smime_recipients import (
     certificates_in,
     ders_in,
-    recipients_for,
     say_unchecked,
+    sealer_for,
 )
 from gateway.errors import SceauError
 from gateway.mime.canonical import CannotConvert, to_7bit
 from gateway.mime.entity import Message, closed, content_entity, split, with_crlf
 from gateway.smime.compress import compress
-from gateway.smime.encrypt import encrypt
 from gateway.smime.security_label import (
     CLASSIFICATIONS,
     SecurityLabel,
@@ -115,8 +114,12 @@ def encrypt_files(args: Namespace) -> int:
     output = output_of(args)
     inputs = expand(args.files)
     certificates = certificates_in(expand(args.to))
-    recipients, cipher = recipients_for(
-        certificates, args.cipher, args.key_management, ml_kem=args.experimental_ml_kem
+    sealer = sealer_for(
+        certificates,
+        args.cipher,
+        args.key_management,
+        ml_kem=args.experimental_ml_kem,
+        hybrid=args.experimental_hybrid,
     )
     sink = Sink(args.out, inputs, as_json=args.as_json)
     say_unchecked(output, len(certificates))
@@ -127,7 +130,7 @@ def encrypt_files(args: Namespace) -> int:
             "key_management": one.transport.value,
             "checked": False,
         }
-        for one in recipients
+        for one in (*sealer.recipients, *sealer.outer)
     ]
 
     def work(path: Path) -> dict[str, Any]:
@@ -137,11 +140,12 @@ def encrypt_files(args: Namespace) -> int:
                 entity = compress(entity)
             except ValueError:
                 raise _bare_line_end() from None
-        sealed = encrypt(entity, recipients, cipher)
+        sealed = sealer.seal(entity)
         return {
             "status": "encrypted",
             "out": sink.write(path, outside, sealed),
-            "cipher": cipher.value,
+            "cipher": sealer.cipher.value,
+            "envelopes": 2 if sealer.outer else 1,
             "compressed": args.compress,
             "recipients": described,
             "problems": [],

@@ -28,6 +28,7 @@ from gateway.policy.patterns import AddressSet, Pattern
 from gateway.policy.rules import DEFAULT_RULE, Levels, Partner, Rule
 from gateway.policy.settle import (
     HELD_BY_RULE,
+    NO_POST_QUANTUM,
     ClearTextAllowed,
     Encrypt,
     Hold,
@@ -44,6 +45,7 @@ __all__ = [
     "DEFAULT_RULE",
     "HELD_BY_RULE",
     "NO_HEADER",
+    "NO_POST_QUANTUM",
     "Action",
     "AddressSet",
     "ClearTextAllowed",

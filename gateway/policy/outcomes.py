@@ -36,6 +36,8 @@ class Crypto(Enum):
     READABLE = "readable"  # what every client opens: AES-256-CBC, RSA PKCS#1 v1.5 or ECDH
     MODERN = "modern"  # agreed with the partner: AES-256-GCM, RSA-OAEP or ECDH
     STRICT = "strict"  # modern, and a recipient who is not known to read it is held
+    # modern, and around it a second envelope to an ML-KEM key; without such a key the mail is held
+    HYBRID = "experimental-hybrid"
 
 
 class HeaderProtection(Enum):
@@ -80,4 +82,4 @@ class Sensitivity(Enum):
 # From the laxest to the strictest: a level below may go to the right, not to the left.
 TLS_ORDER = (Tls.NONE, Tls.OPPORTUNISTIC, Tls.VERIFIED)
 ACTION_ORDER = (Action.SEND, Action.HOLD, Action.REFUSE)
-CRYPTO_ORDER = (Crypto.READABLE, Crypto.MODERN, Crypto.STRICT)
+CRYPTO_ORDER = (Crypto.READABLE, Crypto.MODERN, Crypto.STRICT, Crypto.HYBRID)

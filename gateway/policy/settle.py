@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.policy.decide import Decision
-from gateway.policy.outcomes import Action, Encryption, Sign, WithoutCertificate
+from gateway.policy.outcomes import Action, Crypto, Encryption, Sign, WithoutCertificate
 from pki.errors import Problem
 from pki.models import (
     CannotTell,
@@ -31,9 +31,13 @@ class ClearTextAllowed:
 
 @dataclass(frozen=True, slots=True)
 class Encrypt:
-    """Sign inside and encrypt to this certificate."""
+    """Sign inside and encrypt to this certificate.
+
+    post_quantum: and to this one around it, so that both must be opened.
+    """
 
     certificate: CheckedCertificate
+    post_quantum: CheckedCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,11 @@ _REFUSED = "rule {rule} refuses this mail: {text}"
 _HELD = "rule {rule} wants a person to look at this mail first"
 _HELD_BECAUSE = "rule {rule} wants a person to look at this mail first: {text}"
 HELD_BY_RULE = "policy.held-by-rule"
+NO_POST_QUANTUM = "crypto.no-post-quantum"
+_NO_SECOND = (
+    "two envelopes are agreed for {address}, and beside the certificate for the first one there is "
+    "none with an ML-KEM key for the second (looked in: {places})"
+)
 _NO_SOURCE = (
     "rule {rule} demands encryption, and for {domain} there is neither a directory nor a stored "
     "certificate"
@@ -114,6 +123,8 @@ def settle(decision: Decision, finding: Finding | None) -> Treatment:
     match finding:
         case Certified(certificate):
             _belongs(decision, certificate)
+            if decision.crypto is Crypto.HYBRID:
+                return _both(decision, finding)
             return Encrypt(certificate)
         case NoCertificate(problem=problem):
             return _without_certificate(decision, problem)
@@ -123,6 +134,18 @@ def settle(decision: Decision, finding: Finding | None) -> Treatment:
             return Hold(problem, temporary=not person)
         case None:
             raise ValueError("somebody must have been asked for a certificate")
+
+
+def _both(decision: Decision, found: Certified) -> Encrypt | Hold:
+    """One envelope is not what was agreed: the mail waits, whatever the rule says of clear text."""
+    second = found.post_quantum
+    if isinstance(second, Problem):
+        return Hold(second, temporary=True)
+    if second is None:
+        facts = {"address": decision.recipient, "places": ", ".join(found.looked_in)}
+        return Hold(Problem(NO_POST_QUANTUM, _NO_SECOND, facts), temporary=False)
+    _belongs(decision, second)
+    return Encrypt(found.certificate, second)
 
 
 def _without_certificate(decision: Decision, problem: Problem) -> Treatment:

@@ -92,7 +92,7 @@ class KeyManagement(Enum):
     RSA_OAEP = "rsa-oaep"  # RFC 3560, with SHA-256 throughout
     # RFC 5753, RFC 8418: ephemeral-static, a KDF with SHA-256 (X448: SHA-512), AES-256 wrap
     ECDH = "ecdh"
-    ML_KEM = "ml-kem"  # RFC 9936, experimental: nobody is found who gets it
+    ML_KEM = "ml-kem"  # RFC 9936, experimental: in the second of two envelopes
 
 
 def digest_algorithm(digest: str) -> bytes:

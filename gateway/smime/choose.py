@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
 
 from gateway.smime.algorithms import RSAES_OAEP, Cipher, KeyManagement
 from pki.models import CheckedCertificate
@@ -23,6 +23,7 @@ class DomainCrypto(Enum):
     READABLE = "readable"  # what every mail program of the last ten years opens
     MODERN = "modern"  # agreed: AES-GCM and OAEP
     STRICT = "strict"  # nothing is sent before the abilities are known
+    HYBRID = "experimental-hybrid"  # agreed: as MODERN, in a second envelope by ML-KEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def choose(certificate: CheckedCertificate, domain: DomainCrypto) -> Treatment |
             _transport(elliptic, True),
             Reason("crypto.domain-modern", "modern algorithms are agreed for {address}", facts),
         )
+    if domain is DomainCrypto.HYBRID:
+        return Treatment(Cipher.AES_256_GCM, _transport(elliptic, True), _agreed_hybrid(facts))
     return Treatment(
         Cipher.AES_256_CBC,
         _transport(elliptic, False),
@@ -100,6 +103,26 @@ def choose(certificate: CheckedCertificate, domain: DomainCrypto) -> Treatment |
             "it is not known what {address} can read: algorithms that every program reads",
             facts,
         ),
+    )
+
+
+def choose_outer(certificate: CheckedCertificate) -> Treatment:
+    """For the second envelope, around the first (`DomainCrypto.HYBRID`).
+
+    Raises ValueError for a key that is not one of ML-KEM: two classical envelopes are no hybrid.
+    """
+    key = certificate.certificate.public_key()
+    if not isinstance(key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+        raise ValueError("the second envelope is for an ML-KEM key")
+    because = _agreed_hybrid({"address": certificate.address})
+    return Treatment(Cipher.AES_256_GCM, KeyManagement.ML_KEM, because)
+
+
+def _agreed_hybrid(facts: dict[str, str]) -> Reason:
+    return Reason(
+        "crypto.domain-hybrid",
+        "two envelopes, a classical one in one by ML-KEM, are agreed for {address}",
+        facts,
     )
 
 

@@ -1,7 +1,7 @@
 """KEMRecipientInfo with ML-KEM (RFC 9629 §3, RFC 9936), written. Experimental.
 
-Nobody whom the gateway finds by itself gets it: the table of algorithms has no row for encrypting
-to such keys, and `choose` refuses them. Only who names a certificate by hand gets here.
+Nobody gets it alone: `choose` refuses such keys, and `choose_outer` takes them for the second of
+two envelopes, where that was agreed. Otherwise only who names a certificate by hand gets here.
 """
 
 from __future__ import annotations

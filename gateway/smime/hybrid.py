@@ -1,13 +1,13 @@
 """Two RecipientInfos side by side are no hybrid: whoever breaks the weaker one has the mail.
 
-Post-quantum and classical protection are joined by nested envelopes, one inside the other, so that
-both must be opened. A mail that one person can open by either key looks as if it were protected
-against quantum computers, and is not.
+Post-quantum and classical protection are joined by nested envelopes (`gateway.smime.nested`), one
+inside the other, so that both must be opened. A mail that one person can open by either key looks
+as if it were protected against quantum computers, and is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.smime.algorithms import KeyManagement
 from pki.addresses import certificate_addresses
@@ -42,16 +42,42 @@ def refuse_false_hybrid(recipients: Iterable[tuple[CheckedCertificate, KeyManage
         return
     owners = [_owner(certificate) for certificate in classical]
     for certificate in kem:
-        addresses, subject = _owner(certificate)
-        for others, other_subject in owners:
-            shared = addresses & others
-            if shared:
-                raise FalseHybrid(min(shared))
-            if subject and subject == other_subject and not (addresses and others):
-                raise FalseHybrid(subject)
+        owner = _owner(certificate)
+        for other in owners:
+            if who := _shared(owner, other):
+                raise FalseHybrid(who)
 
 
-def _owner(checked: CheckedCertificate) -> tuple[set[str], str]:
+def without_partner(
+    classical: Sequence[CheckedCertificate], kem: Sequence[CheckedCertificate]
+) -> str | None:
+    """Who has a certificate of one kind and none of the other, by the rule above.
+
+    His address, or his subject where he has none; None where everybody has both.
+    """
+    inner, outer = [_owner(one) for one in classical], [_owner(one) for one in kem]
+    for some, others in ((inner, outer), (outer, inner)):
+        addresses = {address for theirs, _ in others for address in theirs}
+        subjects = {subject for _, subject in others if subject}
+        nameless = {subject for theirs, subject in others if subject and not theirs}
+        for own, subject in some:
+            if own.isdisjoint(addresses) and subject not in (nameless if own else subjects):
+                return min(own, default=subject or "-")
+    return None
+
+
+_Owner = tuple[set[str], str]
+
+
+def _shared(one: _Owner, other: _Owner) -> str:
+    """By what two certificates are of one person; "" where they are not."""
+    (addresses, subject), (others, other_subject) = one, other
+    if both := addresses & others:
+        return min(both)
+    return subject if subject == other_subject and not (addresses and others) else ""
+
+
+def _owner(checked: CheckedCertificate) -> _Owner:
     """Canonical addresses, and the subject as text."""
     addresses = {checked.address} if checked.address else set()
     addresses.update(certificate_addresses(checked.certificate))

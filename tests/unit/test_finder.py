@@ -9,16 +9,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from gateway.database import Database
 from pki import crl_store, store
+from pki.certificate import ParsedCertificate
 from pki.crl import Crl
-from pki.errors import DirectoryTrouble, problem
+from pki.errors import DirectoryTrouble, Problem, problem
 from pki.finder import CertificateFinder
 from pki.ldap import Directory, DirectoryAnswer
-from pki.models import Candidate, CannotTell, Certified, Finding, NoCertificate, Refusal
+from pki.models import (
+    Candidate,
+    CannotTell,
+    Certified,
+    CheckedCertificate,
+    DomainCertificate,
+    Finding,
+    NoCertificate,
+    Refusal,
+)
 from pki.trust import StoredTrust
-from tests.pki_maker import DAY, NOW, Issued, root
+from tests.pki_maker import DAY, NOW, Issued, root, usage
 
 MARIE = "marie@a.example"
 SECOND = timedelta(seconds=1)
@@ -315,3 +326,118 @@ def _time(world: World) -> float:
     for _ in range(1000):
         world.finder.find(MARIE, moment=NOW)
     return (time.perf_counter() - start) / 1000
+
+
+# -- a second certificate, for a second envelope ---------------------------------------------------
+
+KEM = mlkem.MLKEM768PrivateKey.generate()
+
+
+def kem(world: World, **options: Any) -> Issued:
+    return world.marie(subject_key=KEM, key_usage=usage("key_encipherment"), **options)
+
+
+def test_an_ml_kem_certificate_stands_beside_the_other_one(world: World) -> None:
+    marie, old, new = world.marie(), kem(world, start=NOW - 40 * DAY), kem(world)
+    world.directory.entries[MARIE] = [old, marie, new]
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert found.certificate.der == marie.der
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    assert found.post_quantum.der == new.der
+    assert found.post_quantum.address == MARIE
+    assert len(found.post_quantum.revocation) == 2
+    assert [(one.sha256, one.problem.code) for one in found.refused] == [
+        (old.sha256, "identity.passed-over")
+    ]
+
+
+def test_it_may_be_in_the_store_and_the_other_one_in_the_directory(world: World) -> None:
+    marie, second = world.marie(), kem(world)
+    world.in_store(second)
+    world.directory.entries[MARIE] = [marie]
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    assert (found.certificate.der, found.post_quantum.der) == (marie.der, second.der)
+
+
+def test_alone_it_is_nothing_to_encrypt_to(world: World) -> None:
+    world.directory.entries[MARIE] = [kem(world)]
+    found = world.find()
+    assert isinstance(found, NoCertificate)
+    assert found.problem.code == "algorithm.beside-only"
+
+
+def test_it_is_checked_as_the_other_one_is(world: World) -> None:
+    marie = world.marie()
+    world.directory.entries[MARIE] = [
+        marie,
+        root("Mallory").issue("Marie", emails=(MARIE,), subject_key=KEM),
+        world.ca.issue("Eve", emails=("eve@a.example",), subject_key=KEM),
+        kem(world, end=NOW - DAY),
+        world.marie(subject_key=KEM, key_usage=usage("digital_signature")),
+    ]
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert found.certificate.der == marie.der
+    assert found.post_quantum is None
+    assert sorted(one.problem.code for one in found.refused) == [
+        "identity.address",
+        "path.expired",
+        "path.key-usage",
+        "path.no-anchor",
+    ]
+
+
+def test_what_nobody_can_tell_of_it_keeps_no_other_mail(world: World) -> None:
+    """Its CA has no CRL: that is said of the second envelope alone, and asked again soon."""
+    silent = world.root.sub("Silent CA")
+    second = silent.issue("Marie", emails=(MARIE,), subject_key=KEM)
+    marie = world.marie()
+    world.directory.entries[MARIE] = [marie, second]
+    world.trust = StoredTrust(
+        world.database.read,
+        anchors=[world.root.anchor()],
+        intermediates=[world.ca.der, silent.der],
+        poll=timedelta(0),
+    )
+    finder = world.make()
+    found = finder.find(MARIE, moment=NOW)
+    assert isinstance(found, Certified)
+    assert found.certificate.der == marie.der
+    assert isinstance(found.post_quantum, Problem)
+    assert found.post_quantum.code.startswith("revocation.")
+    with world.database.write() as conn:
+        crl = Crl(silent.crl(1, start=NOW - DAY, end=NOW + DAY))
+        crl_store.store_crl(conn, crl, moment=NOW)
+    again = finder.find(MARIE, moment=NOW + timedelta(minutes=1))
+    assert isinstance(again, Certified)
+    assert isinstance(again.post_quantum, CheckedCertificate)
+    finder.close()
+
+
+def test_a_second_one_that_ends_is_not_kept_for_longer(world: World) -> None:
+    world.directory.entries[MARIE] = [world.marie(), kem(world, end=NOW + 90 * SECOND)]
+    first, later = world.find(), world.find(at=120 * SECOND)
+    assert isinstance(first, Certified)
+    assert isinstance(first.post_quantum, CheckedCertificate)
+    assert isinstance(later, Certified)
+    assert later.post_quantum is None
+
+
+def test_own_and_domain_certificates_do_not_make_a_pair(pki_database: Database) -> None:
+    """Nobody could open both: the one key is the person's, the other one his gateway's."""
+    world = World(pki_database)
+    world.crls()
+    gateway = world.ca.issue("Gateway", emails=("gateway@a.example",), subject_key=KEM)
+    with pki_database.write() as conn:
+        row = store.NewCertificate(ParsedCertificate(gateway.der), "@a.example", "file")
+        store.add_certificates(conn, [row], by="anne", moment=NOW)
+    world.directory.entries[MARIE] = [world.marie()]
+    finder = world.make(domain_use=lambda _: DomainCertificate.PREFERRED)
+    found = finder.find(MARIE, moment=NOW)
+    assert isinstance(found, Certified)
+    assert found.post_quantum is None
+    finder.close()
+    world.finder.close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -285,3 +286,20 @@ def test_a_dry_run_foresees_what_would_be_settled() -> None:
                         else:
                             wanted = OUTCOMES[type(done)]
                         assert foreseen(decision, certificate, announced=False) == wanted
+
+
+@pytest.mark.parametrize("without", list(WithoutCertificate))
+def test_a_dry_run_foresees_two_envelopes(without: WithoutCertificate) -> None:
+    anyone = (Pattern("*"),)
+    made = Rule(
+        "r", anyone, anyone, Encryption.IF_POSSIBLE, without, Sign.SEAL, crypto=Crypto.HYBRID
+    )
+    decision = Policy([made]).decide(Mail("anna@x.example"), "bob@x.example")
+    assert isinstance(decision, Decision)
+    for second, known, wanted in ((CHECKED, True, "encrypted"), (None, False, "held")):
+        done = settle(decision, Certified(CHECKED, ("store",), (), second))
+        assert isinstance(done, Encrypt) is (wanted == "encrypted")
+        assert isinstance(done, Hold) is (wanted == "held")
+        assert foreseen(decision, Certificate.FOUND, announced=False, second=known) == wanted
+    # The log of a mail in one envelope does not say whether a second one could have been made.
+    assert foreseen(decision, Certificate.FOUND, announced=True) == ""
