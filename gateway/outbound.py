@@ -62,7 +62,7 @@ from gateway.statuses import status_for
 from pki.addresses import canonical
 from pki.errors import AddressError, Problem, TokenTrouble
 from pki.groups import GroupSource
-from pki.models import Finding
+from pki.models import Certified, Finding
 
 log = structlog.get_logger()
 
@@ -253,11 +253,15 @@ class Outbound:
             return None
         if isinstance(treatment, Hold):
             outcome = "deferred" if treatment.temporary else "held"
+            certificate = finding.certificate if isinstance(finding, Certified) else None
+            if certificate is not None:  # what lacks is one for a second envelope
+                work.certificates.update((*certificate.path, certificate.der))
             record = decision_record(
                 decision,
                 outcome,
                 reason=treatment.reason,
                 finding=finding,
+                certificate=certificate,
                 copied_by=recipient.copied_by,
             )
             self._wait(

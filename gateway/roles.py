@@ -170,7 +170,7 @@ def _intake(wiring: Wiring, args: argparse.Namespace) -> None:
 
 
 def _worker(wiring: Wiring, args: argparse.Namespace) -> None:
-    os.nice(_NICE_WORKER)
+    _step_back(_NICE_WORKER)
     limit_memory()
 
     async def serve() -> None:
@@ -202,7 +202,7 @@ def _keeper(wiring: Wiring, args: argparse.Namespace) -> None:
 
 def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
     stop = _stop_flag()
-    os.nice(_NICE_INDEX)  # before the threads that merge segments: each keeps what it began with
+    _step_back(_NICE_INDEX)  # before the threads that merge segments: each keeps what it began with
     indexer = wiring.indexer
     wiring.report_index()
     reported = time.monotonic()
@@ -224,6 +224,17 @@ def _index(wiring: Wiring, _args: argparse.Namespace) -> None:
             log.warning("index_waits", reason=reason_of(error))
             stop.wait(_INDEX_WAIT)
     indexer.close()
+
+
+def _step_back(nice: int) -> None:
+    """Let those go first who are more urgent. Before threads are started: each keeps its own.
+
+    Linux shares processors between sessions first, where it has autogroups (sched(7)), and each
+    role has a session of its own: among those the nice value of a process alone says nothing.
+    """
+    os.nice(nice)
+    with suppress(OSError):  # a kernel without autogroups
+        Path("/proc/self/autogroup").write_text(str(nice), "ascii")
 
 
 def _stop_event() -> asyncio.Event:

@@ -22,6 +22,7 @@ _BY_AREA = {
     "revocation": "7.5",
     "path": "7.5",
     "algorithm": "7.5",
+    "crypto": "7.5",
     "signature": "7.5",
     "attributes": "7.5",
     "identity": "7.5",

@@ -86,22 +86,18 @@ class Verdicts:
                     finally:
                         seen.signatures += budget.signatures
                 if judged.post_quantum:
-                    seen.post_quantum.append(judged.verdict)
+                    seen.second.usable.append(judged.verdict)
                 else:
                     (seen.pinned if domain else seen.usable).append(judged.verdict)
                 seen.refused += judged.refused
             except CertificateRefused as error:
-                seen.refused.append(refusal(candidate, cert, error.problem))
+                _refuse(candidate, cert, error.problem, seen)
                 if cert is not None and error.problem.code == "path.no-anchor":
                     self._note_unknown(cert, candidate, address)
             except CannotJudge as error:
-                post_quantum = cert is not None and cert.encapsulates
-                (seen.post_quantum_trouble if post_quantum else seen.trouble).append(error.problem)
-                seen.refused.append(refusal(candidate, cert, error.problem))
+                _cannot_tell(candidate, cert, error.problem, seen, domain)
             except Exception as error:  # noqa: BLE001 - a stranger's bytes found a fault of ours
-                reason = fault(error)
-                seen.trouble.append(reason)
-                seen.refused.append(refusal(candidate, cert, reason))
+                _cannot_tell(candidate, cert, fault(error), seen, domain)
 
     def take_met(self) -> list[Met]:
         """Certificates whose authority nobody knows, each told once."""
@@ -181,6 +177,28 @@ class Verdicts:
                 self._kept = {}
             self._kept[_key(candidate, address, domain)] = known
         return known
+
+
+def _refuse(
+    candidate: Candidate, cert: ParsedCertificate | None, reason: Problem, seen: Evidence
+) -> None:
+    second = cert is not None and cert.encapsulates
+    (seen.second.refused if second else seen.refused).append(refusal(candidate, cert, reason))
+
+
+def _cannot_tell(
+    candidate: Candidate,
+    cert: ParsedCertificate | None,
+    reason: Problem,
+    seen: Evidence,
+    domain: str,
+) -> None:
+    """What is not known of an ML-KEM key keeps no mail that does without it."""
+    if cert is not None and cert.encapsulates:
+        seen.second.trouble.append((domain, reason))
+    else:
+        seen.trouble.append(reason)
+    _refuse(candidate, cert, reason, seen)
 
 
 def _key(candidate: Candidate, address: str, domain: str) -> _Key:

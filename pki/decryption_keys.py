@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from pki.addresses import canonical
+from pki.beside import stands_alone
 from pki.certificate import ParsedCertificate
 from pki.decrypter import DecryptionKey, KeyDecrypter
 from pki.errors import CertificateRefused, PrivateKeyError, problem
@@ -153,13 +154,18 @@ def opening_ends(
 ) -> tuple[int, list[tuple[str, datetime]]]:
     """People whose last certificate to be written to ends from `start` on and before `end`.
 
-    How many, and the first of them: address and end.
+    How many, and the first of them: address and end. One with an ML-KEM key does not count: alone
+    it is nothing to write to.
     """
     table = decryption_keys.c
     last = sa.func.max(table.not_after, type_=table.not_after.type)
     people = (
         sa.select(table.address, last.label("ends"))
-        .where(table.org == org, table.departed_at.is_(None))
+        .where(
+            table.org == org,
+            table.departed_at.is_(None),
+            stands_alone(conn, table.certificate),
+        )
         .group_by(table.address)
         .having(sa.and_(last >= start, last < end))
         .subquery()

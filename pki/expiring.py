@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from pki.beside import stands_alone
 from pki.tables import certificates
 
 
@@ -25,12 +26,13 @@ def recipients_ending(
     conn: sa.Connection, *, moment: datetime, until: datetime, name: int = 20, org: str = ""
 ) -> RecipientsEnding:
     """Of all addresses of the local store: for how many the last certificate ends before `until`,
-    or has ended. Somebody who has a newer one is not among them.
+    or has ended. Somebody who has a newer one is not among them. One with an ML-KEM key does not
+    count: alone it is nothing to write to.
     """
     table = certificates.c
     last = (
         sa.select(table.address, sa.func.max(table.not_after).label("ends"))
-        .where(table.org == org, table.removed_at.is_(None))
+        .where(table.org == org, table.removed_at.is_(None), stands_alone(conn, table.der))
         .group_by(table.address)
         .subquery()
     )

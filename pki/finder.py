@@ -50,6 +50,8 @@ class CertificateFinder:
 
     A cached finding keeps the moment at which it was checked. It is used again until its time
     to live is over, its path or a CRL of its path ends, or a CRL or stored certificate is new.
+    second_wanted: whether mail to an address may need a second envelope: places are then asked
+        until one has a certificate with an ML-KEM key, too.
     unknown: is told, in another thread, of certificates whose authority nobody knows.
     """
 
@@ -62,6 +64,7 @@ class CertificateFinder:
         purpose: Purpose = Purpose.ENCRYPT,
         keys: KeyWatch = UNWATCHED,
         domain_use: Callable[[str], DomainCertificate] = lambda _: DomainCertificate.FALLBACK,
+        second_wanted: Callable[[str], bool] = lambda _: False,
         found_ttl: timedelta = timedelta(minutes=10),
         missing_ttl: timedelta = timedelta(minutes=1),
         threads: int = 8,
@@ -74,6 +77,7 @@ class CertificateFinder:
         self._directories = tuple(directories)
         self._keys = keys
         self._domain_use = domain_use
+        self._second_wanted = second_wanted
         self._live = TimesToLive(found_ttl, missing_ttl)
         self._org = org
         self._unknown = unknown
@@ -178,7 +182,12 @@ class CertificateFinder:
                 one.looked_in.append("store")
                 self._verdicts.weigh(stored.get(address, ()), address, trust, moment, one)
         for client in clients:
-            missing = [a for a in addresses if not seen[a].usable and not seen[a].pinned]
+            missing = [
+                address
+                for address in addresses
+                if not seen[address].pinned
+                if not seen[address].usable or self._lacks_second(address, seen[address])
+            ]
             if missing:
                 self._ask(client, missing, trust, moment, seen)
         found: dict[str, Conclusion] = {}
@@ -189,11 +198,20 @@ class CertificateFinder:
             if missing_all and self._domain_use(address) is DomainCertificate.FALLBACK:
                 self._judge_pinned(stored, address, trust, moment, one)
             found[address] = conclude(
-                address, one, self._keys, known, moment=moment, live=self._live
+                address,
+                one,
+                self._keys,
+                known,
+                moment=moment,
+                live=self._live,
+                second_wanted=self._second_wanted(address),
             )
         if sightings := [each for one in found.values() for each in one.sightings]:
             self._keys.noticed(sightings)
         return found
+
+    def _lacks_second(self, address: str, seen: Evidence) -> bool:
+        return not seen.second.usable and self._second_wanted(address)
 
     def _known_keys(
         self, addresses: Sequence[str], seen: Mapping[str, Evidence]
@@ -256,11 +274,17 @@ class CertificateFinder:
         for address in addresses:
             one, answer = seen[address], answers[address]
             one.looked_in.append(client.directory.name)
+            # Where the first place has decided, the others are asked for a second envelope alone.
+            into = Evidence(second=one.second, signatures=one.signatures) if one.usable else one
             if isinstance(answer, DirectoryTrouble):
-                one.trouble.append(answer.problem)
+                if one.usable:
+                    one.second.trouble.append(("", answer.problem))
+                else:
+                    one.trouble.append(answer.problem)
                 continue
-            one.refused += answer.refused
-            self._verdicts.weigh(answer.candidates, address, trust, moment, one)
+            into.refused += answer.refused
+            self._verdicts.weigh(answer.candidates, address, trust, moment, into)
+            one.signatures = into.signatures
 
     def _tell_of_unknown(self) -> None:
         """In another thread: the caller may have a transaction open, and waits for nobody."""

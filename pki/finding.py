@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,14 +25,36 @@ _BESIDE_ONLY = problem(
     "algorithm.beside-only",
     "its ML-KEM key is for a second envelope, and there is no certificate for the first one",
 )
+_OTHER_KIND = problem(
+    "identity.passed-over",
+    "its ML-KEM key does not go with the other certificate: one is a person's own, one of the "
+    "whole domain",
+)
+
+
+@dataclass(slots=True)
+class Second:
+    """What was learned of certificates for a second envelope: nothing of it counts for the first.
+
+    trouble: what nobody can tell, with the domain for which that certificate is pinned.
+    """
+
+    usable: list[Judged] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    trouble: list[tuple[str, Problem]] = field(default_factory=list)
+
+    @property
+    def seen(self) -> bool:
+        """Whether there are any, good or bad."""
+        return bool(self.usable or self.refused or self.trouble)
 
 
 @dataclass(slots=True)
 class Evidence:
     """What was learned while looking for one address.
 
-    pinned: certificates for its whole domain. signatures: how many were tried. post_quantum: with
-    ML-KEM keys; what is not known of those keeps no mail that does without them.
+    pinned: certificates for its whole domain. signatures: how many were tried. second: of
+    certificates with ML-KEM keys.
     """
 
     looked_in: list[str] = field(default_factory=list)
@@ -40,8 +62,7 @@ class Evidence:
     refused: list[Refusal] = field(default_factory=list)
     trouble: list[Problem] = field(default_factory=list)
     pinned: list[Judged] = field(default_factory=list)
-    post_quantum: list[Judged] = field(default_factory=list)
-    post_quantum_trouble: list[Problem] = field(default_factory=list)
+    second: Second = field(default_factory=lambda: Second())
     signatures: int = 0
 
 
@@ -73,10 +94,13 @@ def conclude(
     *,
     moment: datetime,
     live: TimesToLive,
+    second_wanted: bool = False,
 ) -> Conclusion:
     """The certificate to be used, that there is none, or that nobody can tell (I3).
 
     keys, known: the rule for keys that the address was not seen with, and those it was.
+    second_wanted: whether mail may need a second envelope; that there is none is then not kept
+        for longer than that there is no certificate.
     """
     looked_in = tuple(seen.looked_in)
     watched = keys.sort(address, seen.usable, known)
@@ -88,33 +112,65 @@ def conclude(
         others = [one.certificate for one in ranked if one.certificate.sha256 != sha256]
         refused += [_passed_over(one, chosen.certificate) for one in others]
         until = min(moment + live.found, chosen.until)
-        beside: CheckedCertificate | Problem | None = None
-        if second := _second(seen.post_quantum, chosen.certificate):
-            beside, until = second[0].certificate, min(until, second[0].until)
-            refused += [_passed_over(one.certificate, beside) for one in second[1:]]
-        elif seen.post_quantum_trouble:
-            beside, until = seen.post_quantum_trouble[0], min(until, moment + live.missing)
+        second = _second_for(chosen.certificate, seen, refused)
+        if isinstance(second, Judged):
+            until = min(until, second.until)
+        elif second is not None or second_wanted:
+            until = min(until, moment + live.missing)
         return Conclusion(
-            Certified(chosen.certificate, looked_in, tuple(refused), beside),
+            Certified(
+                chosen.certificate,
+                looked_in,
+                tuple(refused),
+                second.certificate if isinstance(second, Judged) else second,
+            ),
             until,
             tuple(watched.to_report(sha256)),
         )
-    refused += [_refused(one.certificate, _BESIDE_ONLY) for one in seen.post_quantum]
     if watched.held:
         # Whoever swaps a key must not get clear text either.
         why = watched.held[0][1]
+        refused += seen.second.refused
         finding = CannotTell(looked_in, tuple(refused), why, person=True)
         return Conclusion(finding, moment, tuple(watched.to_report("")))
     if seen.trouble:
+        refused += seen.second.refused
         return Conclusion(CannotTell(looked_in, tuple(refused), seen.trouble[0]), moment)
-    reason = _main_reason(address, looked_in, refused)
-    return Conclusion(NoCertificate(looked_in, tuple(refused), reason), moment + live.missing)
+    # What is the matter with an ML-KEM key is no reason why mail goes without encryption.
+    reason = _BESIDE_ONLY
+    if refused or not seen.second.seen:
+        reason = _main_reason(address, looked_in, refused)
+    refused += seen.second.refused
+    refused += [_refused(one.certificate, _BESIDE_ONLY) for one in seen.second.usable]
+    alone: CheckedCertificate | Problem | None = None
+    if seen.second.usable:
+        alone = seen.second.usable[0].certificate
+    elif seen.second.trouble:
+        alone = seen.second.trouble[0][1]
+    finding_none = NoCertificate(looked_in, tuple(refused), reason, alone)
+    return Conclusion(finding_none, moment + live.missing)
 
 
-def _second(candidates: Sequence[Judged], first: CheckedCertificate) -> list[Judged]:
-    """Those that go with it, the best first: both a person's own, or both of his whole domain."""
-    fit = [one for one in candidates if one.certificate.domain == first.domain]
-    return sorted(fit, key=_preference)
+def _second_for(
+    first: CheckedCertificate, seen: Evidence, refused: list[Refusal]
+) -> Judged | Problem | None:
+    """The best that goes with it, both a person's own or both of his whole domain; or why nobody
+    can tell; or None. `refused` gets all others.
+    """
+    refused += seen.second.refused
+    fit = [one for one in seen.second.usable if one.certificate.domain == first.domain]
+    misfits = [one for one in seen.second.usable if one.certificate.domain != first.domain]
+    refused += [_refused(one.certificate, _OTHER_KIND) for one in misfits]
+    if fit:
+        best = min(fit, key=_preference)
+        others = [
+            one.certificate for one in fit if one.certificate.sha256 != best.certificate.sha256
+        ]
+        refused += [_passed_over(one, best.certificate) for one in others]
+        return best
+    trouble = [why for domain, why in seen.second.trouble if domain == first.domain]
+    # A directory that was asked first and is away may be the one that has it (I3).
+    return next(iter(trouble or seen.trouble), None)
 
 
 def _preference(judged: Judged) -> tuple[float, str]:

@@ -185,11 +185,15 @@ class Certified:
 
 @dataclass(frozen=True, slots=True)
 class NoCertificate:
-    """Every source answered, and none has a usable certificate: a fact, not a failure."""
+    """Every source answered, and none has a usable certificate: a fact, not a failure.
+
+    post_quantum: there is one with an ML-KEM key, which alone is none; or nobody can tell.
+    """
 
     looked_in: tuple[str, ...]
     refused: tuple[Refusal, ...]
     problem: Problem
+    post_quantum: CheckedCertificate | Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,9 @@ class Familiar:
         return key_pair(cert) in self.pairs
 
     def with_key(self, cert: ParsedCertificate) -> Familiar:
-        """And with the key of this certificate."""
+        """And with the key of this certificate, where it is one that counts."""
+        if cert.encapsulates:
+            return self
         return Familiar(self.pairs | {key_pair(cert)})
 
 

@@ -11,7 +11,7 @@ from gateway.cli.output import Output, output_of, time_json
 if TYPE_CHECKING:
     from gateway.smime.choose import Hold, Treatment
     from gateway.wiring import Wiring
-    from pki.models import CheckedCertificate, Finding
+    from pki.models import Certified, CheckedCertificate, Finding
 
 
 def run_find(args: Namespace, wiring: Wiring) -> int:
@@ -29,9 +29,7 @@ def run_find(args: Namespace, wiring: Wiring) -> int:
 def _report(address: str, finding: Finding, wiring: Wiring, output: Output) -> int:
     from pki.models import Certified, NoCertificate
 
-    algorithms = (
-        _algorithms(finding.certificate, wiring) if isinstance(finding, Certified) else None
-    )
+    algorithms = _algorithms(finding, wiring) if isinstance(finding, Certified) else None
     if output.as_json:
         output.record(_as_json(address, finding, algorithms))
     else:
@@ -41,12 +39,19 @@ def _report(address: str, finding: Finding, wiring: Wiring, output: Output) -> i
     return NO if isinstance(finding, NoCertificate) else CANNOT_TELL
 
 
-def _algorithms(certificate: CheckedCertificate, wiring: Wiring) -> Treatment | Hold:
+def _algorithms(found: Certified, wiring: Wiring) -> Treatment | Hold:
     """What a mail to this recipient would be encrypted with; the sender does not matter here."""
-    from gateway.smime.choose import DomainCrypto, choose
+    from gateway.policy import Crypto, second_certificate
+    from gateway.policy import Hold as Held
+    from gateway.smime.choose import DomainCrypto, Hold, Reason, choose
 
-    crypto = wiring.config.policy.policy().agreed_with(certificate.address)
-    return choose(certificate, DomainCrypto(crypto.value))
+    crypto = wiring.config.policy.policy().agreed_with(found.certificate.address)
+    if crypto is Crypto.HYBRID:
+        second = second_certificate(found)
+        if isinstance(second, Held):
+            why = second.reason
+            return Hold(Reason(why.code, why.template, dict(why.facts)))
+    return choose(found.certificate, DomainCrypto(crypto.value))
 
 
 def _as_json(
@@ -58,11 +63,14 @@ def _as_json(
 
     certificate: dict[str, object] | None = None
     second: dict[str, object] | None = None
+    unknown: list[dict[str, str]] = []
     encryption: dict[str, object] | None = None
     if isinstance(finding, Certified):
         certificate = _certificate_json(finding.certificate)
         if isinstance(finding.post_quantum, CheckedCertificate):
             second = _certificate_json(finding.post_quantum)
+        elif finding.post_quantum is not None:
+            unknown = as_json([finding.post_quantum])
     if algorithms is not None:
         chosen = algorithms if isinstance(algorithms, Treatment) else None
         encryption = {
@@ -80,6 +88,7 @@ def _as_json(
         "looked_in": list(finding.looked_in),
         "certificate": certificate,
         "post_quantum": second,
+        "post_quantum_problems": unknown,
         "encryption": encryption,
         "refused": [
             {

@@ -290,6 +290,7 @@ def _decided(decision: Decision) -> dict[str, object]:
 
 
 def _finding(finding: Finding | None) -> dict[str, object] | None:
+    from pki.errors import Problem
     from pki.models import Certified, CheckedCertificate, NoCertificate
 
     if finding is None:
@@ -303,7 +304,7 @@ def _finding(finding: Finding | None) -> dict[str, object] | None:
             "sha256": finding.certificate.sha256,
             "post_quantum_sha256": beside,
             "looked_in": looked,
-            "problem": None,
+            "problem": _problem(second) if isinstance(second, Problem) else None,
         }
     status = "none" if isinstance(finding, NoCertificate) else "cannot-tell"
     problem = _problem(finding.problem)

@@ -46,6 +46,11 @@ def shut_in(*, files: bool) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
+def _kilobytes(status: bytes, name: bytes) -> int:
+    """A value of /proc/self/status (proc(5))."""
+    return int(status.partition(name + b":")[2].split(None, 1)[0])
+
+
 class Meter:
     """Processor time and address space of this process, for one message after the other.
 
@@ -69,7 +74,7 @@ class Meter:
         fields = os.pread(self._statm, 200, 0).split()
         if self._anew is not None:
             os.pwrite(self._anew, b"5", 0)  # the peak begins at what is held now (proc(5))
-        self._allowed = int(fields[1]) * _PAGE + octets
+        self._allowed = (int(fields[1]) - int(fields[2])) * _PAGE + octets
         self._limit(int(fields[5]) * _PAGE + _WALL * octets)
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -79,8 +84,10 @@ class Meter:
         self._limit(self._most)
         if self._anew is None:
             return False
-        _, _, status = os.pread(self._status, 4096, 0).partition(b"VmHWM:")
-        return int(status.split(None, 1)[0]) * 1024 > self._allowed
+        status = os.pread(self._status, 4096, 0)
+        # As `outside` counts: without what comes from files.
+        held = _kilobytes(status, b"VmHWM") - _kilobytes(status, b"RssFile")
+        return (held - _kilobytes(status, b"RssShmem")) * 1024 > self._allowed
 
     def _limit(self, octets: int) -> None:
         """Whoever started this process may have set a limit that cannot be raised."""

@@ -38,6 +38,7 @@ from gateway.policy.settle import (
     Treatment,
     never_encryptable,
     notice_in_clear,
+    second_certificate,
     settle,
 )
 
@@ -80,5 +81,6 @@ __all__ = [
     "WithoutCertificate",
     "never_encryptable",
     "notice_in_clear",
+    "second_certificate",
     "settle",
 ]

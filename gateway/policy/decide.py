@@ -113,6 +113,7 @@ class Policy:
         self._agreed = {domain: each for each in self.partners for domain in each.domains}
         self._outcomes: dict[tuple[str, ...], tuple[Outcome, tuple[str, ...]]] = {}
         every = list(self.every_rule())
+        self._rules_with_two = any(rule.crypto is Crypto.HYBRID for _, _, rule in every)
         self.asks_groups = any(_group_conditions(rule) for _, _, rule in every)
         # Without conditions on the mail itself, sender and recipient alone decide.
         self.asks_mail = any(rule.conditions for _, _, rule in every)
@@ -234,6 +235,10 @@ class Policy:
         """The algorithms agreed with the owner of an address's domain, where no rule names any."""
         agreed = self._agreed.get(_domain(recipient))
         return Crypto.READABLE if agreed is None else agreed.crypto
+
+    def two_envelopes(self, recipient: str) -> bool:
+        """Whether mail to this address may need a second envelope, whoever writes it."""
+        return self._rules_with_two or self.agreed_with(recipient) is Crypto.HYBRID
 
     def protected_for(self, recipient: str) -> HeaderProtection:
         """What was agreed with the owner of an address's domain about header fields."""

@@ -123,10 +123,18 @@ def settle(decision: Decision, finding: Finding | None) -> Treatment:
     match finding:
         case Certified(certificate):
             _belongs(decision, certificate)
-            if decision.crypto is Crypto.HYBRID:
-                return _both(decision, finding)
-            return Encrypt(certificate)
-        case NoCertificate(problem=problem):
+            if decision.crypto is not Crypto.HYBRID:
+                return Encrypt(certificate)
+            second = second_certificate(finding)
+            if isinstance(second, Hold):
+                return second
+            _belongs(decision, second)
+            return Encrypt(certificate, second)
+        case NoCertificate(problem=problem, post_quantum=alone):
+            if decision.crypto is Crypto.HYBRID and alone is not None:
+                # He can read encrypted mail: this is not a recipient without a certificate.
+                unknown = isinstance(alone, Problem)
+                return Hold(alone if isinstance(alone, Problem) else problem, temporary=unknown)
             return _without_certificate(decision, problem)
         case CannotTell(problem=problem, person=person):
             # I3: a directory that does not answer, a CRL that is too old are never "there is no
@@ -136,16 +144,17 @@ def settle(decision: Decision, finding: Finding | None) -> Treatment:
             raise ValueError("somebody must have been asked for a certificate")
 
 
-def _both(decision: Decision, found: Certified) -> Encrypt | Hold:
-    """One envelope is not what was agreed: the mail waits, whatever the rule says of clear text."""
+def second_certificate(found: Certified) -> CheckedCertificate | Hold:
+    """For the second envelope. One alone is not what was agreed: without it the mail waits,
+    whatever a rule says of clear text.
+    """
     second = found.post_quantum
     if isinstance(second, Problem):
         return Hold(second, temporary=True)
     if second is None:
-        facts = {"address": decision.recipient, "places": ", ".join(found.looked_in)}
+        facts = {"address": found.certificate.address, "places": ", ".join(found.looked_in)}
         return Hold(Problem(NO_POST_QUANTUM, _NO_SECOND, facts), temporary=False)
-    _belongs(decision, second)
-    return Encrypt(found.certificate, second)
+    return second
 
 
 def _without_certificate(decision: Decision, problem: Problem) -> Treatment:

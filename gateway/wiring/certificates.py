@@ -119,12 +119,14 @@ class CertificateParts(ArchiveParts):
     @cached_property
     def finder(self) -> CertificateFinder:
         """Finds and checks recipients' certificates."""
+        policy = self.config.policy.policy()
         return CertificateFinder(
             read=self.database.read,
             trust=self.trust,
             directories=self.directories,
             keys=KeyWatch(lambda address: rule_of(self.config, address), self._keys_noticed),
-            domain_use=self.config.policy.policy().domain_certificate_of,
+            domain_use=policy.domain_certificate_of,
+            second_wanted=policy.two_envelopes,
             found_ttl=self.config.pki.found_ttl,
             missing_ttl=self.config.pki.not_found_ttl,
             unknown=Unknown(self.database.write_beside, clock.now),

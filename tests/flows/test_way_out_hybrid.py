@@ -81,6 +81,13 @@ def test_nothing_leaves_in_one_envelope_and_both_keys_open_two(
         assert line["reason"]["code"] == "crypto.no-post-quantum"
     assert scene.arrived(archive_id) == []
 
+    (told,) = scene.json("pki", "cert", "find", AMELIE)
+    assert (told["status"], told["post_quantum"]) == ("found", None)
+    assert (told["encryption"]["hold"], told["encryption"]["reason"]["code"]) == (
+        True,
+        "crypto.no-post-quantum",
+    )
+
     certificate, key = second_certificate(scene, AMELIE, tmp_path)
     scene.house.run("pki", "cert", "import", str(certificate))
     (told,) = scene.json("pki", "cert", "find", AMELIE)

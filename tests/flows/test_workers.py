@@ -92,3 +92,20 @@ def test_a_dead_supervisor_leaves_no_process_behind_not_even_a_stopped_one(scene
     house.start()
     until(lambda: arrivals(scene, ids).keys() == ids, 60, house.log.read_text)
     assert arrivals(scene, ids) == Counter(dict.fromkeys(ids, 1))
+
+
+def test_the_index_stands_back_for_mail_and_sending_for_taking(tmp_path: Path, keys: Keys) -> None:
+    """A nice value alone says nothing where the kernel shares processors by session first."""
+    with stage(tmp_path, keys=keys) as made:
+        house = made.house(workers=1).make(persons=False)
+        house.start()
+        status = running.read(house.folder / "data" / "run")
+        assert status is not None
+        pids = {one.role: one.pid for one in status.processes}
+        nice = {role: os.getpriority(os.PRIO_PROCESS, pid) for role, pid in pids.items()}
+        assert nice["intake"] < nice["worker"] < nice["index"]
+        groups = {role: Path(f"/proc/{pid}/autogroup") for role, pid in pids.items()}
+        if groups["index"].exists():  # "/autogroup-123 nice 12"; a kernel may have none
+            said = {role: int(file.read_text().split()[-1]) for role, file in groups.items()}
+            assert said == nice
+        assert house.stop() == 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from gateway.database import Database
@@ -135,6 +136,21 @@ def test_another_key_is_recorded_and_used(desk: Desk) -> None:
     again = desk.issue(MARIE, subject_key=key("other"))  # renewed with that key
     (renewed,) = desk.one(again.der, mail=(MARIE,))
     assert renewed.changes == ()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_an_ml_kem_key_beside_the_other_one_is_no_change(
+    desk: Desk, turned: bool, together: bool
+) -> None:
+    desk.rule = KeyChange.HOLD
+    second = desk.issue(MARIE, subject_key=mlkem.MLKEM768PrivateKey.generate())
+    both = [desk.issue(MARIE), second]
+    entries = [Entry(n, (one.der,)) for n, one in enumerate(both[::-1] if turned else both)]
+    lots = [entries] if together else [[one] for one in entries]
+    found = [one for lot in lots for one in desk.bring(*lot)]
+    assert [(one.fate, one.changes, one.unusable) for one in found] == [(Fate.STORED, (), None)] * 2
+    assert all(not change for _, change, _ in desk.told)
 
 
 def test_another_issuer_of_the_same_key_is_a_change_too(desk: Desk) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from cryptography.hazmat.primitives.asymmetric import mlkem
+
 from gateway.database import Database
 from gateway.expiry_watch import ExpiryWatch, grace_by_issuer
 from pki.expiring import recipients_ending
@@ -42,6 +44,22 @@ def test_only_the_last_certificate_of_a_recipient_counts(pki_database: Database)
         found = recipients_ending(conn, moment=NOW, until=NOW + 7 * DAY)
     assert (found.known, found.ending, found.ended) == (4, 1, 1)
     assert found.ends == {"soon@b.example": NOW + 5 * DAY}
+
+
+def test_an_ml_kem_certificate_hides_no_end(pki_database: Database) -> None:
+    """Alone it is nothing to write to, however long it lasts."""
+    ca = root("Ends Root")
+    for size in (mlkem.MLKEM768PrivateKey, mlkem.MLKEM1024PrivateKey):
+        _store(
+            pki_database, ca.issue("soon", emails=("soon@b.example",), subject_key=size.generate())
+        )
+    with pki_database.read() as conn:
+        found = recipients_ending(conn, moment=NOW, until=NOW + 7 * DAY)
+        assert (found.known, found.ending) == (0, 0)
+    _store(pki_database, _recipient(ca, "soon", 5))
+    with pki_database.read() as conn:
+        found = recipients_ending(conn, moment=NOW, until=NOW + 7 * DAY)
+    assert (found.known, found.ending, found.ended) == (1, 1, 0)
 
 
 def test_the_watch_counts_recipients_hourly(pki_database: Database) -> None:

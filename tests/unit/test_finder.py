@@ -28,8 +28,9 @@ from pki.models import (
     NoCertificate,
     Refusal,
 )
+from pki.recipient_keys import Familiar, Sighting, familiar, key_pair, remember
 from pki.trust import StoredTrust
-from tests.pki_maker import DAY, NOW, Issued, root, usage
+from tests.pki_maker import DAY, NOW, Authority, Issued, root, usage
 
 MARIE = "marie@a.example"
 SECOND = timedelta(seconds=1)
@@ -367,6 +368,43 @@ def test_alone_it_is_nothing_to_encrypt_to(world: World) -> None:
     found = world.find()
     assert isinstance(found, NoCertificate)
     assert found.problem.code == "algorithm.beside-only"
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    assert [one.problem.code for one in found.refused] == ["algorithm.beside-only"]
+
+
+def test_alone_and_not_to_be_judged_it_is_no_missing_crl(world: World) -> None:
+    """What is the matter with it is no reason for which other mail goes without encryption."""
+    silent = world.root.sub("Silent CA")
+    world.directory.entries[MARIE] = [silent.issue("Marie", emails=(MARIE,), subject_key=KEM)]
+    finder = with_ca(world, silent)
+    found = finder.find(MARIE, moment=NOW)
+    assert isinstance(found, NoCertificate)
+    assert found.problem.code == "algorithm.beside-only"
+    assert isinstance(found.post_quantum, Problem)
+    assert found.post_quantum.code == "revocation.missing"
+    finder.close()
+
+
+def with_ca(world: World, ca: Authority, **options: Any) -> CertificateFinder:
+    """A finder that knows one more CA, of which it has no CRL."""
+    world.trust = StoredTrust(
+        world.database.read,
+        anchors=[world.root.anchor()],
+        intermediates=[world.ca.der, ca.der],
+        poll=timedelta(0),
+    )
+    return world.make(**options)
+
+
+@pytest.mark.parametrize("first", ["kem", "rsa"])
+def test_one_is_not_passed_over_for_itself(world: World, first: str) -> None:
+    marie, second = world.marie(), kem(world)
+    world.in_store(second)
+    world.directory.entries[MARIE] = [marie, second] if first == "rsa" else [second, marie]
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    assert found.refused == ()
 
 
 def test_it_is_checked_as_the_other_one_is(world: World) -> None:
@@ -391,29 +429,94 @@ def test_it_is_checked_as_the_other_one_is(world: World) -> None:
 
 
 def test_what_nobody_can_tell_of_it_keeps_no_other_mail(world: World) -> None:
-    """Its CA has no CRL: that is said of the second envelope alone, and asked again soon."""
+    """Its CA has no CRL: that is said of the second envelope alone."""
     silent = world.root.sub("Silent CA")
     second = silent.issue("Marie", emails=(MARIE,), subject_key=KEM)
     marie = world.marie()
     world.directory.entries[MARIE] = [marie, second]
-    world.trust = StoredTrust(
-        world.database.read,
-        anchors=[world.root.anchor()],
-        intermediates=[world.ca.der, silent.der],
-        poll=timedelta(0),
-    )
-    finder = world.make()
+    finder = with_ca(world, silent)
     found = finder.find(MARIE, moment=NOW)
     assert isinstance(found, Certified)
     assert found.certificate.der == marie.der
     assert isinstance(found.post_quantum, Problem)
-    assert found.post_quantum.code.startswith("revocation.")
+    assert found.post_quantum.code == "revocation.missing"
     with world.database.write() as conn:
         crl = Crl(silent.crl(1, start=NOW - DAY, end=NOW + DAY))
         crl_store.store_crl(conn, crl, moment=NOW)
-    again = finder.find(MARIE, moment=NOW + timedelta(minutes=1))
+    again = finder.find(MARIE, moment=NOW + SECOND)
     assert isinstance(again, Certified)
     assert isinstance(again.post_quantum, CheckedCertificate)
+    finder.close()
+
+
+def test_who_was_asked_first_and_is_away_may_have_it(world: World) -> None:
+    """I3: that nobody can tell must not become "there is none"."""
+    away = FakeDirectory("away")
+    away.down = True
+    marie, second = world.marie(), kem(world)
+    world.directory.entries[MARIE] = [marie]
+    finder = CertificateFinder(
+        read=world.database.read,
+        trust=world.trust,
+        directories=[away, world.directory],  # type: ignore[list-item]
+    )
+    found = finder.find(MARIE, moment=NOW)
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, Problem)
+    assert found.post_quantum.code == "directory.timeout"
+    away.down = False
+    away.entries[MARIE] = [second]
+    found = finder.find(MARIE, moment=NOW + timedelta(minutes=2))
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    finder.close()
+
+
+def test_where_two_are_wanted_places_are_asked_until_there_are_two(world: World) -> None:
+    """A certificate that came with a signed mail and was stored must not hide the directory."""
+    marie, newer, second = world.marie(), world.marie(start=NOW - DAY), kem(world)
+    world.in_store(marie)
+    world.directory.entries[MARIE] = [newer, second]
+    one = world.find()
+    assert isinstance(one, Certified)
+    assert (one.post_quantum, one.looked_in) == (None, ("store",))
+    finder = world.make(second_wanted=lambda address: address == MARIE)
+    both = finder.find(MARIE, moment=NOW)
+    assert isinstance(both, Certified)
+    assert both.certificate.der == marie.der  # the first place has decided on that
+    assert isinstance(both.post_quantum, CheckedCertificate)
+    assert both.post_quantum.der == second.der
+    assert both.looked_in == ("store", "ministry")
+    finder.close()
+
+
+def test_a_directory_that_is_away_then_says_nothing_of_the_first_one(world: World) -> None:
+    world.in_store(world.marie())
+    world.directory.down = True
+    finder = world.make(second_wanted=lambda _: True)
+    found = finder.find(MARIE, moment=NOW)
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, Problem)
+    assert found.post_quantum.code == "directory.timeout"
+    finder.close()
+
+
+@pytest.mark.parametrize(("wanted", "after"), [(True, 2), (False, 11)])
+def test_that_there_is_none_is_believed_as_long_as_of_the_first(
+    world: World, wanted: bool, after: int
+) -> None:
+    world.directory.entries[MARIE] = [world.marie()]
+    finder = world.make(second_wanted=lambda _: wanted)
+
+    def second(minutes: int) -> object:
+        found = finder.find(MARIE, moment=NOW + timedelta(minutes=minutes))
+        assert isinstance(found, Certified)
+        return found.post_quantum
+
+    assert second(0) is None
+    world.directory.entries[MARIE].append(kem(world))
+    assert second(after - 2) is None
+    assert isinstance(second(after), CheckedCertificate)
     finder.close()
 
 
@@ -438,6 +541,41 @@ def test_own_and_domain_certificates_do_not_make_a_pair(pki_database: Database) 
     finder = world.make(domain_use=lambda _: DomainCertificate.PREFERRED)
     found = finder.find(MARIE, moment=NOW)
     assert isinstance(found, Certified)
+    assert found.certificate.der == world.directory.entries[MARIE][0].der
     assert found.post_quantum is None
+    assert [(one.sha256, one.problem.code) for one in found.refused] == [
+        (gateway.sha256, "identity.passed-over")
+    ]
     finder.close()
     world.finder.close()
+
+
+def test_two_of_the_whole_domain_make_a_pair(pki_database: Database) -> None:
+    world = World(pki_database)
+    world.crls()
+    second = world.ca.issue("Gateway", emails=("gateway@a.example",), subject_key=KEM)
+    first = world.ca.issue("Gateway", emails=("gateway@a.example",))
+    with pki_database.write() as conn:
+        rows = [
+            store.NewCertificate(ParsedCertificate(one.der), "@a.example", "file")
+            for one in (first, second)
+        ]
+        store.add_certificates(conn, rows, by="anne", moment=NOW)
+    found = world.find()
+    assert isinstance(found, Certified)
+    assert isinstance(found.post_quantum, CheckedCertificate)
+    assert (found.certificate.der, found.post_quantum.der) == (first.der, second.der)
+    assert found.post_quantum.domain == "a.example"
+    world.finder.close()
+
+
+def test_a_watched_key_is_that_of_the_first_envelope(world: World) -> None:
+    """The ML-KEM key known first makes the other one no change, nor the other way round."""
+    marie, second = ParsedCertificate(world.marie().der), ParsedCertificate(kem(world).der)
+    assert Familiar().with_key(second).change(marie, MARIE) is None
+    assert Familiar().with_key(marie).change(second, MARIE) is None
+    with world.database.write() as conn:
+        sightings = [Sighting(MARIE, one, "file") for one in (second, marie)]
+        remember(conn, sightings, by="anne", moment=NOW)
+    with world.database.read() as conn:
+        assert familiar(conn, [MARIE])[MARIE].pairs == {key_pair(marie)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from gateway.mime.entity import content_entity, split
 from gateway.mime.transfer import decode_base64
 from gateway.policy import Crypto, Encryption, Partner, Policy, Sign
 from gateway.policy import WithoutCertificate as Without
+from gateway.policy.outcomes import CRYPTO_ORDER
+from gateway.policytrial import Certificate, PastRecipient, _recipient
+from gateway.queue.jobs import Recipient as Queued
 from gateway.queue.states import State
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.choose import choose_outer
@@ -22,7 +26,7 @@ from gateway.smime.encrypt import Recipient
 from gateway.smime.nested import NotBoth, encrypt_hybrid
 from pki.decrypter import KeyDecrypter
 from pki.errors import Problem
-from pki.models import Certified, CheckedCertificate
+from pki.models import Certified, CheckedCertificate, Finding, NoCertificate
 from tests.unit.smime_world import MAIL, NOW, openssl_decrypt, openssl_verify, world
 from tests.unit.test_outbound import NONE, RULES, Work, job, outbound, rule
 from tests.unit.test_smime_ml_kem import (
@@ -128,6 +132,13 @@ def test_two_envelopes_of_one_kind_are_no_hybrid() -> None:
             encrypt_hybrid(ENTITY, inner, outer, Cipher.AES_256_GCM)
     with pytest.raises(ValueError, match="ML-KEM"):
         choose_outer(kim.certificate)
+    for key in KEYS.values():
+        assert choose_outer(kem_of("kim@x.example", key)).transport is KeyManagement.ML_KEM
+
+
+def test_a_level_below_may_ask_for_two_envelopes_and_not_undo_it() -> None:
+    assert CRYPTO_ORDER[-1] is Crypto.HYBRID
+    assert set(CRYPTO_ORDER) == set(Crypto)
 
 
 # -- on the command line -------------------------------------------------------------------------
@@ -201,7 +212,12 @@ def found(second: CheckedCertificate | Problem | None, address: str = "") -> Cer
     return Certified(checked, ("store", "ministry"), (), second)
 
 
-def seal(findings: dict[str, Certified], raw: bytes = MAIL) -> Work:
+def _past(recipient: Queued) -> PastRecipient:
+    """As `sceau policy try` reads it from the log."""
+    return _recipient(recipient.address, json.loads(recipient.decision))
+
+
+def seal(findings: Mapping[str, Finding], raw: bytes = MAIL) -> Work:
     gateway = replace(outbound(seal=world().alice), policy=POLICY)
     return gateway.seal(job(*findings), raw, findings, moment=NOW)
 
@@ -227,6 +243,10 @@ def test_a_partner_who_agreed_gets_two_envelopes(tmp_path: Path) -> None:
     assert record["certificate"]["sha256"] == world().bob.checked().sha256
     assert record["outer-envelope"]["certificate"]["sha256"] == kem.sha256
     assert record["algorithms-because"]["code"] == "crypto.domain-hybrid"
+    assert (_past(work.job.recipients[0]).certificate, _past(work.job.recipients[0]).second) == (
+        Certificate.FOUND,
+        True,
+    )
 
 
 @pytest.mark.parametrize("address", ["bob@example.net", "bob@clear.example"])
@@ -238,6 +258,11 @@ def test_one_envelope_is_never_sent_instead(address: str) -> None:
     assert recipient.state is State.HELD
     reason = json.loads(recipient.reason)
     assert reason["code"] == "crypto.no-post-quantum"
+    # The first one was there: the record says so, and it is kept as evidence.
+    record = json.loads(recipient.decision)
+    assert record["certificate"]["sha256"] == world().bob.checked().sha256
+    assert world().bob.der in work.certificates
+    assert (_past(recipient).certificate, _past(recipient).second) == (Certificate.FOUND, False)
     assert [draft.kind for draft in work.drafts] == ["held"]
 
 
@@ -249,6 +274,7 @@ def test_what_nobody_can_tell_is_asked_again(address: str) -> None:
     (recipient,) = work.job.recipients
     assert recipient.state is State.QUEUED
     assert json.loads(recipient.reason)["code"] == "revocation.stale"
+    assert (_past(recipient).certificate, _past(recipient).second) == (Certificate.FOUND, None)
 
 
 def test_a_certificate_of_somebody_else_is_no_second_one() -> None:
@@ -257,14 +283,39 @@ def test_a_certificate_of_somebody_else_is_no_second_one() -> None:
 
 
 def test_who_agreed_and_who_did_not_are_not_sealed_together() -> None:
+    """Though both get the same cipher: what one announced, the other one's domain has agreed to."""
     addresses = ["bob@example.net", "bob@elsewhere.example"]
     findings = {one: found(kem_of(one), one) for one in addresses}
-    work = seal(
-        findings, MAIL.replace(b"To: bob@example.net", b"To: " + ", ".join(addresses).encode())
-    )
+    for one, each in findings.items():
+        able = replace(each.certificate, capabilities=(Cipher.AES_256_GCM.oid,))
+        findings[one] = replace(each, certificate=able)
+    to = f"To: {', '.join(addresses)}".encode()
+    work = seal(findings, MAIL.replace(b"To: bob@example.net", to))
     assert len(work.groups) == 2
-    envelopes = [json.loads(one.decision).get("outer-envelope") for one in work.job.recipients]
-    assert [one is None for one in envelopes] == [False, True]
+    records = [json.loads(one.decision) for one in work.job.recipients]
+    assert [one["cipher"] for one in records] == ["aes-256-gcm"] * 2
+    assert ["outer-envelope" in one for one in records] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("alone", "state", "code"),
+    [
+        (kem_of("bob@clear.example"), State.HELD, "algorithm.beside-only"),
+        (Problem("revocation.missing", "no CRL"), State.QUEUED, "revocation.missing"),
+    ],
+    ids=["there", "unknown"],
+)
+def test_who_has_an_ml_kem_key_is_nobody_without_a_certificate(
+    alone: CheckedCertificate | Problem, state: State, code: str
+) -> None:
+    """He can read encrypted mail: whoever takes his other entry away must not get clear text."""
+    address = "bob@clear.example"
+    nothing = NoCertificate(("store",), (), Problem("algorithm.beside-only", "alone"), alone)
+    work = seal({address: nothing})
+    assert (work.groups, work.failures) == ([], [])
+    (recipient,) = work.job.recipients
+    assert recipient.state is state
+    assert json.loads(recipient.reason)["code"] == code
 
 
 def test_without_any_certificate_the_rule_decides_as_ever() -> None:
