@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -172,6 +173,8 @@ def test_one_command_makes_both_and_one_opens_both(
     (record,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert record["envelopes"] == 2
     assert [one["key_management"] for one in record["recipients"]] == ["rsa-oaep", "ml-kem"]
+    assert main(["smime", "inspect", "sealed"]) == 0
+    assert re.search(r"recipient .*: ml-kem-768\n", capsys.readouterr().out)
     assert b"Subject: " in (here / "sealed").read_bytes().partition(b"\r\n\r\n")[0]
 
     keys = ["--key", "kem.key", "--key", "bob.key"]
