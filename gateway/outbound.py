@@ -62,7 +62,7 @@ from gateway.statuses import status_for
 from pki.addresses import canonical
 from pki.errors import AddressError, Problem, TokenTrouble
 from pki.groups import GroupSource
-from pki.models import Certified, Finding
+from pki.models import Certified, CheckedCertificate, Finding
 
 log = structlog.get_logger()
 
@@ -95,6 +95,10 @@ class Work:
     copies: list[Recipient] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     certificates: set[bytes] = field(default_factory=set)
+
+    def name(self, certificate: CheckedCertificate) -> None:
+        """A decision names this one, and with it its path."""
+        self.certificates.update((*certificate.path, certificate.der))
 
 
 @dataclass(slots=True)
@@ -255,7 +259,7 @@ class Outbound:
             outcome = "deferred" if treatment.temporary else "held"
             certificate = finding.certificate if isinstance(finding, Certified) else None
             if certificate is not None:  # what lacks is one for a second envelope
-                work.certificates.update((*certificate.path, certificate.der))
+                work.name(certificate)
             record = decision_record(
                 decision,
                 outcome,
@@ -413,11 +417,9 @@ class Outbound:
         for n, member in enumerate(members):
             signer = member.signer
             if member.envelope is not None:
-                work.certificates.update(member.envelope.certificate.path)
-                work.certificates.add(member.envelope.certificate.der)
+                work.name(member.envelope.certificate)
             if member.outer is not None:
-                work.certificates.update(member.outer.certificate.path)
-                work.certificates.add(member.outer.certificate.der)
+                work.name(member.outer.certificate)
             if signer is not None:
                 work.certificates.update((signer.signer.certificate, *signer.signer.chain))
             record = decision_record(

@@ -306,7 +306,7 @@ def _certificate(decision: Mapping[str, Any]) -> Certificate:
     """What the record says was found; its reason names where the finding stopped."""
     if "certificate" in decision:
         return Certificate.FOUND
-    if _reason(decision) in ("crypto.unknown-strict", NO_POST_QUANTUM):
+    if _reason(decision) == "crypto.unknown-strict":
         return Certificate.FOUND
     if "looked-in" not in decision:
         return Certificate.NOT_ASKED

@@ -62,7 +62,7 @@ class Evidence:
     refused: list[Refusal] = field(default_factory=list)
     trouble: list[Problem] = field(default_factory=list)
     pinned: list[Judged] = field(default_factory=list)
-    second: Second = field(default_factory=lambda: Second())
+    second: Second = field(default_factory=Second)
     signatures: int = 0
 
 
@@ -147,8 +147,8 @@ def conclude(
         alone = seen.second.usable[0].certificate
     elif seen.second.trouble:
         alone = seen.second.trouble[0][1]
-    finding_none = NoCertificate(looked_in, tuple(refused), reason, alone)
-    return Conclusion(finding_none, moment + live.missing)
+    nothing = NoCertificate(looked_in, tuple(refused), reason, alone)
+    return Conclusion(nothing, moment + live.missing)
 
 
 def _second_for(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 
 from gateway.smime.algorithms import RSAES_OAEP, Cipher, KeyManagement
+from gateway.smime.encapsulation import Public
 from pki.models import CheckedCertificate
 
 _AGREEING = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
@@ -112,7 +113,7 @@ def choose_outer(certificate: CheckedCertificate) -> Treatment:
     Raises ValueError for a key that is not one of ML-KEM: two classical envelopes are no hybrid.
     """
     key = certificate.certificate.public_key()
-    if not isinstance(key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+    if not isinstance(key, Public):
         raise ValueError("the second envelope is for an ML-KEM key")
     because = _agreed_hybrid({"address": certificate.address})
     return Treatment(Cipher.AES_256_GCM, KeyManagement.ML_KEM, because)

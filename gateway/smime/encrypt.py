@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
 from cryptography.hazmat.primitives.ciphers import algorithms as _ciphers
 from cryptography.hazmat.primitives.ciphers import modes
@@ -19,7 +19,7 @@ from gateway.smime import algorithms
 from gateway.smime.agreement import agreement, montgomery_agreement
 from gateway.smime.algorithms import Cipher, KeyManagement
 from gateway.smime.bulk import encrypt_large, enveloped_version
-from gateway.smime.encapsulation import encapsulation
+from gateway.smime.encapsulation import Public, encapsulation
 from gateway.smime.hybrid import refuse_false_hybrid
 from gateway.smime.names import issuer_and_serial
 from gateway.smime.wrapping import LARGE, pkcs7_mime
@@ -136,7 +136,7 @@ def _wrapper(certificate: bytes, transport: KeyManagement) -> Callable[[bytes], 
     name = issuer_and_serial(certificate)
     if isinstance(key, rsa.RSAPublicKey) and transport in _RSA:
         return _key_transport(key, name, transport)
-    if isinstance(key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+    if isinstance(key, Public):
         if transport is KeyManagement.ML_KEM:
             return encapsulation(key, name)
     elif transport is KeyManagement.ECDH:

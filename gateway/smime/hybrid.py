@@ -57,12 +57,10 @@ def without_partner(
     """
     inner, outer = [_owner(one) for one in classical], [_owner(one) for one in kem]
     for some, others in ((inner, outer), (outer, inner)):
-        addresses = {address for theirs, _ in others for address in theirs}
-        subjects = {subject for _, subject in others if subject}
-        nameless = {subject for theirs, subject in others if subject and not theirs}
-        for own, subject in some:
-            if own.isdisjoint(addresses) and subject not in (nameless if own else subjects):
-                return min(own, default=subject or "-")
+        for owner in some:
+            if not any(_shared(owner, other) for other in others):
+                addresses, subject = owner
+                return min(addresses, default=subject or "-")
     return None
 
 

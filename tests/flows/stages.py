@@ -15,8 +15,11 @@ from typing import Any
 
 from gateway.config import load
 from gateway.demo import stage as demo
+from gateway.demo.house import DEFAULT_RULES
+from gateway.demo.pki import Keys
 from gateway.demo.stage import Stage
 from tests.flows.explained import Tally, ask_about_all
+from tests.flows.way_out_scene import Scene
 
 # Of this process; `tests/flows/conftest.py` tells it at the end.
 TOLD: dict[str, tuple[Tally, float]] = {}
@@ -40,3 +43,15 @@ def stage(folder: Path, **options: Any) -> Iterator[Stage]:
                     tally.add(ask_about_all(config, Path(scratch)))
         TOLD[folder.name] = (tally, time.monotonic() - begun)
         assert tally.otherwise == []
+
+
+@contextmanager
+def one_house(folder: Path, keys: Keys, rules: str) -> Iterator[Scene]:
+    """A gateway with one worker and the demo's rules and these; it ends cleanly, without faults."""
+    with stage(folder, keys=keys) as made:
+        house = made.house(rules=DEFAULT_RULES + rules, workers=1).make()
+        house.start()
+        scene = Scene(made, house)
+        yield scene
+        assert house.stop() == 0
+        assert scene.faults() == []

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.demo.house import DEFAULT_RULES
 from gateway.demo.pki import Keys
 from gateway.mime.entity import split
-from tests.flows.stages import stage
+from tests.flows.stages import one_house
 from tests.flows.way_out_scene import AMELIE, NOBODY, Scene, mail
 
 pytestmark = pytest.mark.flow
@@ -26,13 +25,8 @@ header_protection = "off"
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Scene]:
-    with stage(tmp_path_factory.mktemp("header"), keys=keys) as made:
-        house = made.house(rules=DEFAULT_RULES + AGREED, workers=1).make()
-        house.start()
-        scene = Scene(made, house)
+    with one_house(tmp_path_factory.mktemp("header"), keys, AGREED) as scene:
         yield scene
-        assert house.stop() == 0
-        assert scene.faults() == []
 
 
 def test_from_a_reload_on_the_subject_is_hidden(scene: Scene) -> None:

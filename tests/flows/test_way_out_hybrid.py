@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from gateway.demo.house import DEFAULT_RULES
 from gateway.demo.pki import Keys
-from tests.flows.stages import stage
+from tests.flows.stages import one_house
 from tests.flows.way_out_scene import AMELIE, BASTIEN, JEANNE, Scene, mail
 from tests.pki_maker import usage
 
@@ -32,13 +31,8 @@ crypto = "experimental-hybrid"
 
 @pytest.fixture
 def scene(tmp_path: Path, keys: Keys) -> Iterator[Scene]:
-    with stage(tmp_path, keys=keys) as made:
-        house = made.house(rules=DEFAULT_RULES + AGREED, workers=1).make()
-        house.start()
-        scene = Scene(made, house)
+    with one_house(tmp_path, keys, AGREED) as scene:
         yield scene
-        assert house.stop() == 0
-        assert scene.faults() == []
 
 
 def second_certificate(scene: Scene, address: str, folder: Path) -> tuple[Path, Path]:

@@ -121,6 +121,8 @@ def test_no_message_may_take_the_processor(brief: Single, act: str) -> None:
     assert _code(found) == "limits.cpu"
     assert isinstance(found, Problem)
     assert "0.3 s" in found.text
+    assert "secret" not in found.text
+    assert _value(brief.run(b"abc"))["sha256"] == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_memory_held_between_two_looks_counts(
