@@ -68,7 +68,7 @@ _SUBJECTS = {
     ),
     "SMTP": ("gateway/smtp/", "gateway/accept", "gateway/deliver"),
     "log": ("structlog/", "gateway/maillog", "gateway/logstream"),
-    "queue and outbound": ("gateway/queue/", "gateway/outbound", "gateway/belief"),
+    "queue and outbound": ("gateway/queue/", "gateway/outbound/", "gateway/belief"),
     "event loop and threads": ("asyncio/", "concurrent/", "selectors", "threading"),
 }
 # Here a thread waits: for the network, for others, for the disk. (A commit works a little, too.)

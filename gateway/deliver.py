@@ -17,7 +17,7 @@ from gateway.accept import recipient_fields
 from gateway.clock import to_micros
 from gateway.failpoint import failpoint
 from gateway.mail import RcptOptions
-from gateway.outbound import Failure
+from gateway.outbound.work import Failure
 from gateway.queue.jobs import Job, Recipient, SealedGroup, problem_to_json
 from gateway.queue.states import State
 from gateway.routes import Routes

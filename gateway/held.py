@@ -20,7 +20,7 @@ from gateway.database import Database
 from gateway.deliver import failed_drafts
 from gateway.dsn.digest import held_warning
 from gateway.notices import Notices, Telling
-from gateway.outbound import Failure
+from gateway.outbound.work import Failure
 from gateway.private import for_sender
 from gateway.queue import held, store
 from gateway.queue.jobs import Job, problem_from_json, problem_to_json

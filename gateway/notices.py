@@ -22,7 +22,7 @@ from archive.working import WorkingKeys
 from gateway.accept import notice_fields, recipient_fields
 from gateway.clock import from_micros, to_micros
 from gateway.dsn import About, Event, Languages, Report, notice
-from gateway.outbound import Failure
+from gateway.outbound.work import Failure
 from gateway.private import for_sender
 from gateway.queue.jobs import Job, NewMessage, Recipient, SealedGroup, problem_from_json
 from gateway.queue.states import State

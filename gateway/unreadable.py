@@ -16,7 +16,7 @@ from archive.errors import ArchiveError, BlobTrouble
 from archive.store import Draft
 from gateway.accept import recipient_fields
 from gateway.clock import to_micros
-from gateway.outbound import Failure, Work
+from gateway.outbound.work import Failure, Work
 from gateway.queue.jobs import Recipient, problem_to_json
 from gateway.queue.states import State
 from pki.errors import Problem

@@ -16,7 +16,7 @@ from gateway.clock import to_micros
 from gateway.deliver import failed_drafts
 from gateway.errors import SceauError
 from gateway.i18n import message
-from gateway.outbound import Failure
+from gateway.outbound.work import Failure
 from gateway.policy import HELD_BY_RULE
 from gateway.private import HELD_BY_PERSON, for_sender
 from gateway.queue import store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from gateway.notices import Notice
-from gateway.outbound import Work
+from gateway.outbound.work import Work
 from gateway.queue.jobs import problem_from_json
 from gateway.queue.states import State
 

@@ -9,7 +9,7 @@ import structlog
 from archive.store import Draft
 from gateway.accept import recipient_fields
 from gateway.clock import to_micros
-from gateway.outbound import Work
+from gateway.outbound.work import Work
 from gateway.queue.jobs import problem_to_json
 from gateway.queue.states import State
 from gateway.queue.store import POISON_AFTER

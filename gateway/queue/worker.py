@@ -36,7 +36,9 @@ from gateway.deliver import failed_drafts, log_outcomes, record_outcomes, send
 from gateway.failpoint import failpoint
 from gateway.neighbours import NEXT_HOP, Neighbours
 from gateway.notices import Notice, Notices
-from gateway.outbound import AT_ONCE, Outbound, Work, note_fault, put_off
+from gateway.outbound.steps import AT_ONCE, Outbound
+from gateway.outbound.unserved import note_fault, put_off
+from gateway.outbound.work import Work
 from gateway.queue import store
 from gateway.queue.batches import Batches
 from gateway.queue.hand import LARGE, Hand

@@ -19,7 +19,7 @@ from gateway.hopeless import Hopeless
 from gateway.metrics.tally import make_run_folder
 from gateway.node import node_name
 from gateway.notices import Notices
-from gateway.outbound import Outbound
+from gateway.outbound.steps import Outbound
 from gateway.outside import Outside
 from gateway.overrun import Limit
 from gateway.policy import Policy

@@ -33,7 +33,7 @@ from gateway.errors import Refusal
 from gateway.mail import Submission
 from gateway.mime.authors import authorship
 from gateway.mime.entity import split
-from gateway.outbound import Outbound
+from gateway.outbound.steps import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue import store
 from gateway.routes import Route, Routes

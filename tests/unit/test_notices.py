@@ -24,7 +24,7 @@ from gateway.database import Database
 from gateway.deliver import send
 from gateway.held import HeldMail
 from gateway.mail import Peer, RcptOptions, Submission
-from gateway.outbound import Outbound
+from gateway.outbound.steps import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.policy.outcomes import Action
 from gateway.queue import acts, store

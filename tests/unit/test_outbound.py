@@ -14,7 +14,8 @@ import pytest
 from gateway.clock import to_micros
 from gateway.demo.judge import signed_part
 from gateway.mime.entity import content_entity, split
-from gateway.outbound import Outbound, Work
+from gateway.outbound.steps import Outbound
+from gateway.outbound.work import Work
 from gateway.policy import Crypto, Encryption, Partner, Pattern, Policy, Rule, Sign
 from gateway.policy import WithoutCertificate as Without
 from gateway.queue.jobs import Job, Recipient, SealedGroup
@@ -258,7 +259,7 @@ def test_a_fault_in_one_group_is_not_that_of_the_others(
             raise RuntimeError("nobody foresaw this")
         return encrypt(entity, recipients, cipher, before=before)
 
-    monkeypatch.setattr("gateway.outbound.encrypt", fails_for_the_hidden)
+    monkeypatch.setattr("gateway.outbound.group.encrypt", fails_for_the_hidden)
     work = to_seal([bob.address, hidden.address], findings, to=bob.address)
     first, second = work.job.recipients
     assert [group.id for group in work.groups] == [first.group_id]
@@ -274,7 +275,7 @@ def test_a_token_that_is_away_keeps_the_mail_and_is_named(
     def away(*_arguments: object, **_more: object) -> None:
         raise TokenTrouble(Problem("token.unusable", "there is no token {token}", {"token": "t"}))
 
-    monkeypatch.setattr("gateway.outbound.sign", away)
+    monkeypatch.setattr("gateway.outbound.inside.sign", away)
     work = to_seal([bob.address], {bob.address: found(bob)}, to=bob.address)
     (recipient,) = work.job.recipients
     assert recipient.state is State.QUEUED

@@ -14,7 +14,8 @@ import pytest
 from gateway.dsn import About, Event, Languages, Report, notice
 from gateway.mime.entity import content_entity, split
 from gateway.mime.parameters import content_type
-from gateway.outbound import Outbound, Work
+from gateway.outbound.steps import Outbound
+from gateway.outbound.work import Work
 from gateway.policy import (
     Crypto,
     Encryption,

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config import load_policy
-from gateway.outbound import Outbound, Work
+from gateway.outbound.steps import Outbound
+from gateway.outbound.work import Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue.jobs import Job
 from gateway.queue.states import State

@@ -25,7 +25,8 @@ from gateway.database import Database
 from gateway.dsn import Languages
 from gateway.mail import Peer, Submission
 from gateway.notices import Notices
-from gateway.outbound import Outbound, Work
+from gateway.outbound.steps import Outbound
+from gateway.outbound.work import Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.queue import view, worker
 from gateway.queue.jobs import Job

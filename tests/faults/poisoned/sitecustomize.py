@@ -31,9 +31,9 @@ def _break_by(raw: bytes, where: bytes) -> None:
 
 if "gateway.roles" in sys.orig_argv:
     import gateway.mime.text
-    import gateway.outbound
+    import gateway.outbound.steps
 
-    _split, _extract = gateway.outbound.split, gateway.mime.text.extract
+    _split, _extract = gateway.outbound.steps.split, gateway.mime.text.extract
 
     def _poisoned_split(raw):  # type: ignore[no-untyped-def]
         _break_by(raw, b"seal")
@@ -43,5 +43,5 @@ if "gateway.roles" in sys.orig_argv:
         _break_by(raw, b"index")
         return _extract(raw)
 
-    gateway.outbound.split = _poisoned_split
+    gateway.outbound.steps.split = _poisoned_split
     gateway.mime.text.extract = _poisoned_extract
