@@ -37,7 +37,7 @@ from gateway.outside import Outside
 from gateway.queue.batches import Batches
 from gateway.queue.crowded import Backlog
 from gateway.queue.jobs import NewMessage
-from gateway.queue.store import enqueue
+from gateway.queue.store.enqueue import enqueue
 from gateway.senders.proof import proof_of
 from gateway.senders.rights import NotYours, Relay, Rights
 from gateway.smtp.routed import has_route

@@ -18,7 +18,7 @@ from gateway.database import Database
 from gateway.i18n import message, translate
 from gateway.mime.received import date_time
 from gateway.notices import Notices
-from gateway.queue import store
+from gateway.queue.store.enqueue import enqueue
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class AlarmMails:
         with self.database.write() as conn:
             # The time of an entry is the wall clock as it is, believed or not.
             append(conn, self.marked([draft]), origin=self.origin, now=clock.now())
-            store.enqueue(conn, [mail])
+            enqueue(conn, [mail])
         log.info("alarm_mailed", id=mail.archive_id, code=code, alarms=len(alarms))
 
 

@@ -21,7 +21,7 @@ from gateway import clock
 from gateway.belief import FIELD, Basis, Belief, Doubt, boot_id, boot_micros, write_basis
 from gateway.clock import boot_clock, to_micros
 from gateway.database import Database
-from gateway.queue import store
+from gateway.queue.store.replan import begin_anew
 
 log = structlog.get_logger()
 
@@ -133,7 +133,7 @@ def confirm(
         **{name: value.encode() for name, value in doubt.facts.items()},
     }
     with database.write() as conn:
-        store.begin_anew(conn, now=to_micros(now), expire=expire)
+        begin_anew(conn, now=to_micros(now), expire=expire)
         draft = Draft(KIND, org, new_archive_id(), fields)
         append(conn, [draft], origin=origin, now=now)
     file.parent.mkdir(mode=0o700, exist_ok=True)

@@ -22,9 +22,14 @@ from gateway.dsn.digest import held_warning
 from gateway.notices import Notices, Telling
 from gateway.outbound.work import Failure
 from gateway.private import for_sender
-from gateway.queue import held, store
+from gateway.queue import held
 from gateway.queue.jobs import Job, problem_from_json, problem_to_json
 from gateway.queue.states import State
+from gateway.queue.store.deaths import POISON
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.give_back import give_back
+from gateway.queue.store.recipients import save_recipients
+from gateway.queue.store.take import Busy, take
 from gateway.smtp.notify import wants
 from gateway.statuses import status_for
 from gateway.steady import SteadyClock
@@ -72,7 +77,7 @@ class HeldMail:
 
     def _tell(self, conn: sa.Connection, job: Job, moment: datetime) -> list[Telling]:
         told = self.notices.of_held(job, job.recipients, now=moment)
-        store.save_recipients(conn, [(job.archive_id, r) for r in job.recipients])
+        save_recipients(conn, [(job.archive_id, r) for r in job.recipients])
         return told
 
     def give_up(self, moment: datetime, expire: timedelta) -> None:
@@ -99,8 +104,8 @@ class HeldMail:
             failures.append(Failure(member, problem, status, encrypted=True))
             log.warning("held_given_up", id=job.archive_id, recipient=member.address)
         drafts = failed_drafts(job, failures)
-        store.save_recipients(conn, [(job.archive_id, member) for member in members])
-        store.give_back(conn, [job], now=to_micros(moment))
+        save_recipients(conn, [(job.archive_id, member) for member in members])
+        give_back(conn, [job], now=to_micros(moment))
         append(conn, drafts, origin=self.origin, now=moment)
         return self.notices.of_failures(job, failures, attempted=None)
 
@@ -132,7 +137,7 @@ class HeldMail:
         )
         with self.database.write() as conn:
             append(conn, [draft], origin=self.origin, now=moment)
-            store.enqueue(conn, [message])
+            enqueue(conn, [message])
         log.warning("held_soon_given_up", recipients=len(soon), notice=message.archive_id)
 
     def _each(
@@ -143,9 +148,9 @@ class HeldMail:
     ) -> None:
         try:
             with self.database.write() as conn:
-                job = store.take(conn, archive_id)
+                job = take(conn, archive_id)
                 # What has killed three processes is not opened in the next one.
-                poison = any(r.reason == problem_to_json(store.POISON) for r in job.recipients)
+                poison = any(r.reason == problem_to_json(POISON) for r in job.recipients)
                 told = act(conn, job, moment)
                 notices = self.notices.write(
                     job,
@@ -153,10 +158,10 @@ class HeldMail:
                     original=lambda: b"" if poison else self._content(conn, archive_id),
                     now=moment,
                 )
-                store.enqueue(conn, [notice.message for notice in notices])
+                enqueue(conn, [notice.message for notice in notices])
                 drafts = [draft for notice in notices for draft in notice.drafts]
                 append(conn, drafts, origin=self.origin, now=moment)
-        except store.Busy:
+        except Busy:
             return  # a worker has its other recipients in hand: at the next round
 
     def _content(self, conn: sa.Connection, archive_id: str) -> bytes:

@@ -23,7 +23,9 @@ from gateway.database.trouble import TROUBLE
 from gateway.failpoint import failpoint
 from gateway.neighbours import CRL, Neighbours
 from gateway.ocsp import OcspRounds
-from gateway.queue import processes, store
+from gateway.queue import processes
+from gateway.queue.store.replan import plan_now, planned_too_late
+from gateway.queue.store.settled import settled_with_wraps
 from pki.crl_folder import CrlFolder
 from pki.fetch import FetchRules
 from pki.keeper import CrlSource, keep_indexed, refresh_crls
@@ -185,11 +187,11 @@ class Keeper:
         """Try mail now that a clock which ran ahead has planned for a time that is far off."""
         now = to_micros(moment)
         with self.database.read() as conn:
-            if not store.planned_too_late(conn, now=now, waits=self.waits):
+            if not planned_too_late(conn, now=now, waits=self.waits):
                 return
         with self.database.write() as conn:
-            late = store.planned_too_late(conn, now=now, waits=self.waits)
-            store.plan_now(conn, late, now=now)
+            late = planned_too_late(conn, now=now, waits=self.waits)
+            plan_now(conn, late, now=now)
         log.warning("clock_was_put_back", recipients=len(late))
 
     def end_working_keys(self, moment: datetime) -> None:
@@ -204,7 +206,7 @@ class Keeper:
             indexed = self.indexed_here()
         while True:
             with self.database.read() as conn:
-                done = store.settled_with_wraps(conn, indexed=indexed, limit=_BATCH)
+                done = settled_with_wraps(conn, indexed=indexed, limit=_BATCH)
             if not done:
                 break
             with self.database.write() as conn:

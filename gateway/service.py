@@ -27,7 +27,7 @@ from gateway.node import node_name
 from gateway.queue.claims import free_claims
 from gateway.queue.note import read_notes
 from gateway.queue.processes import INDEX
-from gateway.queue.store import Blame
+from gateway.queue.store.deaths import Blame
 from gateway.queue.takeover import take_over
 from gateway.running import Process, Reload, Status
 from gateway.serve import Child, Plan, ReloadRefused

@@ -186,8 +186,9 @@ def _meant(args: Namespace, conn: sa.Connection) -> list[Suggestion]:
 def _release(addresses: set[str], wiring: Wiring, reason: str) -> dict[str, list[str]]:
     """Mail that was held for want of this certificate alone is decided anew."""
     from gateway.cli.queue_acts import perform
-    from gateway.queue import store, view
+    from gateway.queue import view
     from gateway.queue.states import State
+    from gateway.queue.store.take import Busy
 
     with wiring.database.read() as conn:
         held = view.lines(conn, states=(State.HELD,))
@@ -199,6 +200,6 @@ def _release(addresses: set[str], wiring: Wiring, reason: str) -> dict[str, list
     for archive_id in {one for several in found.values() for one in several}:
         try:
             perform(wiring, "release", archive_id, by=operator(), reason=reason)
-        except (store.Busy, NotFound):
+        except (Busy, NotFound):
             continue  # it is being worked on, or was released meanwhile
     return found

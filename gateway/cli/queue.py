@@ -98,7 +98,7 @@ def _act_on(
     from gateway.cli.border import explained
     from gateway.cli.queue_acts import perform
     from gateway.errors import SceauError
-    from gateway.queue.store import Busy
+    from gateway.queue.store.take import Busy
     from gateway.wiring import Wiring
 
     assert isinstance(wiring, Wiring)

@@ -10,7 +10,10 @@ from archive.seal import open_content
 from archive.store import load_sealed
 from gateway.errors import NotFound
 from gateway.notices import Telling
-from gateway.queue import acts, store
+from gateway.queue import acts
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.recipients import save_recipients
+from gateway.queue.store.take import take
 from gateway.wiring import Wiring
 
 
@@ -25,7 +28,7 @@ def perform(
     original = _original(wiring, archive_id) if verb == "bounce" or tell else _nothing
     with wiring.database.write() as conn:
         try:
-            job = store.take(conn, archive_id)
+            job = take(conn, archive_id)
         except KeyError:
             raise NotFound(
                 "there is no message {id} in the queue", facts={"id": archive_id}
@@ -42,9 +45,9 @@ def perform(
             drafts = act(conn, job, by=by, reason=reason, now=now)
             if tell:
                 told = wiring.notices.of_held(job, job.recipients, now=now, asked=True)
-                store.save_recipients(conn, [(archive_id, r) for r in job.recipients])
+                save_recipients(conn, [(archive_id, r) for r in job.recipients])
         notices = wiring.notices.write(job, told, original=original, now=now)
-        store.enqueue(conn, [notice.message for notice in notices])
+        enqueue(conn, [notice.message for notice in notices])
         drafts += [draft for notice in notices for draft in notice.drafts]
         wiring.append_with(conn, drafts)
 

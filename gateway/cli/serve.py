@@ -33,7 +33,7 @@ def _run(args: Namespace) -> int:
     from gateway.installation import Installation, shared_database
     from gateway.metrics.tally import Tally, make_run_folder, saved, tally_file
     from gateway.notify import Notifier
-    from gateway.queue.store import Blame
+    from gateway.queue.store.deaths import Blame
     from gateway.serve import Supervisor
     from gateway.service import Service
     from gateway.wiring import Wiring

@@ -19,9 +19,10 @@ from gateway.i18n import message
 from gateway.outbound.work import Failure
 from gateway.policy import HELD_BY_RULE
 from gateway.private import HELD_BY_PERSON, for_sender
-from gateway.queue import store
 from gateway.queue.jobs import Job, Recipient, problem_from_json, problem_to_json
 from gateway.queue.states import OPEN, State
+from gateway.queue.store.give_back import give_back
+from gateway.queue.store.recipients import note_released, save_recipients
 from gateway.statuses import status_for
 from pki.errors import Problem
 
@@ -63,7 +64,7 @@ def release(
         recipient.group_id = None
         recipient.next_attempt_at = to_micros(now)
         recipient.expires_at = to_micros(now + expire)
-    store.note_released(conn, job.archive_id, members)
+    note_released(conn, job.archive_id, members)
     return _save(conn, job, members, now, "released", by, reason)
 
 
@@ -95,8 +96,8 @@ def bounce(
         for member in members
     ]
     drafts = failed_drafts(job, failures, by=by)
-    store.save_recipients(conn, [(job.archive_id, member) for member in members])
-    store.give_back(conn, [job], now=to_micros(now))
+    save_recipients(conn, [(job.archive_id, member) for member in members])
+    give_back(conn, [job], now=to_micros(now))
     return drafts, failures
 
 
@@ -139,8 +140,8 @@ def _save(
     by: str,
     reason: str,
 ) -> list[Draft]:
-    store.save_recipients(conn, [(job.archive_id, member) for member in members])
-    store.give_back(conn, [job], now=to_micros(now))
+    save_recipients(conn, [(job.archive_id, member) for member in members])
+    give_back(conn, [job], now=to_micros(now))
     fields = {
         "by": by.encode(),
         "reason": reason.encode(),

@@ -12,9 +12,9 @@ from gateway import clock
 from gateway.belief import Belief
 from gateway.clock import to_micros
 from gateway.database import Database
-from gateway.queue import processes, store
+from gateway.queue import processes
 from gateway.queue.jobs import problem_to_json
-from gateway.queue.store import Blame
+from gateway.queue.store.deaths import POISON, Blame, release_claims
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ def free_claims(
 ) -> None:
     """Hand out again what `worker` held (None: what anybody held, at the start of a run).
 
-    belief: knows the time by which the queue goes. blame, in_hand: see `store.release_claims`.
+    belief: knows the time by which the queue goes. blame, in_hand: see `release_claims`.
     """
     with database.write() as conn:
         if worker is not None:
@@ -54,11 +54,11 @@ def release(
 ) -> Callable[[], None]:
     """As `free_claims`, in the caller's transaction; what to call once it has committed."""
     now = belief.now()
-    freed, poisoned = store.release_claims(
+    freed, poisoned = release_claims(
         conn, worker=worker, now=to_micros(now), blame=blame, in_hand=in_hand
     )
     drafts = [
-        Draft("held", org, archive_id, {"reason": problem_to_json(store.POISON).encode()})
+        Draft("held", org, archive_id, {"reason": problem_to_json(POISON).encode()})
         for archive_id in poisoned
     ]
     append(conn, belief.marked(drafts), origin=origin, now=clock.now())
@@ -67,6 +67,6 @@ def release(
         if freed:
             log.warning("claims_freed", worker=worker, messages=len(freed))
         for archive_id in poisoned:
-            log.error("quarantined", id=archive_id, reason=store.POISON.text)
+            log.error("quarantined", id=archive_id, reason=POISON.text)
 
     return tell

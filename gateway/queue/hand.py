@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.queue.jobs import Job
-from gateway.queue.store import NO_LIMIT
+from gateway.queue.store.claim import NO_LIMIT
 
 # Above this a mail is large: it is claimed alone.
 LARGE = 8_000_000

@@ -12,7 +12,7 @@ from gateway.clock import from_micros
 from gateway.queue.jobs import problem_from_json, problem_to_json
 from gateway.queue.models import messages, recipients
 from gateway.queue.states import State
-from gateway.queue.store import POISON
+from gateway.queue.store.deaths import POISON
 from pki.errors import Problem
 
 

@@ -12,6 +12,8 @@ from gateway.policy import Membership
 from gateway.queue.states import OPEN, State
 from pki.errors import Problem
 
+NOTICE = "notice"  # the kind of a message that the gateway wrote itself
+
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:

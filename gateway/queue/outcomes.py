@@ -13,9 +13,11 @@ from archive.store import Draft
 from gateway.clock import to_micros
 from gateway.failpoint import failpoint
 from gateway.notices import Notice
-from gateway.queue import store
 from gateway.queue.batches import Batches
 from gateway.queue.jobs import Job
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.give_back import give_back
+from gateway.queue.store.recipients import save_recipients
 
 # Deliveries of mails that were sealed together end within milliseconds of each other.
 _GATHER = 0.005
@@ -41,13 +43,11 @@ def outcomes(appender: Appender, now: Callable[[], datetime]) -> Batches[Finishe
     """Deliveries end one by one, but side by side: their outcomes share commits."""
 
     def rows(conn: sa.Connection, batch: Sequence[Finished]) -> None:
-        store.save_recipients(
-            conn, [(one.job.archive_id, r) for one in batch for r in one.job.worked_on]
-        )
-        store.give_back(conn, [one.job for one in batch], now=to_micros(now()))
+        save_recipients(conn, [(one.job.archive_id, r) for one in batch for r in one.job.worked_on])
+        give_back(conn, [one.job for one in batch], now=to_micros(now()))
         notices = [notice.message for one in batch for notice in one.notices]
         if notices:
-            store.enqueue(conn, notices)
+            enqueue(conn, notices)
             failpoint("notice.written")
         failpoint("outcome.rows-written")
 

@@ -12,7 +12,7 @@ from gateway.clock import to_micros
 from gateway.outbound.work import Work
 from gateway.queue.jobs import problem_to_json
 from gateway.queue.states import State
-from gateway.queue.store import POISON_AFTER
+from gateway.queue.store.deaths import POISON_AFTER
 from pki.errors import Problem
 
 log = structlog.get_logger()

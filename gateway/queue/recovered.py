@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.database import Database
-from gateway.queue import store
 from gateway.queue.jobs import problem_from_json
 from gateway.queue.models import groups, recipients
 from gateway.queue.states import State
+from gateway.queue.store.replan import plan_now
 from pki.errors import Problem
 
 # Recipients of one transaction: workers claim between two of them.
@@ -61,7 +61,7 @@ def try_now(database: Database, waits: Waits, *, now: int) -> int:
                 for row in rows
                 if (problem := problem_from_json(row.reason)) and waits(problem, row.route or "")
             ]
-            store.plan_now(conn, late, now=now)
+            plan_now(conn, late, now=now)
         number += len(late)
         if len(rows) < _BATCH:
             return number

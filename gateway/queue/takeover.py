@@ -14,7 +14,7 @@ from gateway.database import Database
 from gateway.queue import processes
 from gateway.queue.claims import release
 from gateway.queue.processes import Process
-from gateway.queue.store import Blame
+from gateway.queue.store.deaths import Blame
 
 log = structlog.get_logger()
 
@@ -107,7 +107,7 @@ def take_over(
 ) -> None:
     """Dismiss these processes and hand out again what nobody holds by then, in one transaction.
 
-    blame, in_hand: see `store.release_claims`.
+    blame, in_hand: see `deaths.release_claims`.
     """
     with database.write() as conn:
         for one in processes.known(conn):

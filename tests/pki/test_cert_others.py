@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from archive.models import log_entries
 from gateway import clock
 from gateway.installation import Installation
-from gateway.queue import store
 from gateway.queue.jobs import NewMessage, problem_to_json
 from gateway.queue.models import recipients
 from gateway.queue.states import State
+from gateway.queue.store.enqueue import enqueue
 from gateway.wiring import Wiring
 from pki.errors import problem
 from pki.models import CannotTell, Certified
@@ -209,7 +209,7 @@ def _hold(house: House, archive_id: str, address: str, code: str) -> None:
         expires_at=2**60, recipients=(address,),
     )  # fmt: skip
     with installation.database.write() as conn:
-        store.enqueue(conn, [message])
+        enqueue(conn, [message])
         conn.execute(
             sa.update(recipients)
             .where(recipients.c.archive_id == archive_id)

@@ -35,7 +35,7 @@ from gateway.mime.authors import authorship
 from gateway.mime.entity import split
 from gateway.outbound.steps import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
-from gateway.queue import store
+from gateway.queue.store.claim import claim
 from gateway.routes import Route, Routes
 from gateway.signers import Signers
 from gateway.smtp.nexthop import NextHop
@@ -151,7 +151,7 @@ def test_one_answer_from_end_to_end(
         (accepted,) = history(conn, archive_id)
     proof = json.loads(accepted.value("sender.proof") or b"{}")
     with gateway.database.write() as conn:
-        (job,) = store.claim(
+        (job,) = claim(
             conn, worker="w", now=to_micros(clock.now()), limit=9, max_bytes=10**6,
             waits=[timedelta(hours=1)],
         )  # fmt: skip

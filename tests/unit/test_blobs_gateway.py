@@ -25,9 +25,10 @@ from gateway import clock
 from gateway.errors import Refusal
 from gateway.mail import Peer, Submission
 from gateway.outside import _PUTS, Outside
-from gateway.queue import acts, store
+from gateway.queue import acts
 from gateway.queue.models import messages, recipients
 from gateway.queue.states import State
+from gateway.queue.store.take import take as take_from_queue
 from tests.conftest import ORIGIN
 from tests.unit.test_worker import ANNA, BOB, CARL, House
 
@@ -303,7 +304,7 @@ def test_mail_whose_blob_is_damaged_is_held_and_said_so(
     path.write_bytes(data)  # a person has brought it back from a copy
     now, expire = clock.now(), timedelta(days=5)
     with house.database.write() as conn:
-        job = store.take(conn, mail)
+        job = take_from_queue(conn, mail)
         append(
             conn,
             acts.release(conn, job, by="officer", reason="", now=now, expire=expire),

@@ -22,7 +22,7 @@ from gateway.check.senders import clients
 from gateway.known import KnownCertificate, own_certificates
 from gateway.queue.jobs import problem_to_json
 from gateway.queue.models import messages, recipients
-from gateway.queue.store import POISON
+from gateway.queue.store.deaths import POISON
 from gateway.wiring import Wiring
 from pki.crl import Crl
 from pki.errors import problem

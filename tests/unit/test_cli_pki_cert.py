@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.installation import Installation
-from gateway.queue import store
 from gateway.queue.jobs import NewMessage
 from gateway.queue.models import recipients
 from gateway.queue.states import State
+from gateway.queue.store.enqueue import enqueue
 from tests.pki_maker import DAY, root
 from tests.unit.cli_pki_house import House, sceau
 from tests.unit.cms_forger import issue, mallory_key
@@ -95,7 +95,7 @@ def test_held_mail_that_lacked_a_certificate_is_named_at_the_import(house: House
     ready(house)
     database = Installation.from_file(house.config).database
     with database.write() as conn:
-        store.enqueue(conn, [_held("aa" * 16, PAUL), _held("bb" * 16, "other@justice.example")])
+        enqueue(conn, [_held("aa" * 16, PAUL), _held("bb" * 16, "other@justice.example")])
         conn.execute(sa.update(recipients).values(state=str(State.HELD)))
     database.close()
     paul = house.issue("Paul", PAUL)

@@ -15,9 +15,12 @@ from archive.seal import open_content
 from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.keeper import Keeper
-from gateway.queue import store
 from gateway.queue.jobs import NewMessage
 from gateway.queue.states import State
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.give_back import give_back
+from gateway.queue.store.recipients import save_recipients
+from gateway.queue.store.take import take
 from pki.fetch import FetchRules
 from pki.trust import StoredTrust
 from tests.unit.archive_world import MAIL, MOMENT, World
@@ -50,16 +53,16 @@ def queued_mail(world: World) -> str:
         draft.archive_id, "o", "mail", "a@x", "a@x", {}, "", len(MAIL), now, now + 10**9, ("b@y",)
     )
     with world.database.write() as conn:
-        store.enqueue(conn, [message])
+        enqueue(conn, [message])
     return draft.archive_id
 
 
 def settle(world: World, archive_id: str) -> None:
     with world.database.write() as conn:
-        job = store.take(conn, archive_id)
+        job = take(conn, archive_id)
         job.recipients[0].state = State.DELIVERED
-        store.save_recipients(conn, [(archive_id, job.recipients[0])])
-        store.give_back(conn, [job], now=to_micros(MOMENT))
+        save_recipients(conn, [(archive_id, job.recipients[0])])
+        give_back(conn, [job], now=to_micros(MOMENT))
 
 
 def index(world: World) -> None:

@@ -19,10 +19,14 @@ from gateway.belief import Belief
 from gateway.clock import boot_clock, to_micros
 from gateway.database import Database
 from gateway.demo.postgres import Postgres
-from gateway.queue import processes, store
+from gateway.queue import processes
 from gateway.queue.jobs import Job, NewMessage
 from gateway.queue.licence import Licence
-from gateway.queue.store import Blame
+from gateway.queue.store.claim import _DUE, NO_LIMIT, something_due
+from gateway.queue.store.claim import claim as claim_rows
+from gateway.queue.store.deaths import Blame
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.take import take
 from gateway.queue.takeover import Watch, take_over
 from gateway.queue.wake import Wake
 from tests.conftest import ORIGIN
@@ -41,11 +45,11 @@ def put(database: Database, name: str) -> None:
         recipients=("b@b.example",),
     )  # fmt: skip
     with database.write() as conn:
-        store.enqueue(conn, [message])
+        enqueue(conn, [message])
 
 
 def claim(conn: sa.Connection, worker: str) -> list[str]:
-    jobs = store.claim(
+    jobs = claim_rows(
         conn, worker=worker, now=T0, limit=9, max_bytes=9**9, waits=[timedelta(minutes=5)]
     )
     return [job.archive_id for job in jobs]
@@ -144,7 +148,7 @@ def test_a_take_over_waits_for_a_commit_under_the_licence_and_is_waited_for(
             assert not done.wait(0.3)
         thread.join(60)
     with postgres_database.read() as conn:
-        assert store.something_due(conn, to_micros(datetime.now(UTC)))
+        assert something_due(conn, to_micros(datetime.now(UTC)))
         assert not processes.nobodys(conn)
 
 
@@ -166,8 +170,8 @@ def test_a_silent_process_is_taken_over_after_its_time_and_not_before(
     with postgres_database.write() as conn:
         for name in ("dead", "alive"):
             processes.register(conn, name, node="n2", role="worker", now=T0, takeover=60_000_000)
-        store.claim(conn, worker="dead", now=T0, limit=1, max_bytes=9, waits=[MINUTE])
-        store.claim(conn, worker="alive", now=T0, limit=1, max_bytes=9, waits=[MINUTE])
+        claim_rows(conn, worker="dead", now=T0, limit=1, max_bytes=9, waits=[MINUTE])
+        claim_rows(conn, worker="alive", now=T0, limit=1, max_bytes=9, waits=[MINUTE])
     observer, clock = watch(postgres_database)
     gone: list[str] = []
     for _ in range(6):
@@ -202,7 +206,7 @@ def test_claims_of_a_name_without_licence_are_nobodys(postgres_database: Databas
     observer, _clock = watch(postgres_database)
     observer.look()
     with postgres_database.write() as conn:
-        assert store.something_due(conn, to_micros(datetime.now(UTC)))
+        assert something_due(conn, to_micros(datetime.now(UTC)))
 
 
 def test_a_start_frees_what_this_node_held_and_nothing_of_others(
@@ -213,7 +217,7 @@ def test_a_start_frees_what_this_node_held_and_nothing_of_others(
     with postgres_database.write() as conn:
         for name in ("here", "there"):
             processes.register(conn, name, node=name, role="worker", now=T0, takeover=60_000_000)
-            store.claim(conn, worker=name, now=T0, limit=1, max_bytes=9, waits=[MINUTE])
+            claim_rows(conn, worker=name, now=T0, limit=1, max_bytes=9, waits=[MINUTE])
     take_over(
         postgres_database,
         lambda one: one.node == "here",
@@ -335,7 +339,7 @@ def test_workers_of_two_machines_share_the_queue_and_no_message(
                     both.wait()
 
     def claims(name: str) -> Callable[[sa.Connection], list[Job]]:
-        return lambda conn: store.claim(
+        return lambda conn: claim_rows(
             conn, worker=name, now=T0, limit=3, max_bytes=9**9, waits=[MINUTE]
         )
 
@@ -353,7 +357,7 @@ def test_a_claim_does_not_wait_for_rows_that_somebody_holds(postgres_database: D
     put(postgres_database, "m1")
     put(postgres_database, "m2")
     with postgres_database.write_beside() as person:
-        store.take(person, "m1")
+        take(person, "m1")
         with postgres_database.write_beside() as conn:
             conn.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
             assert claim(conn, "w") == ["m2"]
@@ -370,8 +374,8 @@ def test_the_claim_reads_an_index_and_sorts_nothing(postgres_database: Database)
             )
         )
         conn.execute(sa.text("ANALYZE messages"))
-        compiled = store._DUE.compile(dialect=conn.dialect)
-        values = {**compiled.params, "now": 10**9, "limit": 32, "largest": store.NO_LIMIT}
+        compiled = _DUE.compile(dialect=conn.dialect)
+        values = {**compiled.params, "now": 10**9, "limit": 32, "largest": NO_LIMIT}
         text = "\n".join(conn.exec_driver_sql(f"EXPLAIN {compiled}", values).scalars())
     assert "messages_waiting" in text
     assert "Sort" not in text

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import migrations
 from gateway.database import open_database
-from gateway.queue import store
 from gateway.queue.states import State
+from gateway.queue.store.take import take
 
 _MESSAGE = (
     "INSERT INTO messages (archive_id, org, kind, sender, author, parameters, sha256, size,"
@@ -33,7 +33,7 @@ def test_mail_of_before_is_there_and_held_mail_has_its_full_time(tmp_path: Path)
     with database.write() as conn:
         migrations.upgrade(conn)
     with database.write() as conn:
-        job = store.take(conn, "m")
+        job = take(conn, "m")
     database.close()
     queued, held, delivered = job.recipients
     assert (queued.notify, queued.orcpt, queued.told, queued.held_at) == ("", "", "", None)

@@ -35,7 +35,9 @@ from archive.seal import open_content
 from archive.working import WorkingKeys, WorkingUnwrapper
 from gateway.database import Database, open_database
 from gateway.demo.postgres import Postgres
-from gateway.queue import processes, store, view
+from gateway.queue import processes, view
+from gateway.queue.store.claim import claim
+from gateway.queue.store.deaths import release_claims
 from pki.crl_store import list_crls
 from pki.persons import list_keys
 from pki.store import list_certificates
@@ -292,9 +294,9 @@ def test_what_was_claimed_and_queued_goes_on(upgraded: Database) -> None:
         assert processes.known(conn) == []
         stray = processes.nobodys(conn)
         for name in stray:
-            store.release_claims(conn, worker=name, now=0)
+            release_claims(conn, worker=name, now=0)
         waits = [timedelta(minutes=5)]
-        jobs = store.claim(conn, worker="new", now=2**60, limit=10, max_bytes=10**9, waits=waits)
+        jobs = claim(conn, worker="new", now=2**60, limit=10, max_bytes=10**9, waits=waits)
     queued = {archive_id for archive_id, _, state in expected["open"] if state == "queued"}
     assert stray == ["worker-dead"]
     assert {job.archive_id for job in jobs} == queued

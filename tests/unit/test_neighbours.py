@@ -15,9 +15,11 @@ from gateway.clock import rfc3339, to_micros
 from gateway.database import Database
 from gateway.errors import Refusal
 from gateway.neighbours import Absence, Neighbours, absent, neighbours_file
-from gateway.queue import store
 from gateway.queue.jobs import SealedGroup, problem_to_json
 from gateway.queue.recovered import for_area, for_next_hop, try_now
+from gateway.queue.store.give_back import give_back
+from gateway.queue.store.groups import add_groups
+from gateway.queue.store.recipients import save_recipients
 from gateway.storage_gate import StorageGate
 from pki.errors import Problem
 from tests.unit.test_queue import NOW, T0, claim, put
@@ -176,10 +178,10 @@ def deferred(database: Database, name: str, problem: Problem, route: str = "") -
     with database.write() as conn:
         if route:
             group = SealedGroup(f"g-{name}", name, "encrypted", route, "00" * 32, 1, b"x")
-            store.add_groups(conn, [group])
+            add_groups(conn, [group])
             recipient.group_id = group.id
-        store.save_recipients(conn, [(name, recipient)])
-        store.give_back(conn, [job], now=T0)
+        save_recipients(conn, [(name, recipient)])
+        give_back(conn, [job], now=T0)
 
 
 def answer(text: str) -> Problem:

@@ -27,11 +27,13 @@ from gateway.mail import Peer, RcptOptions, Submission
 from gateway.outbound.steps import Outbound
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.policy.outcomes import Action
-from gateway.queue import acts, store
+from gateway.queue import acts
 from gateway.queue.jobs import Job, Recipient, SealedGroup
 from gateway.queue.models import recipients
 from gateway.queue.states import State
-from gateway.queue.store import Blame
+from gateway.queue.store.claim import claim, something_due
+from gateway.queue.store.deaths import POISON_AFTER, Blame, release_claims
+from gateway.queue.store.take import take
 from gateway.signers import Signers
 from gateway.smtp.client import NextHop, Outcome, Result
 from gateway.smtp.wishes import Wishes
@@ -121,7 +123,6 @@ class Office(House):
             ),
             now=lambda: self.now,
         )
-        self.worker.__post_init__()
 
     def accept(self, *to: str, sender: str = ANNA, **asked: Any) -> str:
         options = {address: asked["options"] for address in to if "options" in asked}
@@ -146,7 +147,7 @@ class Office(House):
                 while quiet < 2 and not task.done():
                     await asyncio.sleep(0.02)
                     with self.database.read() as conn:
-                        busy = store.something_due(conn, to_micros(self.now)) or any(
+                        busy = something_due(conn, to_micros(self.now)) or any(
                             line.claimed for line in self.lines()
                         )
                     quiet = 0 if busy else quiet + 1
@@ -154,7 +155,6 @@ class Office(House):
             await task
 
         asyncio.run(run())
-        self.worker.__post_init__()
 
     def lines(self) -> list[Any]:
         from gateway.queue import view
@@ -453,7 +453,7 @@ def test_what_a_person_takes_out_is_told_only_if_he_says_so(office: Office) -> N
         archive_id = office.accept(BOB)
         office.work()
         with office.database.write() as conn:
-            job = store.take(conn, archive_id)
+            job = take(conn, archive_id)
             acts.hold(conn, job, by="paul", reason="under suspicion", now=office.now)
             told = office.worker.notices.of_held(job, job.recipients, now=office.now, asked=True)
             if tell:
@@ -464,13 +464,13 @@ def test_what_a_person_takes_out_is_told_only_if_he_says_so(office: Office) -> N
 
 def test_poison_is_told_by_the_keeper_without_opening_it(office: Office) -> None:
     archive_id = office.accept(BOB)
-    for _ in range(store.POISON_AFTER):
+    for _ in range(POISON_AFTER):
         with office.database.write() as conn:
-            store.claim(
+            claim(
                 conn, worker="w", now=to_micros(office.now), limit=9, max_bytes=10**9,
                 waits=[timedelta(hours=1)],
             )  # fmt: skip
-            store.release_claims(conn, worker="w", now=to_micros(office.now))
+            release_claims(conn, worker="w", now=to_micros(office.now))
     held = replace(office.held_mail())
 
     def explodes(*_: object) -> bytes:
@@ -615,7 +615,7 @@ def test_what_colleagues_write_stays_with_them_to_the_end(
     office.work()
     if not by_rule:
         with office.database.write() as conn:
-            job = store.take(conn, archive_id)
+            job = take(conn, archive_id)
             acts.hold(conn, job, by="paul", reason="inquiry 12", now=office.now)
     if end == "bounced":
         _act(office, archive_id, "bounce")
@@ -679,8 +679,7 @@ def test_a_notice_and_what_it_tells_are_one_transaction(
         rows = conn.execute(recipients.select()).all()
     assert [(row.address, row.state) for row in rows] == [(BOB, "queued")]
     with office.database.write() as conn:
-        store.release_claims(conn, worker=None, now=to_micros(office.now), blame=Blame.NOBODY)
-    office.worker.__post_init__()
+        release_claims(conn, worker=None, now=to_micros(office.now), blame=Blame.NOBODY)
     office.work()
     assert office.state(archive_id) == [State.FAILED]
     assert office.actions() == [("failed", "5.1.1")]

@@ -17,8 +17,9 @@ from gateway.database import Database, open_database
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
 from gateway.policy.outcomes import Action
 from gateway.policylog import last_recorded, policy_drafts, policy_log_id, record_policy
-from gateway.queue import acts, store, view
+from gateway.queue import acts, view
 from gateway.queue.states import State
+from gateway.queue.store.take import take
 from tests.unit.test_worker import BOB, CARL, House, expire, house
 
 __all__ = ["expire", "house"]  # fixtures
@@ -54,7 +55,7 @@ def test_a_copy_is_stored_delivered_and_stands_in_the_log(house: House) -> None:
     assert found[CARL].decision["copied-by"] == "watched"
     with house.database.write() as conn:
         kinds = [record.entry.kind for record in history(conn, mail)]
-        stored = store.take(conn, mail)
+        stored = take(conn, mail)
     assert kinds.count("copied") == 1
     assert kinds.count("delivered") == 2
     assert [(r.address, r.copied_by) for r in stored.recipients] == [(BOB, ""), (CARL, "watched")]
@@ -102,14 +103,14 @@ def test_mail_released_from_a_rule_is_not_held_by_it_again(house: House) -> None
 
     mail = asyncio.run(held())
     with house.database.write() as conn:
-        job = store.take(conn, mail)
+        job = take(conn, mail)
         acts.release(conn, job, by="anna", reason="", now=clock.now(), expire=timedelta(days=1))
     house.worker.deliverer = house.sink
 
     asyncio.run(house.work_until(BOB, "anna@interieur.example"))  # who was told that it is held
     assert house.line(mail).state is State.DELIVERED
     with house.database.write() as conn:
-        assert store.take(conn, mail).recipients[0].released == "look"
+        assert take(conn, mail).recipients[0].released == "look"
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def test_a_database_with_mail_in_it_is_upgraded(tmp_path: Path) -> None:
     with database.write() as conn:
         migrations.upgrade(conn)
     with database.read() as conn:
-        (recipient,) = store.take(conn, "a").recipients
+        (recipient,) = take(conn, "a").recipients
         assert (recipient.address, recipient.copied_by, recipient.released) == ("r@x", "", "")
         tls = conn.execute(sa.text("SELECT tls FROM sealed_groups")).scalar()
     assert tls == ""

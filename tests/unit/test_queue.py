@@ -16,12 +16,21 @@ from gateway.clock import to_micros
 from gateway.database import Database
 from gateway.errors import SceauError
 from gateway.keeper import Keeper
-from gateway.queue import acts, store, view
+from gateway.queue import acts, view
 from gateway.queue.jobs import Job, NewMessage, SealedGroup, problem_to_json
 from gateway.queue.models import groups, messages
 from gateway.queue.schedule import wait_after
 from gateway.queue.states import State
-from gateway.queue.store import Blame
+from gateway.queue.store.claim import claim as claim_rows
+from gateway.queue.store.claim import something_due
+from gateway.queue.store.deaths import Blame, release_claims
+from gateway.queue.store.enqueue import enqueue
+from gateway.queue.store.give_back import give_back as give_rows_back
+from gateway.queue.store.give_back import put_back
+from gateway.queue.store.groups import add_groups, load_groups
+from gateway.queue.store.recipients import save_recipients
+from gateway.queue.store.replan import begin_anew
+from gateway.queue.store.take import Busy, take
 from pki.errors import Problem
 from pki.fetch import FetchRules
 from pki.trust import StoredTrust
@@ -35,7 +44,7 @@ WAITS = [timedelta(seconds=60), timedelta(seconds=300)]
 
 def put(database: Database, name: str, *to: str, at: int = T0, size: int = 100) -> str:
     with database.write() as conn:
-        store.enqueue(
+        enqueue(
             conn,
             [
                 NewMessage(
@@ -60,13 +69,13 @@ def claim(
     database: Database, worker: str = "w", *, now: int = T0, limit: int = 10, room: int = 10**9
 ) -> list[Job]:
     with database.write() as conn:
-        return store.claim(conn, worker=worker, now=now, limit=limit, max_bytes=room, waits=WAITS)
+        return claim_rows(conn, worker=worker, now=now, limit=limit, max_bytes=room, waits=WAITS)
 
 
 def give_back(database: Database, *jobs: Job, now: int = T0) -> None:
     with database.write() as conn:
-        store.save_recipients(conn, [(job.archive_id, r) for job in jobs for r in job.recipients])
-        store.give_back(conn, jobs, now=now)
+        save_recipients(conn, [(job.archive_id, r) for job in jobs for r in job.recipients])
+        give_rows_back(conn, jobs, now=now)
 
 
 def test_waits_follow_the_list_and_the_last_repeats() -> None:
@@ -148,8 +157,8 @@ def test_what_is_not_due_is_not_claimed(database: Database) -> None:
     give_back(database, job)
     assert claim(database, now=T0 + 59 * SECOND) == []
     with database.read() as conn:
-        assert not store.something_due(conn, T0 + 59 * SECOND)
-        assert store.something_due(conn, T0 + 60 * SECOND)
+        assert not something_due(conn, T0 + 59 * SECOND)
+        assert something_due(conn, T0 + 60 * SECOND)
     (again,) = claim(database, now=T0 + 60 * SECOND)
     assert again.recipients[0].attempts == 2
     assert again.recipients[0].next_attempt_at == T0 + 360 * SECOND
@@ -171,18 +180,18 @@ def test_octets_go_when_all_recipients_of_a_group_are_settled(database: Database
     put(database, "m1", "a@x.example", "b@x.example")
     (job,) = claim(database)
     with database.write() as conn:
-        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
+        add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
     for recipient in job.recipients:
         recipient.group_id = "g"
     job.recipients[0].state = State.DELIVERED
     give_back(database, job)
     with database.read() as conn:
-        assert store.load_groups(conn, ["g"])["g"].emitted == b"xyz"
+        assert load_groups(conn, ["g"])["g"].emitted == b"xyz"
     (job,) = claim(database, now=T0 + 60 * SECOND)
     job.recipients[1].state = State.FAILED
     give_back(database, job, now=T0 + 61 * SECOND)
     with database.read() as conn:
-        assert store.load_groups(conn, ["g"]) == {}
+        assert load_groups(conn, ["g"]) == {}
         assert conn.execute(sa.select(groups.c.sha256)).scalar() == XYZ
         assert conn.execute(sa.select(messages.c.settled_at)).scalar() == T0 + 61 * SECOND
 
@@ -193,7 +202,7 @@ def test_a_dead_workers_messages_are_handed_out_again_at_once(database: Database
     claim(database, "dead", limit=1)
     claim(database, "alive", limit=1)
     with database.write() as conn:
-        freed, held = store.release_claims(conn, worker="dead", now=T0 + SECOND)
+        freed, held = release_claims(conn, worker="dead", now=T0 + SECOND)
     assert (len(freed), held) == (1, [])
     (job,) = claim(database, "alive", now=T0 + SECOND)
     assert job.archive_id == freed[0]
@@ -208,7 +217,7 @@ def test_poison_is_held_after_three_deaths_and_takes_nobody_with_it(database: Da
         jobs = claim(database)
         claimed.append([job.archive_id for job in jobs])
         with database.write() as conn:
-            _, held = store.release_claims(conn, worker=None, now=T0)
+            _, held = release_claims(conn, worker=None, now=T0)
         if len(jobs) > 1:
             # Both are under suspicion now; the innocent one is then done on its own.
             with database.write() as conn:
@@ -231,7 +240,7 @@ def test_deaths_that_no_message_is_to_blame_for_hold_none(database: Database) ->
     for _ in range(5):
         claim(database)
         with database.write() as conn:
-            freed, held = store.release_claims(conn, worker="w", now=T0, blame=Blame.NOBODY)
+            freed, held = release_claims(conn, worker="w", now=T0, blame=Blame.NOBODY)
         assert (freed, held) == (["m1"], [])
 
 
@@ -243,7 +252,7 @@ def test_when_all_die_at_once_only_what_was_being_sealed_is_suspect(database: Da
         for _ in range(2):  # a suspect is handed out alone
             claim(database, now=T0 + times * 60 * SECOND)
         with database.write() as conn:
-            freed, held = store.release_claims(
+            freed, held = release_claims(
                 conn,
                 worker=None,
                 now=T0 + times * 60 * SECOND,
@@ -262,13 +271,13 @@ def test_a_message_that_is_done_is_no_longer_suspect(database: Database) -> None
     put(database, "m1")
     claim(database)
     with database.write() as conn:
-        store.release_claims(conn, worker=None, now=T0)
+        release_claims(conn, worker=None, now=T0)
     (job,) = claim(database)
     give_back(database, job)
     for _ in range(2):
         claim(database, now=T0 + 10_000 * SECOND)
         with database.write() as conn:
-            _, held = store.release_claims(conn, worker=None, now=T0 + 10_000 * SECOND)
+            _, held = release_claims(conn, worker=None, now=T0 + 10_000 * SECOND)
         assert held == []
 
 
@@ -309,7 +318,7 @@ def act(database: Database, name: str, archive_id: str = "m1", *, reason: str = 
     release = partial(acts.release, expire=timedelta(days=5))
     verbs = {"hold": acts.hold, "release": release, "retry": acts.retry, "bounce": acts.bounce}
     with database.write() as conn:
-        job = store.take(conn, archive_id)
+        job = take(conn, archive_id)
         return verbs[name](conn, job, by="anne", reason=reason, now=NOW + timedelta(seconds=5))
 
 
@@ -332,7 +341,7 @@ def test_released_mail_is_decided_anew_and_has_its_full_time(database: Database)
     put(database, "m1")
     (job,) = claim(database)
     with database.write() as conn:
-        store.add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", "ab", 3, b"xyz")])
+        add_groups(conn, [SealedGroup("g", "m1", "encrypted", "r", "ab", 3, b"xyz")])
     job.recipients[0].group_id = "g"
     give_back(database, job)
     act(database, "hold")
@@ -349,18 +358,16 @@ def test_octets_that_were_sealed_and_never_left_do_not_stay(database: Database) 
     one, other = claim(database)
     with database.write() as conn:
         for job, name in ((one, "clear"), (other, "waits")):
-            store.add_groups(
-                conn, [SealedGroup(name, job.archive_id, "signed", "r", XYZ, 3, b"xyz")]
-            )
+            add_groups(conn, [SealedGroup(name, job.archive_id, "signed", "r", XYZ, 3, b"xyz")])
             job.recipients[0].group_id = name
     give_back(database, one, other)
     with database.write() as conn:
-        acts.hold(conn, store.take(conn, "m1"), by="p", reason="", now=NOW)
-        held = store.take(conn, "m1")
+        acts.hold(conn, take(conn, "m1"), by="p", reason="", now=NOW)
+        held = take(conn, "m1")
         acts.release(conn, held, by="p", reason="", now=NOW, expire=timedelta(days=1))
     (job,) = claim(database)
     with database.write() as conn:
-        store.add_groups(conn, [SealedGroup("new", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
+        add_groups(conn, [SealedGroup("new", "m1", "encrypted", "r", XYZ, 3, b"xyz")])
     job.recipients[0].group_id = "new"
     job.recipients[0].state = State.DELIVERED
 
@@ -422,7 +429,7 @@ def test_an_act_without_an_object_says_so(database: Database, verb: str) -> None
 def test_a_message_in_work_is_left_alone(database: Database) -> None:
     put(database, "m1")
     claim(database)
-    with pytest.raises(store.Busy, match="worked on"):
+    with pytest.raises(Busy, match="worked on"):
         act(database, "hold")
 
 
@@ -445,19 +452,19 @@ def test_while_the_clock_is_doubted_notices_alone_are_claimed(database: Database
         conn.execute(
             sa.update(messages).where(messages.c.archive_id == "notice").values(kind="notice")
         )
-        taken = store.claim(
+        taken = claim_rows(
             conn, worker="w", now=T0, limit=10, max_bytes=10**9, waits=WAITS, notices=True
         )
         assert [job.archive_id for job in taken] == ["notice"]
-        assert store.something_due(conn, T0)
-        assert not store.something_due(conn, T0, notices=True)
+        assert something_due(conn, T0)
+        assert not something_due(conn, T0, notices=True)
 
 
 def test_what_is_put_back_was_never_tried(database: Database) -> None:
     put(database, "m")
     jobs = claim(database)
     with database.write() as conn:
-        store.put_back(conn, jobs, now=T0 + SECOND)
+        put_back(conn, jobs, now=T0 + SECOND)
 
     (again,) = claim(database, now=T0 + SECOND)
     assert [(r.attempts, r.next_attempt_at) for r in again.recipients] == [(1, T0 + 61 * SECOND)]
@@ -467,11 +474,11 @@ def test_a_confirmed_clock_gives_open_recipients_their_full_time(database: Datab
     put(database, "queued")
     put(database, "held")
     with database.write() as conn:
-        acts.hold(conn, store.take(conn, "held"), by="p", reason="", now=NOW)
+        acts.hold(conn, take(conn, "held"), by="p", reason="", now=NOW)
     year = T0 + 365 * 86400 * SECOND
     with database.write() as conn:
-        store.begin_anew(conn, now=year, expire=timedelta(days=5))
-        (queued,) = store.take(conn, "queued").recipients
-        (held,) = store.take(conn, "held").recipients
+        begin_anew(conn, now=year, expire=timedelta(days=5))
+        (queued,) = take(conn, "queued").recipients
+        (held,) = take(conn, "held").recipients
     assert queued.expires_at == year + 5 * 86400 * SECOND
     assert held.held_at == year

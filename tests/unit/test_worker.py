@@ -28,7 +28,7 @@ from gateway.notices import Notices
 from gateway.outbound.steps import Outbound
 from gateway.outbound.work import Work
 from gateway.policy import Encryption, Pattern, Policy, Rule, Sign, WithoutCertificate
-from gateway.queue import view, worker
+from gateway.queue import sealing, view
 from gateway.queue.jobs import Job
 from gateway.queue.models import groups, messages, recipients
 from gateway.queue.states import State
@@ -203,7 +203,7 @@ class Watcher:
 def test_one_mail_at_a_time_is_in_hand_in_each_step(
     house: House, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(worker, "_SIDE_BY_SIDE", limit)
+    monkeypatch.setattr(sealing, "_SIDE_BY_SIDE", limit)
     seen: list[str] = []
     house.worker.watched = partial(Watcher, seen)
 

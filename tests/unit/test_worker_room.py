@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from gateway import clock
 from gateway.mail import Peer, Submission
-from gateway.queue import hand, worker
+from gateway.queue import hand, sealing
 from gateway.queue.hand import Hand
 from gateway.queue.models import recipients
 from gateway.queue.states import State
@@ -56,7 +56,7 @@ def test_what_is_sealed_for_many_waits_for_room_and_no_other_mail_does(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hand, "_SEALED_ROOM", ROOM)
-    monkeypatch.setattr(worker, "_CROWDED", 0.05)
+    monkeypatch.setattr(sealing, "_CROWDED", 0.05)
     most = 0
     keep = Hand.keep
 
