@@ -63,7 +63,8 @@ def store_response(
     """Keep a response that was accepted. False: it was known already.
 
     Raises OcspRefused if it goes back behind a known one: a replayed old response, which may hold
-    yet by its own dates, would make a revoked certificate good again.
+    yet by its own dates, would make a revoked certificate good again. What revokes for good is
+    kept whatever is known: a responder that has said "good" since was wrong then or is now.
     """
     table = ocsp_responses.c
     mine = (table.org == org, table.certificate == cert.sha256)
@@ -73,7 +74,8 @@ def store_response(
         .order_by(table.this_update.desc(), table.id.desc())
         .limit(1)
     ).first()
-    if known is not None and known.this_update > said.single.this_update:
+    single = said.single
+    if known is not None and known.this_update > single.this_update and not single.revoked_for_good:
         raise OcspRefused(
             problem(
                 "revocation.ocsp-older",
