@@ -9,10 +9,10 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import time
 from urllib.parse import unquote, urlsplit
 
 from pki.channel import Tls, connect
+from pki.reach import seconds_left
 
 _BLOCK = 64 * 1024
 
@@ -25,12 +25,12 @@ class Channel:
 
     def send(self, data: bytes, deadline: float) -> None:
         """All of `data`. deadline: monotonic seconds."""
-        self._connection.settimeout(_left(deadline))
+        self._connection.settimeout(seconds_left(deadline))
         self._connection.sendall(data)
 
     def receive(self, deadline: float) -> bytes:
         """What is there next, at least one octet."""
-        self._connection.settimeout(_left(deadline))
+        self._connection.settimeout(seconds_left(deadline))
         data = self._connection.recv(_BLOCK)
         if not data:
             raise ConnectionResetError("the server closed the connection")
@@ -65,16 +65,9 @@ def open_channel(url: str, *, tls: Tls | None, starttls: bool, deadline: float) 
 def _local(path: str, deadline: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(_left(deadline))
+        connection.settimeout(seconds_left(deadline))
         connection.connect(path)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the server did not answer in time")
-    return left
