@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pki.der import element
 from pki.reach import addresses_within, reach, resolve, seconds_left
+from pki.sentences import sentence
 
 # ExtendedRequest, message 1, requestName 1.3.6.1.4.1.1466.20037 (RFC 4511 §4.12, §4.14.1)
 _STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
@@ -98,7 +99,7 @@ def _start_tls(server: socket.socket, deadline: float) -> None:
         server.settimeout(seconds_left(deadline))
         block = server.recv(_LONGEST_ANSWER)
         if not block or len(answer) > _LONGEST_ANSWER:
-            raise ConnectionError("the server did not answer StartTLS")
+            raise ConnectionError(sentence("the server did not answer StartTLS"))
         answer += block
         try:
             content, end = element(bytes(answer), 0)
@@ -108,14 +109,14 @@ def _start_tls(server: socket.socket, deadline: float) -> None:
     # What comes in clear after the answer was put there by somebody between us (as in
     # CVE-2011-0411); it must not be read as if it had come through TLS.
     if len(answer) != end:
-        raise ConnectionError("the server sent more than its answer to StartTLS")
+        raise ConnectionError(sentence("the server sent more than its answer to StartTLS"))
     _, operation = element(bytes(answer), content)  # messageID
     if answer[operation] != _EXTENDED_RESPONSE:
-        raise ConnectionError("the server did not answer StartTLS")
+        raise ConnectionError(sentence("the server did not answer StartTLS"))
     start, _ = element(bytes(answer), operation)
     result, after = element(bytes(answer), start)  # resultCode ENUMERATED
     if answer[result:after] != b"\0":
-        raise ConnectionError("the server does not offer StartTLS")
+        raise ConnectionError(sentence("the server does not offer StartTLS"))
 
 
 def _relay(tls: ssl.SSLSocket, inner: socket.socket) -> None:

@@ -29,7 +29,8 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pki.errors import FetchTrouble, problem
-from pki.reach import LookUp, NoAddress, NoneReached, addresses_within, reach, resolve, seconds_left
+from pki.reach import LookUp, addresses_within, reach, resolve, seconds_left
+from pki.unreached import told
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -109,9 +110,11 @@ def fetch(
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
+    except OSError as error:
+        raise trouble(url, "{detail}", detail=told(error)) from error
     # ValueError: of http.client, for a chunk of fewer than no octets.
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise trouble(url, "the answer cannot be read ({detail})", detail=told(error)) from error
 
 
 def is_allowed(url: str, rules: FetchRules) -> bool:
@@ -292,24 +295,3 @@ def trouble(url: str, why: str, /, **facts: str) -> FetchTrouble:
     return FetchTrouble(
         problem("limits.fetch", "{url} was not fetched: " + why, url=shown, **facts)
     )
-
-
-def told(error: Exception) -> str:
-    """What went wrong with a connection, in the words of the system: for people, not for programs.
-
-    "[Errno 111] Connection refused" is the system's number and our language's name for it.
-    """
-    if isinstance(error, NoneReached):
-        return (
-            f"none of its {error.tried} addresses could be reached; the last one, {error.last}: "
-            f"{told(error.why)}"
-        )
-    if isinstance(error, NoAddress):
-        return str(error)
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not believed: {error.verify_message}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__} {error}".strip()

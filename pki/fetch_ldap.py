@@ -13,12 +13,13 @@ from urllib.parse import unquote_to_bytes
 
 from pki.directory import Directory
 from pki.errors import FetchTrouble
-from pki.fetch import FetchRules, checked_addresses, checked_url, told, trouble
+from pki.fetch import FetchRules, checked_addresses, checked_url, trouble
 from pki.ldap import wire
 from pki.ldap.channel import Channel
 from pki.ldap.faults import ServerFault
 from pki.ldap.session import Search, Session
 from pki.reach import LookUp, reach, resolve, seconds_left
+from pki.unreached import told
 
 PORTS = {"ldap": 389, "ldaps": 636}
 _ATTRIBUTES = {
@@ -104,13 +105,13 @@ def fetch_ldap(
             finally:
                 session.close()
     except ServerFault as fault:
-        raise trouble(url, "{detail}", detail=fault.problem.text) from fault
+        raise trouble(url, "{detail}", detail=fault.problem.sentence) from fault
     except TimeoutError as error:
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
     except OSError as error:
-        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
+        raise trouble(url, "{detail}", detail=told(error)) from error
 
 
 def _the_one(url: str, asked: LdapCrlUrl, session: Session, deadline: float) -> bytes:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pki.certificate import ParsedCertificate
 from pki.errors import OcspRefused, problem
 from pki.ocsp_judge import OcspStatement
+from pki.sentences import packed, unpacked
 from pki.tables import ocsp_questions, ocsp_responses
 
 # What nobody has needed for so long is not asked about any more.
@@ -43,7 +44,7 @@ class StoredResponse:
 class Question:
     """A certificate to be asked about, and its SHA-256.
 
-    problem: of the last attempt, "" if that went well.
+    problem: of the last attempt, a Sentence where it is one of ours; "" if that went well.
     """
 
     sha256: str
@@ -224,10 +225,11 @@ def note_attempt(
 
     Does nothing for a certificate that nobody wants.
     """
+    text = packed(problem).replace("\0", "\ufffd") or None
     conn.execute(
         ocsp_questions.update()
         .where(ocsp_questions.c.org == org, ocsp_questions.c.certificate == certificate)
-        .values(tried_at=moment, due_at=due, problem=problem.replace("\0", "\ufffd") or None)
+        .values(tried_at=moment, due_at=due, problem=text)
     )
 
 
@@ -257,12 +259,15 @@ def due_questions(
         # What was tried in the future was tried by a clock that ran ahead.
         query = query.where(sa.or_(table.due_at <= moment, table.tried_at > moment))
     rows = conn.execute(query.order_by(table.due_at).limit(limit))
-    return [Question(row.certificate, row.der, row.issuer, row.problem or "") for row in rows]
+    return [
+        Question(row.certificate, row.der, row.issuer, unpacked(row.problem or "")) for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class OcspStanding:
-    """What is wanted and how it stands. failing: the last attempt failed, with the first reasons.
+    """What is wanted and how it stands. failing: the last attempt failed, with the first reasons
+    and a certificate of each.
 
     ends: when the first of the wanted responses ends; None where there is none.
     """
@@ -301,4 +306,5 @@ def standing(conn: sa.Connection, *, moment: datetime, org: str = "") -> OcspSta
         .order_by(sa.func.count().desc())
         .limit(3)
     )
-    return OcspStanding(row[0], row[1], [(r[0], r[1]) for r in reasons], row[2], row[3], row[4])
+    why = [(unpacked(one[0]), one[1]) for one in reasons]
+    return OcspStanding(row[0], row[1], why, row[2], row[3], row[4])

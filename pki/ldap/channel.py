@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pki.channel import Tls, connect
 from pki.reach import seconds_left
+from pki.sentences import sentence
 
 _BLOCK = 64 * 1024
 
@@ -33,7 +34,7 @@ class Channel:
         self._connection.settimeout(seconds_left(deadline))
         data = self._connection.recv(_BLOCK)
         if not data:
-            raise ConnectionResetError("the server closed the connection")
+            raise ConnectionResetError(sentence("the server closed the connection"))
         return data
 
     def quiet(self) -> bool:
