@@ -80,7 +80,7 @@ def _log_change(neighbours: Neighbours | None, directory: str, server: ServerHea
         if server.state is ServerState.CLOSED:
             neighbours.well(DIRECTORY, name)
         else:
-            reason = server.problem.text if server.problem else ""
+            reason = server.problem.sentence if server.problem else ""
             neighbours.away(DIRECTORY, name, reason)
     if not structlog.is_configured():
         return  # a command: it has no log, and standard output is for its answer

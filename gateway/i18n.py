@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from pki.sentences import Sentence
+
 LANGUAGES = ("en", "fr")
 _LOCALE = Path(__file__).parent / "locale"
 
@@ -20,13 +22,20 @@ def translate(template: str, facts: Mapping[str, str], language: str) -> str:
     """The text of a template in a language ("en", "fr"), its places filled.
 
     A template that was already filled (no facts) is taken as it is: a brace in it is a brace.
-    The fact `source` may be a sentence of ours, of the table of algorithms; all others stay.
+    A fact that is a Sentence is translated too, and the fact `source` may be a sentence of ours, of
+    the table of algorithms; all others stay as they are: a stranger's words are never a template.
     """
     texts = catalogue(language)
     text = _translated(template, texts)
+    if any(isinstance(fact, Sentence) for fact in facts.values()):
+        facts = {name: _said(fact, language) for name, fact in facts.items()}
     if "source" in facts:
         facts = {**facts, "source": texts.get(facts["source"], facts["source"])}
     return text.format(**facts) if facts else text
+
+
+def _said(fact: str, language: str) -> str:
+    return translate(fact.template, fact.facts, language) if isinstance(fact, Sentence) else fact
 
 
 def _translated(sentence: str, texts: Mapping[str, str]) -> str:

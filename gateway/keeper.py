@@ -157,7 +157,7 @@ class Keeper:
                     reason=report.problem.text,
                     next_update=None if until is None else str(until),
                 )
-                self.neighbours.away(CRL, report.source, report.problem.text)
+                self.neighbours.away(CRL, report.source, report.problem.sentence)
             elif report.state == "unchanged":
                 self.neighbours.well(CRL, report.source)
             elif report.state == "stored":

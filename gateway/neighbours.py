@@ -22,6 +22,7 @@ from gateway.belief import boot_id
 from gateway.clock import boot_clock, rfc3339
 from gateway.database.room import reason_of
 from gateway.wholefile import replace_text
+from pki.sentences import packed, unpacked
 
 log = structlog.get_logger()
 
@@ -39,7 +40,8 @@ _LOOK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A neighbour that does not answer. since: RFC 3339, UTC. reason: for people, one line."""
+    """A neighbour that does not answer. since: RFC 3339, UTC. reason: for people, one line;
+    a Sentence where it is one of ours."""
 
     kind: str
     name: str
@@ -136,7 +138,9 @@ class Neighbours:
         if self._file is None:
             return
         self._written = moment
-        rows = [[*key, s.since, s.reason, s.failed, s.well] for key, s in self._seen.items()]
+        rows = [
+            [*key, s.since, packed(s.reason), s.failed, s.well] for key, s in self._seen.items()
+        ]
         with suppress(OSError):  # a full disk is no reason for a fault
             replace_text(self._file, json.dumps({"boot": boot_id(), "seen": rows}))
 
@@ -171,5 +175,8 @@ def _read(file: Path) -> dict[Key, _Seen]:
         value: Mapping[str, object] = json.loads(file.read_text("utf-8"))
         rows = value["seen"]
         if value["boot"] == boot_id() and isinstance(rows, list):
-            return {(row[0], row[1]): _Seen(row[2], row[3], row[4], row[5]) for row in rows}
+            return {
+                (kind, name): _Seen(since, unpacked(reason), failed, well)
+                for kind, name, since, reason, failed, well in rows
+            }
     return {}

@@ -60,7 +60,7 @@ class OcspRounds:
         if report.problem is not None:
             log.error("ocsp_failed", subject=report.subject, reason=report.problem.text)
             if report.unanswered:
-                self.neighbours.away(OCSP, report.url, report.problem.text)
+                self.neighbours.away(OCSP, report.url, report.problem.sentence)
             return
         self.neighbours.well(OCSP, report.url)
         if report.state == "stored":

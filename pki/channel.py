@@ -12,12 +12,12 @@ import select
 import socket
 import ssl
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pki.der import element
-from pki.fetch import addresses_within, resolve
+from pki.reach import addresses_within, reach, resolve, seconds_left
+from pki.sentences import sentence
 
 # ExtendedRequest, message 1, requestName 1.3.6.1.4.1.1466.20037 (RFC 4511 §4.12, §4.14.1)
 _STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
@@ -77,40 +77,29 @@ def connect(
     among it).
     """
     context = None if tls is None else tls.context()
-    server = _reach(addresses_within(resolve, host, port, deadline), port, deadline)
+    server = reach(addresses_within(resolve, host, port, deadline), port, deadline)
     try:
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is None:
             return server
         if starttls:
             _start_tls(server, deadline)
-        server.settimeout(_left(deadline))
+        server.settimeout(seconds_left(deadline))
         return context.wrap_socket(server, server_hostname=host)
     except BaseException:
         server.close()
         raise
 
 
-def _reach(addresses: list[str], port: int, deadline: float) -> socket.socket:
-    """The first address that takes a connection; one that swallows packets leaves time for all."""
-    while True:
-        wait = _left(deadline) / len(addresses)
-        try:
-            return socket.create_connection((addresses.pop(0), port), timeout=wait)
-        except OSError:
-            if not addresses:
-                raise
-
-
 def _start_tls(server: socket.socket, deadline: float) -> None:
-    server.settimeout(_left(deadline))
+    server.settimeout(seconds_left(deadline))
     server.sendall(_STARTTLS)
     answer = bytearray()
     while True:
-        server.settimeout(_left(deadline))
+        server.settimeout(seconds_left(deadline))
         block = server.recv(_LONGEST_ANSWER)
         if not block or len(answer) > _LONGEST_ANSWER:
-            raise ConnectionError("the server did not answer StartTLS")
+            raise ConnectionError(sentence("the server did not answer StartTLS"))
         answer += block
         try:
             content, end = element(bytes(answer), 0)
@@ -120,14 +109,14 @@ def _start_tls(server: socket.socket, deadline: float) -> None:
     # What comes in clear after the answer was put there by somebody between us (as in
     # CVE-2011-0411); it must not be read as if it had come through TLS.
     if len(answer) != end:
-        raise ConnectionError("the server sent more than its answer to StartTLS")
+        raise ConnectionError(sentence("the server sent more than its answer to StartTLS"))
     _, operation = element(bytes(answer), content)  # messageID
     if answer[operation] != _EXTENDED_RESPONSE:
-        raise ConnectionError("the server did not answer StartTLS")
+        raise ConnectionError(sentence("the server did not answer StartTLS"))
     start, _ = element(bytes(answer), operation)
     result, after = element(bytes(answer), start)  # resultCode ENUMERATED
     if answer[result:after] != b"\0":
-        raise ConnectionError("the server does not offer StartTLS")
+        raise ConnectionError(sentence("the server does not offer StartTLS"))
 
 
 def _relay(tls: ssl.SSLSocket, inner: socket.socket) -> None:
@@ -172,10 +161,3 @@ def _send(target: socket.socket, waiting: bytearray) -> None:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         del waiting[:sent]
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the server did not answer in time")
-    return left

@@ -18,6 +18,7 @@ from pki.crl_index import IndexDamagedError
 from pki.crl_receive import Indexed, open_indexed, unsigned_head
 from pki.errors import CrlRefused, problem
 from pki.path import Material
+from pki.sentences import packed, unpacked
 from pki.tables import crl_fetches, crls
 
 # The newest CRL of each series is kept at hand for ever: a revocation does not go stale. A CA that
@@ -236,7 +237,7 @@ def crl_bytes(conn: sa.Connection, sha256: str, *, org: str = "") -> bytes | Non
 class LastFetch:
     """The last attempt for a CRL source. this_update, next_update: of the CRL it brought.
 
-    failures: in a row, up to this attempt.
+    problem: a Sentence where it is one of ours. failures: in a row, up to this attempt.
     """
 
     tried_at: datetime
@@ -264,7 +265,7 @@ def last_fetches(conn: sa.Connection, *, org: str = "") -> dict[str, LastFetch]:
             done_at=row.done_at,
             this_update=row.this_update,
             next_update=row.next_update,
-            problem=row.problem or "",
+            problem=unpacked(row.problem or ""),
             failures=row.failures,
         )
         for row in conn.execute(query)
@@ -283,7 +284,7 @@ def record_fetch(
     """Note an attempt. A failed one leaves what the last good one brought."""
     # In a problem stand words of a stranger's server, and PostgreSQL takes no NUL in a text: one
     # such server would keep every CRL after its own from being fetched.
-    text = problem.replace("\0", "\ufffd") or None
+    text = packed(problem).replace("\0", "\ufffd") or None
     values: dict[str, object] = {"tried_at": moment, "problem": text}
     if crl_sha256:
         values |= {"done_at": moment, "crl_sha256": crl_sha256}

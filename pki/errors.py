@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pki.sentences import Sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -24,6 +26,11 @@ class Problem:
     def text(self) -> str:
         """The English sentence."""
         return self.template.format(**self.facts)
+
+    @property
+    def sentence(self) -> Sentence:
+        """The same as a fact of another sentence, which can be shown in every language."""
+        return Sentence(self.template, self.facts)
 
 
 def problem(code: str, template: str, /, **facts: str) -> Problem:

@@ -2,20 +2,19 @@
 
 `pki.crl` and `pki.ocsp` judge what came.
 
-A fetch goes to listed hosts only, to an address that was checked after resolution and to no other,
-follows no redirect, and ends in time and size whatever the server does.
+A fetch goes to listed hosts only, to addresses that were checked after resolution and to no other,
+follows no redirect, and ends in time and size whatever the server does. Of several addresses the
+first that takes a connection is asked, and no other one (`pki.reach`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import io
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import (
@@ -30,6 +29,8 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pki.errors import FetchTrouble, problem
+from pki.reach import LookUp, addresses_within, reach, resolve, seconds_left
+from pki.unreached import told
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -71,29 +72,24 @@ class Post:
     media_type: str
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """IP addresses of a host, by the system's resolver. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
-
-
 def fetch(
     url: str,
     rules: FetchRules,
     *,
-    look_up: Callable[[str, int], list[str]] = resolve,
+    look_up: LookUp = resolve,
     post: Post | None = None,
     media_type: str = "",
 ) -> bytes:
     """GET `url`, or POST to it, all of it within the limits. Raises FetchTrouble.
 
-    look_up: name resolution. media_type: the answer must say that it is that.
+    look_up: name resolution. media_type: the answer must say that it is that. The time limit is
+    one for all addresses of the host together, shared as `reach` says. Nothing is sent twice.
     """
     deadline = time.monotonic() + rules.time_limit.total_seconds()
     parts, host, port = checked_url(url, rules)
     try:
-        address = checked_address(url, host, port, rules, look_up, deadline)
-        with _connect(parts, address, port, deadline, rules) as connection:
+        addresses = checked_addresses(url, host, port, rules, look_up, deadline)
+        with _connect(parts, addresses, port, deadline, rules) as connection:
             target = parts.path or "/"
             if parts.query:
                 target += "?" + parts.query
@@ -114,9 +110,11 @@ def fetch(
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
+    except OSError as error:
+        raise trouble(url, "{detail}", detail=told(error)) from error
     # ValueError: of http.client, for a chunk of fewer than no octets.
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise trouble(url, "the answer cannot be read ({detail})", detail=told(error)) from error
 
 
 def is_allowed(url: str, rules: FetchRules) -> bool:
@@ -152,16 +150,15 @@ def checked_url(
     return parts, host, port
 
 
-def checked_address(
-    url: str,
-    host: str,
-    port: int,
-    rules: FetchRules,
-    look_up: Callable[[str, int], list[str]],
-    deadline: float,
-) -> str:
-    """The address to connect to. A name that also resolves to a forbidden one is refused.
+def checked_addresses(
+    url: str, host: str, port: int, rules: FetchRules, look_up: LookUp, deadline: float
+) -> list[str]:
+    """The addresses that may be connected to: all that the name has.
 
+    A name that has a forbidden one beside them is refused as a whole. No honest host is at once
+    out there and within; it is how a name is turned towards the inside (rebinding by several
+    addresses: the first one is made to fail, and the next is asked). Passing over the forbidden
+    one would leave the choice of the others with whoever wrote it there, and hide that he did.
     Raises FetchTrouble, OSError.
     """
     addresses = addresses_within(look_up, host, port, deadline)
@@ -174,31 +171,7 @@ def checked_address(
                 host=host,
                 address=address,
             )
-    return addresses[0]
-
-
-def addresses_within(
-    look_up: Callable[[str, int], list[str]], host: str, port: int, deadline: float
-) -> list[str]:
-    """IP addresses of a host, at least one. deadline: monotonic seconds.
-
-    The system's resolver has no time limit, so it runs beside us.
-    Raises OSError (TimeoutError among it).
-    """
-    found: list[str] = []
-
-    def ask() -> None:
-        with contextlib.suppress(OSError):
-            found.extend(look_up(host, port))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds_left(deadline))
-    if thread.is_alive():
-        raise TimeoutError("the name was not resolved in time")
-    if not found:
-        raise OSError(f"{host} has no address")
-    return list(found)
+    return addresses
 
 
 def _may_reach(address: IPAddress, rules: FetchRules) -> bool:
@@ -235,10 +208,10 @@ def _hidden_forms(address: IPAddress) -> list[IPAddress]:
 
 
 def _connect(
-    parts: SplitResult, address: str, port: int, deadline: float, rules: FetchRules
+    parts: SplitResult, addresses: list[str], port: int, deadline: float, rules: FetchRules
 ) -> socket.socket:
-    """A connection to the checked address itself: no second look-up that could answer otherwise."""
-    connection = socket.create_connection((address, port), timeout=seconds_left(deadline))
+    """A connection to a checked address itself: no second look-up that could answer otherwise."""
+    connection = reach(addresses, port, deadline)
     if parts.scheme == "http":
         return connection
     try:
@@ -312,14 +285,6 @@ class _Reader(io.RawIOBase):
         return came
 
 
-def seconds_left(deadline: float) -> float:
-    """Until a moment of the monotonic clock. Raises TimeoutError when it is over."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the time for this fetch is over")
-    return left
-
-
 def _too_large(url: str, rules: FetchRules) -> FetchTrouble:
     return trouble(url, "it is larger than {limit} octets", limit=str(rules.max_bytes))
 
@@ -330,15 +295,3 @@ def trouble(url: str, why: str, /, **facts: str) -> FetchTrouble:
     return FetchTrouble(
         problem("limits.fetch", "{url} was not fetched: " + why, url=shown, **facts)
     )
-
-
-def told(error: Exception) -> str:
-    """What went wrong with a connection, in the words of the system: for people, not for programs.
-
-    "[Errno 111] Connection refused" is the system's number and our language's name for it.
-    """
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not believed: {error.verify_message}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__} {error}".strip()

@@ -1,25 +1,25 @@
 """CRLs from directories by LDAP URL (RFC 4516, RFC 4523 §2.3–2.5): as hostile as any network.
 
-The same rules as over HTTP (`pki.fetch`): listed hosts, an address that was checked and no other,
+The same rules as over HTTP (`pki.fetch`): listed hosts, addresses that were checked and no other,
 no referral, an end in time and size. Nobody logs in: who could have us log in where he likes would
 have the password.
 """
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from pki.directory import Directory
 from pki.errors import FetchTrouble
-from pki.fetch import FetchRules, checked_address, checked_url, resolve, seconds_left, told, trouble
+from pki.fetch import FetchRules, checked_addresses, checked_url, trouble
 from pki.ldap import wire
 from pki.ldap.channel import Channel
 from pki.ldap.faults import ServerFault
 from pki.ldap.session import Search, Session
+from pki.reach import LookUp, reach, resolve, seconds_left
+from pki.unreached import told
 
 PORTS = {"ldap": 389, "ldaps": 636}
 _ATTRIBUTES = {
@@ -80,7 +80,7 @@ def fetch_ldap(
     url: str,
     rules: FetchRules,
     *,
-    look_up: Callable[[str, int], list[str]] = resolve,
+    look_up: LookUp = resolve,
 ) -> bytes:
     """The CRL that an ldap:// or ldaps:// URL names, all of it within the limits.
 
@@ -91,9 +91,8 @@ def fetch_ldap(
     asked = read_ldap_url(url)
     directory = Directory(name=f"{host}:{port}", urls=(url,), base=asked.base, domains=())
     try:
-        address = checked_address(url, host, port, rules, look_up, deadline)
-        connection = socket.create_connection((address, port), timeout=seconds_left(deadline))
-        with connection as plain:
+        addresses = checked_addresses(url, host, port, rules, look_up, deadline)
+        with reach(addresses, port, deadline) as plain:
             plain.settimeout(seconds_left(deadline))
             server = plain
             if parts.scheme == "ldaps":
@@ -106,13 +105,13 @@ def fetch_ldap(
             finally:
                 session.close()
     except ServerFault as fault:
-        raise trouble(url, "{detail}", detail=fault.problem.text) from fault
+        raise trouble(url, "{detail}", detail=fault.problem.sentence) from fault
     except TimeoutError as error:
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"
         ) from error
     except OSError as error:
-        raise trouble(url, "{detail}", detail=told(error)[:200]) from error
+        raise trouble(url, "{detail}", detail=told(error)) from error
 
 
 def _the_one(url: str, asked: LdapCrlUrl, session: Session, deadline: float) -> bytes:

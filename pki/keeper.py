@@ -19,6 +19,7 @@ from pki.fetch import FetchRules, fetch
 from pki.fetch_ldap import PORTS, fetch_ldap
 from pki.plain_file import read_plain
 from pki.trust import Connect, StoredTrust
+from pki.unreached import told
 
 _RETRY = timedelta(minutes=5)  # when the next one should be out, however long the interval is
 _AFTER_FAILURE = timedelta(minutes=1)  # mail may be waiting for it
@@ -123,7 +124,7 @@ def refresh_crls(
             reason = error.problem if isinstance(error, PkiError) else _fault(error)
             with write() as conn:
                 crl_store.record_fetch(
-                    conn, source.location, moment=moment, problem=reason.text, org=org
+                    conn, source.location, moment=moment, problem=reason.sentence, org=org
                 )
             report = SourceReport(source.name, "failed", next_update=_until(last), problem=reason)
         else:
@@ -253,6 +254,6 @@ def _read(location: str, rules: FetchRules) -> bytes:
                 "structure.file",
                 "{file} cannot be read: {why}",
                 file=location,
-                why=error.strerror or type(error).__name__,
+                why=told(error),
             )
         ) from error

@@ -86,6 +86,17 @@ class SingleResponse:
         """Until when it may be used."""
         return self.stated_next_update or self.this_update + WITHOUT_NEXT_UPDATE
 
+    @property
+    def revoked_for_good(self) -> bool:
+        """Whether it says revoked, and no later word can undo that: this does not go stale.
+
+        RFC 6960 §2.2: revoked is "temporarily (the revocation reason is certificateHold) or
+        permanently", so one without a reason is for good. A hold may have been lifted since
+        (RFC 5280 §5.3.1). removeFromCRL lifts one in delta CRLs alone: a responder that gives it
+        for a reason still says revoked.
+        """
+        return self.status == "revoked" and self.reason != HOLD
+
 
 class OcspResponse:
     """A successful BasicOCSPResponse. Nothing about it has been checked but its structure.

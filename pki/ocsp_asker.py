@@ -331,7 +331,7 @@ class OcspAsker:
     def _note(self, certificate: str, moment: datetime, due: datetime, reason: Problem) -> None:
         with self._write() as conn:
             ocsp_store.note_attempt(
-                conn, certificate, moment=moment, due=due, problem=reason.text, org=self._org
+                conn, certificate, moment=moment, due=due, problem=reason.sentence, org=self._org
             )
 
 

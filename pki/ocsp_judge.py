@@ -90,12 +90,11 @@ def check_ocsp(
         # Made after the moment (an old mail is looked at): it condemns what was revoked by then,
         # and acquits nobody, as CRLs do.
         revoked_at = one.single.revoked_at
-        if revoked_at is not None and revoked_at <= moment and one.single.reason != HOLD:
+        if revoked_at is not None and revoked_at <= moment and one.single.revoked_for_good:
             raise CertificateRefused(_revoked(cert, one))
     fresh = [one for one in verified if moment <= one.until]
     for one in verified:
-        # A revocation does not go stale; a hold may have been lifted since (RFC 5280 §5.3.1).
-        if one.single.status == "revoked" and (one.single.reason != HOLD or one in fresh[:1]):
+        if one.single.revoked_for_good or (one.single.status == "revoked" and one in fresh[:1]):
             raise CertificateRefused(_revoked(cert, one))
     if fresh and fresh[0].single.status == "good":
         return fresh[0]
@@ -138,6 +137,13 @@ def accept_answer(
 
     nonce: that was asked with. An answer with another one is another answer (RFC 9654 §2.1); one
     without is taken: most responders sign ahead (RFC 5019), and `OcspAnswer` says that it has none.
+
+    Past its nextUpdate only a revocation for good is taken; `check_ocsp` believes a stored one of
+    any age, too. Were it dropped, a CRL that does not list it yet would let mail through to a key
+    that its CA has called stolen, and whoever can have old answers served (a cache, the way to the
+    responder) would choose that. What RFC 6960 §3.2 (6) and §4.2.2.1 guard against is a word that
+    is no longer true; this one stays true. Nor does a replay gain anything: the CA, or who speaks
+    for it, has signed that this very certificate is revoked.
     Raises OcspRefused: not about this certificate, not by one who may speak, not recent.
     """
     if nonce is not None and response.nonce is not None and response.nonce != nonce:
@@ -154,9 +160,12 @@ def accept_answer(
         raise OcspRefused(_of_the_future(later[0]))
     if not verified:
         raise OcspRefused(why_not or _other_certificate(cert, response))
-    if moment > verified[0].until:
-        raise OcspRefused(_stale(cert, verified[0]))
-    return verified[0]
+    if moment <= verified[0].until:
+        return verified[0]
+    for said in verified:
+        if said.single.revoked_for_good:
+            return said
+    raise OcspRefused(_stale(cert, verified[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pki.certificate import ParsedCertificate
 from pki.errors import OcspRefused, problem
 from pki.ocsp_judge import OcspStatement
+from pki.sentences import packed, unpacked
 from pki.tables import ocsp_questions, ocsp_responses
 
 # What nobody has needed for so long is not asked about any more.
@@ -43,7 +44,7 @@ class StoredResponse:
 class Question:
     """A certificate to be asked about, and its SHA-256.
 
-    problem: of the last attempt, "" if that went well.
+    problem: of the last attempt, a Sentence where it is one of ours; "" if that went well.
     """
 
     sha256: str
@@ -63,7 +64,8 @@ def store_response(
     """Keep a response that was accepted. False: it was known already.
 
     Raises OcspRefused if it goes back behind a known one: a replayed old response, which may hold
-    yet by its own dates, would make a revoked certificate good again.
+    yet by its own dates, would make a revoked certificate good again. What revokes for good is
+    kept whatever is known: a responder that has said "good" since was wrong then or is now.
     """
     table = ocsp_responses.c
     mine = (table.org == org, table.certificate == cert.sha256)
@@ -73,7 +75,8 @@ def store_response(
         .order_by(table.this_update.desc(), table.id.desc())
         .limit(1)
     ).first()
-    if known is not None and known.this_update > said.single.this_update:
+    single = said.single
+    if known is not None and known.this_update > single.this_update and not single.revoked_for_good:
         raise OcspRefused(
             problem(
                 "revocation.ocsp-older",
@@ -222,10 +225,11 @@ def note_attempt(
 
     Does nothing for a certificate that nobody wants.
     """
+    text = packed(problem).replace("\0", "\ufffd") or None
     conn.execute(
         ocsp_questions.update()
         .where(ocsp_questions.c.org == org, ocsp_questions.c.certificate == certificate)
-        .values(tried_at=moment, due_at=due, problem=problem.replace("\0", "\ufffd") or None)
+        .values(tried_at=moment, due_at=due, problem=text)
     )
 
 
@@ -255,12 +259,15 @@ def due_questions(
         # What was tried in the future was tried by a clock that ran ahead.
         query = query.where(sa.or_(table.due_at <= moment, table.tried_at > moment))
     rows = conn.execute(query.order_by(table.due_at).limit(limit))
-    return [Question(row.certificate, row.der, row.issuer, row.problem or "") for row in rows]
+    return [
+        Question(row.certificate, row.der, row.issuer, unpacked(row.problem or "")) for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class OcspStanding:
-    """What is wanted and how it stands. failing: the last attempt failed, with the first reasons.
+    """What is wanted and how it stands. failing: the last attempt failed, with the first reasons
+    and a certificate of each.
 
     ends: when the first of the wanted responses ends; None where there is none.
     """
@@ -299,4 +306,5 @@ def standing(conn: sa.Connection, *, moment: datetime, org: str = "") -> OcspSta
         .order_by(sa.func.count().desc())
         .limit(3)
     )
-    return OcspStanding(row[0], row[1], [(r[0], r[1]) for r in reasons], row[2], row[3], row[4])
+    why = [(unpacked(one[0]), one[1]) for one in reasons]
+    return OcspStanding(row[0], row[1], why, row[2], row[3], row[4])

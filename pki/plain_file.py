@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from pki.bounded_file import read_stream
+from pki.sentences import sentence
 
 
 def read_plain(path: Path, limit: int) -> bytes:
@@ -19,5 +20,5 @@ def read_plain(path: Path, limit: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+            raise OSError(errno.EINVAL, sentence("it is not a regular file"), str(path))
         return read_stream(file, str(path), limit)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import time
 from urllib.parse import unquote, urlsplit
 
 from pki.channel import Tls, connect
+from pki.reach import seconds_left
+from pki.sentences import sentence
 
 _BLOCK = 64 * 1024
 
@@ -25,15 +26,15 @@ class Channel:
 
     def send(self, data: bytes, deadline: float) -> None:
         """All of `data`. deadline: monotonic seconds."""
-        self._connection.settimeout(_left(deadline))
+        self._connection.settimeout(seconds_left(deadline))
         self._connection.sendall(data)
 
     def receive(self, deadline: float) -> bytes:
         """What is there next, at least one octet."""
-        self._connection.settimeout(_left(deadline))
+        self._connection.settimeout(seconds_left(deadline))
         data = self._connection.recv(_BLOCK)
         if not data:
-            raise ConnectionResetError("the server closed the connection")
+            raise ConnectionResetError(sentence("the server closed the connection"))
         return data
 
     def quiet(self) -> bool:
@@ -65,16 +66,9 @@ def open_channel(url: str, *, tls: Tls | None, starttls: bool, deadline: float) 
 def _local(path: str, deadline: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(_left(deadline))
+        connection.settimeout(seconds_left(deadline))
         connection.connect(path)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the server did not answer in time")
-    return left

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pki.directory import Directory
 from pki.errors import Problem, problem
-from pki.fetch import told
 from pki.ldap import wire
 from pki.ldap.octets import TooMuch, WireFault
+from pki.unreached import told
 
 # As RFC 4511 §4.1.9 calls them.
 _NAMES = {
@@ -73,7 +73,7 @@ def of_error(directory: Directory, error: OSError | WireFault | TooMuch) -> Serv
             "directory.unreachable",
             "the directory {directory} is not there ({detail})",
             directory=directory.name,
-            detail=_shown(told(error)),
+            detail=told(error),
         ),
         away=True,
         lost=isinstance(error, ConnectionResetError | BrokenPipeError),

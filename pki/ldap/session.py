@@ -13,6 +13,7 @@ from pki.directory import Directory
 from pki.ldap import faults, wire
 from pki.ldap.channel import Channel, open_channel
 from pki.ldap.octets import TooMuch, WireFault
+from pki.sentences import sentence
 
 # Octets of one search, all its answers together: memory that a server can make us use.
 MAX_OCTETS = 8_000_000
@@ -190,7 +191,7 @@ class Session:
             if message is None:
                 continue
             if message.id == 0:  # RFC 4511 §4.4.1: the server is about to close the connection
-                raise ConnectionResetError("the server says goodbye")
+                raise ConnectionResetError(sentence("the server says goodbye"))
             if message.id != number:
                 raise WireFault("it answers what nobody asked")
             return message

@@ -228,7 +228,7 @@ def test_only_listed_hosts(server: http.server.ThreadingHTTPServer, url: str) ->
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860::1", "64:ff9b::808:808"])
 def test_public_addresses_may_be_reached(address: str) -> None:
     nowhere = FetchRules(frozenset({"crl.example:80"}))
-    found = fetch_module.checked_address(
+    found = fetch_module.checked_addresses(
         "http://crl.example/",
         "crl.example",
         80,
@@ -236,7 +236,7 @@ def test_public_addresses_may_be_reached(address: str) -> None:
         lambda _h, _p: [address],
         time.monotonic() + 5,
     )
-    assert found == address
+    assert found == [address]
 
 
 @pytest.mark.parametrize(

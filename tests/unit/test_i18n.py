@@ -53,6 +53,8 @@ def test_the_collector_sees_the_usual_ways_to_say_something() -> None:
         "these bytes are not a log entry: {why}",  # archive's Problem(…)
         "{domain} cannot be used as a mail domain: ",  # a beginning …
         "it is not a host name",  # … and what follows it
+        "Connection refused",  # sentence(…) in a table
+        "the server does not offer StartTLS",  # sentence(…) in an error
     ):
         assert expected in FOUND.templates, expected
 

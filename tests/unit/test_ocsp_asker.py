@@ -187,6 +187,50 @@ def test_revoked_is_refused_and_stays_so_behind_a_replayed_good_answer(house: Ho
     assert house.versions() == ["revoked", "good"]
 
 
+@pytest.mark.parametrize("crl_holds", [True, False])
+@pytest.mark.parametrize(("reason", "for_good"), [(1, True), (None, True), (6, False)])
+def test_an_old_answer_that_revokes_is_believed_though_a_crl_does_not_list_it_yet(
+    pki_database: Database, crl_holds: bool, reason: int | None, for_good: bool
+) -> None:
+    """A responder whose cache is stuck at the day of the revocation: no CRL clears the key."""
+    house = House(pki_database, sources=RevocationSources.OCSP_THEN_CRL)
+    old = {"this_update": NOW - 2 * DAY, "produced_at": NOW - 2 * DAY, "next_update": NOW - DAY}
+    revoked = house.good(status="revoked", revoked_at=NOW - 3 * DAY, reason=reason, **old).der()
+    house.net.answer = lambda: revoked
+    if crl_holds:
+        with pki_database.write() as conn:
+            store_crl(conn, Crl(house.ca.crl()), moment=NOW)
+    found = house.find()
+    if for_good:
+        assert isinstance(found, NoCertificate)
+        assert found.problem.code == "revocation.revoked"
+        assert house.versions() == ["revoked"]
+    else:
+        assert isinstance(found, Certified if crl_holds else CannotTell)
+        assert house.versions() == []
+    house.net.answer = lambda: house.good(**old).der()  # good, and as old: never counts
+    house.finder.forget()
+    again = house.find()
+    assert isinstance(again, NoCertificate if for_good else type(found))
+    assert "good" not in house.versions()
+
+
+@pytest.mark.parametrize(("reason", "kept"), [(1, True), (6, False)])
+def test_a_revocation_for_good_is_kept_behind_a_newer_good_answer(
+    house: House, reason: int, kept: bool
+) -> None:
+    """Two responders of one CA, of which one is late with everything but the revocation."""
+    assert isinstance(house.find(), Certified)
+    earlier = NOW - 5 * HOUR
+    house.net.answer = lambda: house.good(
+        status="revoked", this_update=earlier, produced_at=earlier, reason=reason
+    ).der()
+    house.round(NOW + 13 * HOUR, force=True)
+    found = house.find(NOW + 13 * HOUR)
+    assert isinstance(found, NoCertificate if kept else Certified)
+    assert sorted(house.versions()) == (["good", "revoked"] if kept else ["good"])
+
+
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_silent_responder_costs_one_attempt_and_a_crl_helps(
     pki_database: Database, silent: bool

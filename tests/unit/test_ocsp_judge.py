@@ -380,6 +380,45 @@ def test_nonce() -> None:
     assert code(lambda: _accept(old, None)) == "revocation.ocsp-stale"
 
 
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"status": "revoked"}, "revoked"),
+        ({"status": "revoked", "reason": None}, "revoked"),  # no reason: permanently (§2.2)
+        ({"status": "revoked", "reason": 8}, "revoked"),  # removeFromCRL lifts nothing in OCSP
+        ({"status": "revoked", "next_update": None}, "revoked"),
+        ({"status": "revoked", "reason": 6}, "revocation.ocsp-stale"),  # a hold may be lifted
+        ({"status": "good"}, "revocation.ocsp-stale"),
+        ({"status": "unknown"}, "revocation.ocsp-stale"),
+    ],
+)
+def test_an_old_answer_is_taken_if_it_revokes_for_good(
+    changes: dict[str, object], outcome: str
+) -> None:
+    old = good(this_update=NOW - 9 * DAY, produced_at=NOW - 9 * DAY, next_update=NOW - 8 * DAY)
+    answer = old.but(**changes)
+    if outcome == "revoked":
+        assert _accept(answer, None) == outcome
+    else:
+        assert code(lambda: _accept(answer, None)) == outcome
+
+
+def test_an_old_revocation_must_hold_in_all_else() -> None:
+    """Only its age is passed over: nobody else may say it, and no other certificate is meant."""
+    old = {"status": "revoked", "this_update": NOW - 9 * DAY, "next_update": NOW - 8 * DAY}
+    stranger = good(**old, by=world().sister, certificates=())
+    assert code(lambda: _accept(stranger, None)) == "revocation.ocsp-signature"
+    assert code(lambda: _accept(good(**old, cert=world().other), None)) == "revocation.ocsp-other"
+    other_question = good(**old, nonce=b"m" * 32)
+    assert code(lambda: _accept(other_question, b"n" * 32)) == "revocation.ocsp-nonce"
+
+
+def test_a_stale_good_does_not_hide_an_older_revocation_beside_it() -> None:
+    times = {"produced_at": NOW - 2 * DAY, "next_update": NOW - DAY}
+    revoked = good(status="revoked", this_update=NOW - 9 * DAY, **times)
+    assert _accept(good(this_update=NOW - 2 * DAY, **times, more=(revoked,)), None) == "revoked"
+
+
 @pytest.mark.parametrize("nonce", [None, b"\x01", b"n" * 32, b"n" * 128])
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
 def test_our_request_as_openssl_and_cryptography_read_it(
