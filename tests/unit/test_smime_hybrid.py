@@ -62,14 +62,15 @@ def smime_type(entity: bytes) -> bytes:
 @pytest.mark.parametrize("kem", KEYS)
 @pytest.mark.parametrize("size", [0, 3 << 20])
 def test_both_must_be_opened(kem: str, size: int, tmp_path: Path) -> None:
-    """The outer one by asn1crypto and RFC 9629, the inner one by openssl: not by us."""
+    """The outer one by asn1crypto, `cryptography` and RFC 9629, the inner one by openssl: not by
+    us.
+    """
     bob, entity = world().bob, ENTITY + b"x" * size
     outer = by_kem(kem_of(bob.address, KEYS[kem]))
     inner = bob.recipient(KeyManagement.RSA_OAEP)
-    sealed = encrypt_hybrid(
-        entity, [inner], [outer], Cipher.AES_256_CBC, outer_cipher=Cipher.AES_256_CBC
-    )
+    sealed = encrypt_hybrid(entity, [inner], [outer], Cipher.AES_256_CBC)
 
+    assert smime_type(sealed) == b"authEnveloped-data"
     within = opened(sealed, KEYS[kem], kem)
     assert smime_type(within) == b"enveloped-data"
     assert entity not in within
