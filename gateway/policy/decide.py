@@ -240,6 +240,11 @@ class Policy:
         """Whether mail to this address may need a second envelope, whoever writes it."""
         return self._rules_with_two or self.agreed_with(recipient) is Crypto.HYBRID
 
+    @property
+    def two_envelopes_anywhere(self) -> bool:
+        """Whether any rule or partner asks for two."""
+        return self._rules_with_two or any(p.crypto is Crypto.HYBRID for p in self.partners)
+
     def two_envelopes_possible(self, recipient: str) -> bool:
         """Whether a rule that may decide for him asks for two, or leaves them to what was agreed.
 
