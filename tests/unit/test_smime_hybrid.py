@@ -229,6 +229,7 @@ def seal(findings: Mapping[str, Finding], raw: bytes = MAIL) -> Work:
 def test_a_partner_who_agreed_gets_two_envelopes(tmp_path: Path) -> None:
     bob = world().bob
     kem = kem_of(bob.address)
+    kem = replace(kem, path=(b"an authority of the second one alone", kem.der))
     work = seal({bob.address: found(kem)})
 
     (group,) = work.groups
@@ -237,7 +238,7 @@ def test_a_partner_who_agreed_gets_two_envelopes(tmp_path: Path) -> None:
     signed = open_one(within, KeyDecrypter(bob.key, bob.der))
     (tmp_path / "entity").write_bytes(ENTITY)
     openssl_verify(tmp_path, signed, "-binary", "-content", str(tmp_path / "entity"))
-    assert {kem.der, bob.der} <= work.certificates
+    assert {*kem.path, bob.der} <= work.certificates
     record = json.loads(work.job.recipients[0].decision)
     assert record["cipher"] == record["outer-envelope"]["cipher"] == "aes-256-gcm"
     assert (record["key-management"], record["outer-envelope"]["key-management"]) == (
