@@ -79,6 +79,7 @@ class Intake:
         may show what he has: a login or a certificate.
     hopeless: tells whether mail to this address could never be sealed, by local tables alone
         (must be encrypted, and there is neither a directory nor a stored certificate).
+    room: octets that must be free for the largest mail and what is made of it.
     outside: where large content goes; None: all of it lies in the database.
     gate: what clients are told while the database is in trouble.
     backlog: how much mail may wait; None: as much as there is disk.
@@ -92,7 +93,7 @@ class Intake:
     hopeless: Callable[[str, str], bool]
     expire: timedelta
     data_folder: Path
-    max_size: int
+    room: int
     rights: Rights
     strangers_may_prove: bool = False
     outside: Outside | None = None
@@ -120,13 +121,13 @@ class Intake:
         """Refuse at MAIL what can be refused there. Raises Refusal."""
         self.gate.check()
         free = os.statvfs(self.data_folder)
-        if free.f_bavail * free.f_frsize < self.max_size * 3 // 2:
+        if free.f_bavail * free.f_frsize < self.room:
             raise Refusal(452, "4.3.1", "insufficient system storage, try again later")
         if self.backlog is not None and self.backlog.full:
             raise Refusal(452, "4.3.1", "too much mail is waiting here already, try again later")
         self.rights.proved(peer)
         if self.outside is not None:
-            self.outside.check_room(self.max_size * 3 // 2)
+            self.outside.check_room(self.room)
         if mail_from:  # the null sender is for notices; the From of the mail decides
             address = _canonical_sender(mail_from)
             if has_route(address):  # our notices go there

@@ -95,8 +95,8 @@ _AT_MOST_EVERY = timedelta(hours=1)
 _AGAIN_AFTER = timedelta(days=1)
 
 
-def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterator[Alarm]:
-    """All troubles there are now. max_size: of one mail, in octets. ahead: of ends."""
+def judge(standing: Standing, *, room: int, ahead: Ahead = _AHEAD) -> Iterator[Alarm]:
+    """All troubles there are now. room: octets that one mail may need. ahead: of ends."""
     moment = standing.moment
     yield from judge_revocation(standing, ahead)
     for known in standing.certificates:
@@ -112,7 +112,7 @@ def judge(standing: Standing, *, max_size: int, ahead: Ahead = _AHEAD) -> Iterat
     yield from judge_opening(standing.ends, ahead)
     yield from _signing(standing, ahead)
     for disk in standing.disks:
-        if disk.free < least_free(disk, max_size):
+        if disk.free < least_free(disk, room):
             yield Alarm(
                 DISK,
                 str(disk.folder),

@@ -29,7 +29,7 @@ class Hopeless:
         self._policy = policy
         self._directory_domains = tuple(directory_domains)
         self._read = read
-        self._stored: dict[str, tuple[float, bool]] = {}
+        self._stored: dict[tuple[str, bool], tuple[float, bool]] = {}
 
     def __call__(self, sender: str, recipient: str) -> bool:
         """Both canonical. True: refuse.
@@ -42,17 +42,20 @@ class Hopeless:
         if rule is None:
             return False
         directory = any(in_domain(recipient, domain) for domain in self._directory_domains)
-        stored = self._has_stored(domain_of(recipient))
+        # With an ML-KEM certificate alone, mail in two envelopes is held until the other one is
+        # there; where one envelope is agreed, it is nobody's certificate (`settle`).
+        beside = self._policy.two_envelopes_possible(recipient)
+        stored = self._has_stored(domain_of(recipient), beside=beside)
         reason = never_encryptable(rule, recipient, directory=directory, stored_certificate=stored)
         return reason is not None
 
-    def _has_stored(self, domain: str) -> bool:
-        now = time.monotonic()
-        asked, found = self._stored.get(domain, (float("-inf"), False))
+    def _has_stored(self, domain: str, *, beside: bool) -> bool:
+        now, key = time.monotonic(), (domain, beside)
+        asked, found = self._stored.get(key, (float("-inf"), False))
         if now - asked > _FRESH:
             if len(self._stored) > _DOMAINS:  # a client that invents domains must not fill memory
                 self._stored.clear()
             with self._read() as conn:
-                found = has_certificate_in(conn, domain)
-            self._stored[domain] = (now, found)
+                found = has_certificate_in(conn, domain, beside=beside)
+            self._stored[key] = (now, found)
         return found

@@ -10,6 +10,7 @@ from functools import lru_cache
 import sqlalchemy as sa
 
 from pki.addresses import canonical
+from pki.beside import stands_alone
 from pki.certificate import ParsedCertificate
 from pki.der import elements
 from pki.errors import CertificateRefused
@@ -185,18 +186,21 @@ def _stored(row: sa.Row[tuple[object, ...]]) -> StoredCertificate:
     )
 
 
-def has_certificate_in(conn: sa.Connection, domain: str, *, org: str = "") -> bool:
-    """Whether a certificate in use is stored for any address of this domain (canonical, exact)."""
-    row = conn.execute(
-        sa.select(certificates.c.id)
-        .where(
-            certificates.c.org == org,
-            certificates.c.removed_at.is_(None),
-            certificates.c.address.endswith(f"@{domain}", autoescape=True),
-        )
-        .limit(1)
-    ).first()
-    return row is not None
+def has_certificate_in(
+    conn: sa.Connection, domain: str, *, beside: bool = True, org: str = ""
+) -> bool:
+    """Whether a certificate in use is stored for any address of this domain (canonical, exact).
+
+    beside: whether one with an ML-KEM key counts, which is never used alone.
+    """
+    query = sa.select(certificates.c.id).where(
+        certificates.c.org == org,
+        certificates.c.removed_at.is_(None),
+        certificates.c.address.endswith(f"@{domain}", autoescape=True),
+    )
+    if not beside:
+        query = query.where(stands_alone(conn, certificates.c.der))
+    return conn.execute(query.limit(1)).first() is not None
 
 
 # Made once for each length: making it anew takes longer than running it, and so does writing the

@@ -149,7 +149,7 @@ def _room(wiring: Wiring, blobs: Blobs) -> Iterator[Finding]:
     free = blobs.store.free()
     if free is None:
         return
-    need = wiring.config.listen.max_size * 3 // 2
+    need = wiring.mail_room
     facts = {"free": f"{free // 1_000_000}", "need": f"{need // 1_000_000}"}
     if free < need:
         yield error(

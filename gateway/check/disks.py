@@ -16,14 +16,13 @@ _MB = 1_000_000
 
 def disks(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
     """Octets and inodes, once for each file system."""
-    max_size = wiring.config.listen.max_size
-    need = max_size * 3 // 2
+    need = wiring.mail_room
     for disk in gauges.disks(wiring.folders):
         facts = {
             "folder": str(disk.folder),
             "free": str(disk.free // _MB),
             "need": str(need // _MB),
-            "wanted": str(gauges.least_free(disk, max_size) // _MB),
+            "wanted": str(gauges.least_free(disk, need) // _MB),
         }
         if disk.free < need:
             yield error(
@@ -34,7 +33,7 @@ def disks(wiring: Wiring, _moment: datetime) -> Iterator[Finding]:
                 advice="make room, or lower listen.max_size",
                 **facts,
             )
-        elif disk.free < gauges.least_free(disk, max_size):
+        elif disk.free < gauges.least_free(disk, need):
             yield warning(
                 "disk",
                 "disk.nearly-full",

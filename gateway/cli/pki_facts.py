@@ -96,6 +96,7 @@ def certificate_facts(cert: ParsedCertificate) -> dict[str, object]:
         "crl_urls": _urls(cert),
         "unknown_critical": list(cert.unknown_critical),
         "capabilities": list(cert.capabilities),
+        "beside_only": cert.encapsulates,
     }
 
 
@@ -148,6 +149,17 @@ def print_facts(facts: Facts, output: Output, *, indent: str = "  ") -> None:
     width = max(map(len, shown), default=0)
     for label, value in shown.items():
         output.line(f"{indent}{label:<{width}}  {value}")
+    if facts.get("beside_only"):
+        print_beside_only(output, indent=indent)
+
+
+def print_beside_only(output: Output, *, indent: str = "  ") -> None:
+    """What a valid certificate with an ML-KEM key is not good for."""
+    said = output.text(
+        "its ML-KEM key is for a second envelope alone: mail is never encrypted to it without a "
+        "certificate with an RSA or elliptic key"
+    )
+    output.line(indent + said)
 
 
 def validity_note(cert: ParsedCertificate, moment: datetime, output: Output) -> str:

@@ -211,7 +211,7 @@ def _meant(certs: Sequence[ParsedCertificate]) -> ParsedCertificate:
 
 
 def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
-    from gateway.cli.pki_facts import evidence_json, print_evidence
+    from gateway.cli.pki_facts import evidence_json, print_beside_only, print_evidence
     from gateway.cli.pki_input import as_json
 
     path, cert = verdict.path, verdict.cert
@@ -227,6 +227,7 @@ def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
                 "at": time_json(given.moment),
                 "path": subjects,
                 "policies": sorted(path.policies) if path else [],
+                "beside_only": cert.encapsulates if cert else None,
                 "revocation": [evidence_json(one) for one in path.revocation] if path else [],
                 "problems": as_json(verdict.problems),
             }
@@ -235,6 +236,8 @@ def _print(verdict: _Verdict, given: _Given, output: Output) -> None:
     output.say(
         "{file}: {status}", file=verdict.file, status=output.text(_WORDS.get(verdict.status, ""))
     )
+    if cert is not None and cert.encapsulates:
+        print_beside_only(output)
     for problem in verdict.problems:
         output.line(f"  {output.problem(problem)}")
     if path is not None:

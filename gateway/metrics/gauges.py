@@ -185,6 +185,9 @@ def disks(folders: Sequence[Path]) -> list[Disk]:
     return list(found.values())
 
 
-def least_free(disk: Disk, max_size: int) -> int:
-    """Below this many free octets a disk is nearly full: 5 %, and room for a large mail."""
-    return max(disk.size // 20, max_size * 3 // 2)
+def least_free(disk: Disk, room: int) -> int:
+    """Below this many free octets a disk is nearly full: 5 %, and room for a large mail.
+
+    room: octets for that one (`gateway.growth`).
+    """
+    return max(disk.size // 20, room)

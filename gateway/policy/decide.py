@@ -240,6 +240,25 @@ class Policy:
         """Whether mail to this address may need a second envelope, whoever writes it."""
         return self._rules_with_two or self.agreed_with(recipient) is Crypto.HYBRID
 
+    @property
+    def two_envelopes_anywhere(self) -> bool:
+        """Whether any rule or partner asks for two."""
+        return self._rules_with_two or any(p.crypto is Crypto.HYBRID for p in self.partners)
+
+    def two_envelopes_possible(self, recipient: str) -> bool:
+        """Whether a rule that may decide for him asks for two, or leaves them to what was agreed.
+
+        Of an author and a mail that nobody knows yet, as `always_required`.
+        """
+        possible = self.possible(Mail(None), recipient)
+        if any(rule.crypto is Crypto.HYBRID for _, rule in possible):
+            return True
+        # What a rule says comes before what was agreed; that of a level below may not match.
+        silent = any(
+            level is Level.ORGANISATION and rule.crypto is None for level, rule in possible
+        )
+        return silent and self.agreed_with(recipient) is Crypto.HYBRID
+
     def protected_for(self, recipient: str) -> HeaderProtection:
         """What was agreed with the owner of an address's domain about header fields."""
         agreed = self._agreed.get(_domain(recipient))

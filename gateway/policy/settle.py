@@ -197,7 +197,8 @@ def never_encryptable(
     rule: by which mail to this recipient must be encrypted, whatever the mail turns out to be
         (`Policy.always_required`). recipient: canonical.
     directory: whether a directory is configured for the recipient's domain.
-    stored_certificate: whether the local store has a certificate of an address of this domain.
+    stored_certificate: whether the local store has a certificate of an address of this domain; one
+        with an ML-KEM key counts where two envelopes are possible (`two_envelopes_possible`).
     """
     if rule is None or directory or stored_certificate:
         return None

@@ -29,13 +29,12 @@ def encrypt_hybrid(
     outer: Sequence[Recipient],
     cipher: Cipher,
     *,
-    outer_cipher: Cipher = Cipher.AES_256_GCM,
     before: bytes = b"",
 ) -> bytes:
     """application/pkcs7-mime entity (fields, empty line, base64) around another one.
 
     inner: certificates with classical keys. outer: with ML-KEM keys (RFC 9936), of the same
-    people. before: as in `encrypt`.
+    people. cipher: of the inner one; the outer one has AES-256-GCM. before: as in `encrypt`.
     Raises ValueError as `encrypt`, and for a kind of key in the wrong envelope; NotBoth.
     """
     if any(one.transport is KeyManagement.ML_KEM for one in inner):
@@ -45,4 +44,4 @@ def encrypt_hybrid(
     alone = without_partner([one.certificate for one in inner], [one.certificate for one in outer])
     if alone is not None:
         raise NotBoth(alone)
-    return encrypt(encrypt(entity, inner, cipher), outer, outer_cipher, before=before)
+    return encrypt(encrypt(entity, inner, cipher), outer, Cipher.AES_256_GCM, before=before)

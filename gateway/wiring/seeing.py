@@ -122,7 +122,7 @@ class SeeingParts(WayOutParts):
             refusing=tuple(refusing(self.folders)),
             doubt=self.belief.doubt(),
         )
-        found = judge(standing, max_size=self.config.listen.max_size, ahead=self.ahead)
+        found = judge(standing, room=self.mail_room, ahead=self.ahead)
         self.alarms.tell(list(found), moment)
 
     def metrics_page(self, accept: str) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from gateway.clocklog import ClockNotes
 from gateway.config import AuthDemand, Tls
 from gateway.dsn import Languages
 from gateway.errors import SceauError
+from gateway.growth import room_for
 from gateway.held import HeldMail
 from gateway.hopeless import Hopeless
 from gateway.metrics.tally import make_run_folder
@@ -55,6 +56,13 @@ class WayOutParts(SenderParts):
     def policy(self) -> Policy:
         """The rules in force."""
         return self.config.policy.policy()
+
+    @cached_property
+    def mail_room(self) -> int:
+        """Octets that must be free on a disk before mail is taken."""
+        return room_for(
+            self.config.listen.max_size, two_envelopes=self.policy.two_envelopes_anywhere
+        )
 
     def record_policy(self, by: str) -> bool:
         """Tell the log which rules are in force; whether they had changed. by: the account."""
@@ -112,7 +120,7 @@ class WayOutParts(SenderParts):
             hopeless=self.hopeless,
             expire=self.config.queue.expire,
             data_folder=self.data_folder,
-            max_size=self.config.listen.max_size,
+            room=self.mail_room,
             outside=None if self.blobs is None else Outside(self.blobs),
             gate=self.gate,
             backlog=self.backlog,

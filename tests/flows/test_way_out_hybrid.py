@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -124,5 +125,33 @@ def test_nothing_leaves_in_one_envelope_and_both_keys_open_two(
     outer = decision["outer-envelope"]
     assert (decision["key-management"], outer["key-management"]) == ("rsa-oaep", "ml-kem")
     parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
-    assert outer["certificate"]["sha256"] == parsed.fingerprint(hashes.SHA256()).hex()
-    assert outer["certificate"]["revocation"][0]["sha256"]
+    assert outer["certificate"]["sha256"] == sha256(parsed)
+    inner_path = kept_path(scene, decision["certificate"])
+    outer_path = kept_path(scene, outer["certificate"])
+    justice = scene.stage.world.justice
+    above = [one.credential.certificate for one in (justice.root, justice.issuing)]
+    assert inner_path == [*map(sha256, above), sha256(first.certificate)]
+    assert outer_path == [*map(sha256, above), sha256(parsed)]
+
+
+def sha256(certificate: x509.Certificate) -> str:
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def kept_path(scene: Scene, said: dict[str, Any]) -> list[str]:
+    """Fingerprints of the path that a decision names, anchor first: each certificate is kept as one
+    that a decision rested on, whatever becomes of store and configuration, and each CRL is kept.
+    """
+    for one in said["path-sha256"]:
+        (shown,) = scene.json("pki", "cert", "show", one)
+        (certificate,) = shown["certificates"]
+        assert certificate["sha256"] == one
+        assert {"place": "decision"} in certificate["kept"]
+    lists = [one["sha256"] for one in said["revocation"]]
+    # Of the anchor nobody asks; of all below it a CRL spoke.
+    assert len(lists) == len(said["path-sha256"]) - 1
+    for one in lists:
+        (shown,) = scene.json("pki", "crl", "show", one)
+        assert [crl["sha256"] for crl in shown["crls"]] == [one]
+    path: list[str] = said["path-sha256"]
+    return path

@@ -112,7 +112,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         recipients=tuple(load_recipient(folder / f"{n}.pub") for n in ("authority", "escrow")),
         working_keys=WorkingKeys(folder / "working"), appender=appender,
         hopeless=lambda _sender, _recipient: False, expire=timedelta(days=5), data_folder=folder,
-        max_size=10_000,
+        room=15_000,
     )  # fmt: skip
     rules = [
         Rule(f"rule of {address}", (Pattern(address),), (Pattern("*"),), Encryption.IF_POSSIBLE,

@@ -118,7 +118,7 @@ CASES: list[tuple[str | None, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("code", "change"), CASES)
 def test_what_raises_an_alarm(code: str | None, change: dict[str, Any]) -> None:
-    found = list(judge(replace(CALM, **change), max_size=SIZE))
+    found = list(judge(replace(CALM, **change), room=SIZE * 3 // 2))
 
     assert [alarm.code for alarm in found] == ([] if code is None else [code])
     assert all(alarm.text for alarm in found)
@@ -134,7 +134,7 @@ def test_every_alarm_is_a_metric_a_line_of_the_log_a_mail_and_documented(
 ) -> None:
     change = next(change for one, change in CASES if one == code)
     standing = replace(CALM, **change)
-    found = list(judge(standing, max_size=SIZE))
+    found = list(judge(standing, room=SIZE * 3 // 2))
     mails: list[bytes] = []
 
     def mail(code: str, alarms: Sequence[Alarm], moment: datetime) -> None:
@@ -303,16 +303,16 @@ def test_how_long_ahead_is_configured_by_kind() -> None:
     )
 
     def codes(**ahead: timedelta | None) -> list[str]:
-        return [one.code for one in judge(calm, max_size=SIZE, ahead=Ahead(**ahead))]
+        return [one.code for one in judge(calm, room=SIZE * 3 // 2, ahead=Ahead(**ahead))]
 
     assert codes() == ["recipients-expiring"]
     assert codes(seals=timedelta(days=30)) == ["certificate-expiring", "recipients-expiring"]
     assert codes(anchors=timedelta(days=30), recipients=None) == []
     ending = replace(CALM, **_crl(begun=500, ends=5))
-    assert [*judge(ending, max_size=SIZE, ahead=Ahead(crls=None))] == []
+    assert [*judge(ending, room=SIZE * 3 // 2, ahead=Ahead(crls=None))] == []
 
 
 def test_the_text_of_grace_says_until_when() -> None:
-    (alarm,) = judge(replace(CALM, **_crl(begun=50, ends=-1, grace=2)), max_size=SIZE)
+    (alarm,) = judge(replace(CALM, **_crl(begun=50, ends=-1, grace=2)), room=SIZE * 3 // 2)
     assert rfc3339(NOW - timedelta(hours=1)) in alarm.text
     assert rfc3339(NOW + timedelta(hours=1)) in alarm.text

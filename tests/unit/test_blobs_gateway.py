@@ -160,7 +160,7 @@ def test_no_room_is_told_at_mail_before_anything_is_sent(house: House, folder: P
     house.intake.sender(PEER, ANNA, None)
     with_store(house, Full(folder))
     with pytest.raises(Refusal) as caught:
-        house.intake.sender(PEER, ANNA, None)  # largest mail: 1,000 bytes
+        house.intake.sender(PEER, ANNA, None)  # room for a mail: 1,500 bytes
     assert (caught.value.code, caught.value.status) == (452, "4.3.1")
 
 

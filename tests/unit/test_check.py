@@ -303,7 +303,7 @@ sasl_external = true
     told = [text for _, text in check(house, "directory people")]
     assert any("CN=reader" in text and "ends on" in text for text in told), told
     wiring = Wiring.from_file(house.config)
-    alarms = judge(wiring.gauges.look(), max_size=1_000_000, ahead=wiring.ahead)
+    alarms = judge(wiring.gauges.look(), room=1_500_000, ahead=wiring.ahead)
     assert [one.facts["name"] for one in alarms if one.code == "certificate-expiring"] == ["people"]
     wiring.close()
 

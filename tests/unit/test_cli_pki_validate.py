@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -367,3 +368,32 @@ def test_policies_that_hold_are_named(tmp_path: Path) -> None:
 
     assert (right.code, right.json[0]["policies"]) == (0, ["1.2.3.4"])
     assert (wrong.code, wrong.json[0]["problems"][0]["code"]) == (1, "path.policy")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("C", "its ML-KEM key is for a second envelope alone: mail is never encrypted to it"),
+        ("fr_FR.UTF-8", "sa clé ML-KEM ne sert qu’à une seconde enveloppe"),
+    ],
+    ids=["en", "fr"],
+)
+def test_a_valid_ml_kem_certificate_is_told_to_be_good_for_nothing_alone(
+    world: tuple[Path, Authority, Authority],
+    language: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, _, ca = world
+    monkeypatch.setenv("LC_ALL", language)
+    key = mlkem.MLKEM768PrivateKey.generate()
+    kem = leaf(folder, ca, "kem.pem", subject_key=key, key_usage=usage("key_encipherment"))
+    trust = ["--anchor", folder / "root.pem", "--cert", folder / "ca.pem"]
+    trust += ["--crl", folder / "crls", "--purpose", "encrypt", "--at", AT]
+    for file, beside in ((kem, True), (leaf(folder, ca), False)):
+        (told,) = validate(folder, "--purpose", "encrypt", file).json
+        assert (told["status"], told["beside_only"]) == ("valid", beside)
+        (shown,) = sceau("pki", "cert", "show", file, "--json").json
+        assert shown["certificates"][0]["beside_only"] is beside
+        assert (said in sceau("pki", "validate", file, *trust).out) is beside
+        assert (said in sceau("pki", "cert", "show", file).out) is beside

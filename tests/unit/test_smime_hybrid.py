@@ -62,14 +62,15 @@ def smime_type(entity: bytes) -> bytes:
 @pytest.mark.parametrize("kem", KEYS)
 @pytest.mark.parametrize("size", [0, 3 << 20])
 def test_both_must_be_opened(kem: str, size: int, tmp_path: Path) -> None:
-    """The outer one by asn1crypto and RFC 9629, the inner one by openssl: not by us."""
+    """The outer one by asn1crypto, `cryptography` and RFC 9629, the inner one by openssl: not by
+    us.
+    """
     bob, entity = world().bob, ENTITY + b"x" * size
     outer = by_kem(kem_of(bob.address, KEYS[kem]))
     inner = bob.recipient(KeyManagement.RSA_OAEP)
-    sealed = encrypt_hybrid(
-        entity, [inner], [outer], Cipher.AES_256_CBC, outer_cipher=Cipher.AES_256_CBC
-    )
+    sealed = encrypt_hybrid(entity, [inner], [outer], Cipher.AES_256_CBC)
 
+    assert smime_type(sealed) == b"authEnveloped-data"
     within = opened(sealed, KEYS[kem], kem)
     assert smime_type(within) == b"enveloped-data"
     assert entity not in within
@@ -228,6 +229,7 @@ def seal(findings: Mapping[str, Finding], raw: bytes = MAIL) -> Work:
 def test_a_partner_who_agreed_gets_two_envelopes(tmp_path: Path) -> None:
     bob = world().bob
     kem = kem_of(bob.address)
+    kem = replace(kem, path=(b"an authority of the second one alone", kem.der))
     work = seal({bob.address: found(kem)})
 
     (group,) = work.groups
@@ -236,7 +238,7 @@ def test_a_partner_who_agreed_gets_two_envelopes(tmp_path: Path) -> None:
     signed = open_one(within, KeyDecrypter(bob.key, bob.der))
     (tmp_path / "entity").write_bytes(ENTITY)
     openssl_verify(tmp_path, signed, "-binary", "-content", str(tmp_path / "entity"))
-    assert {kem.der, bob.der} <= work.certificates
+    assert {*kem.path, bob.der} <= work.certificates
     record = json.loads(work.job.recipients[0].decision)
     assert record["cipher"] == record["outer-envelope"]["cipher"] == "aes-256-gcm"
     assert (record["key-management"], record["outer-envelope"]["key-management"]) == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import encodebytes
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms, core
 from cryptography import x509
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import ciphers, serialization
 from cryptography.hazmat.primitives.asymmetric import mlkem, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
@@ -43,6 +46,8 @@ KEYS: dict[str, Private] = {
     "2.16.840.1.101.3.4.4.3": mlkem.MLKEM1024PrivateKey.generate(),
 }
 KEY = KEYS["2.16.840.1.101.3.4.4.2"]
+AUTH_ENVELOPED = "1.2.840.113549.1.9.16.1.23"
+AES_256_GCM = "2.16.840.1.101.3.4.1.46"
 
 
 def certificate(key: object, subject: str, *addresses: str) -> CheckedCertificate:
@@ -72,8 +77,10 @@ def by_rsa(checked: CheckedCertificate) -> Recipient:
 
 def opened(entity: bytes, key: Private, kem_oid: str) -> bytes:
     """Worked out from RFC 9629 and RFC 9936 with asn1crypto: no tool at hand reads these."""
-    info = cms.ContentInfo.load(decode_base64(bytes(split(entity).body)), strict=True)["content"]
-    assert info["version"].native == "v3"  # RFC 5652 §6.1: an OtherRecipientInfo is there
+    whole = cms.ContentInfo.load(decode_base64(bytes(split(entity).body)), strict=True)
+    info, authenticated = whole["content"], whole["content_type"].dotted == AUTH_ENVELOPED
+    # RFC 5652 §6.1: an OtherRecipientInfo is there; RFC 5083 §2.1 knows one version alone.
+    assert info["version"].native == ("v0" if authenticated else "v3")
     (recipient,) = (one for one in info["recipient_infos"] if one.name == "ori")
     assert recipient.chosen["ori_type"].dotted == "1.2.840.113549.1.9.16.13.3"
     parts = list(core.SequenceOf.load(recipient.chosen["ori_value"].dump(), spec=core.Any))
@@ -88,6 +95,8 @@ def opened(entity: bytes, key: Private, kem_oid: str) -> bytes:
     other_info = core.SequenceOf([core.Any.load(wrap), core.Any.load(length)], spec=core.Any).dump()
     kek = HKDF(SHA256(), core.Integer.load(length).native, None, other_info).derive(secret)
     content_key = aes_key_unwrap(kek, core.OctetString.load(encrypted).native)
+    if authenticated:
+        return opened_by_gcm(info, content_key)
     sealed = info["encrypted_content_info"]
     iv = sealed["content_encryption_algorithm"]["parameters"].native
     decryptor = ciphers.Cipher(
@@ -97,14 +106,44 @@ def opened(entity: bytes, key: Private, kem_oid: str) -> bytes:
     return padded[: -padded[-1]]
 
 
+def opened_by_gcm(info: cms.AuthEnvelopedData, content_key: bytes) -> bytes:
+    """RFC 5083, with the parameters of RFC 5084 §3.2; `cryptography` judges the tag."""
+    sealed = info["auth_encrypted_content_info"]
+    algorithm = sealed["content_encryption_algorithm"]
+    assert algorithm["algorithm"].dotted == AES_256_GCM
+    assert len(content_key) == 32
+    parameters = core.SequenceOf.load(algorithm["parameters"].dump(), spec=core.Any, strict=True)
+    nonce, length = parameters
+    nonce = core.OctetString.load(nonce.dump(), strict=True).native
+    tag = info["mac"].native
+    assert core.Integer.load(length.dump(), strict=True).native == len(tag) == 16
+    assert len(nonce) == 12  # §3.2: recommended
+    # No attributes: the additional data is then empty (RFC 5083 §2.2).
+    assert info["auth_attrs"].native is None
+    assert sealed["content_type"].native == "data"
+    return AESGCM(content_key).decrypt(nonce, sealed["encrypted_content"].native + tag, None)
+
+
 @pytest.mark.parametrize("kem", KEYS)
 @pytest.mark.parametrize("size", [0, 3 << 20])
-def test_the_key_reaches_its_owner_as_rfc_9936_says(kem: str, size: int) -> None:
+@pytest.mark.parametrize("cipher", [Cipher.AES_256_CBC, Cipher.AES_256_GCM])
+def test_the_key_reaches_its_owner_as_rfc_9936_says(kem: str, size: int, cipher: Cipher) -> None:
     """Small and large: the version of EnvelopedData is written at two places."""
     entity = ENTITY + b"x" * size
     to = by_kem(certificate(KEYS[kem], "Kim", "kim@example.net"))
 
-    assert opened(encrypt(entity, [to], Cipher.AES_256_CBC), KEYS[kem], kem) == entity
+    assert opened(encrypt(entity, [to], cipher), KEYS[kem], kem) == entity
+
+
+def test_one_bit_changed_in_an_authenticated_envelope_opens_nothing() -> None:
+    """What opens it here judges, and does not only decrypt."""
+    to = by_kem(certificate(KEY, "Kim", "kim@example.net"))
+    sealed = encrypt(ENTITY, [to], Cipher.AES_256_GCM)
+    head, body = sealed.split(b"\r\n\r\n", 1)
+    octets = bytearray(decode_base64(body))
+    octets[-1] ^= 1  # the tag stands last
+    with pytest.raises(InvalidTag):
+        opened(head + b"\r\n\r\n" + encodebytes(octets), KEY, "2.16.840.1.101.3.4.4.2")
 
 
 def test_certificates_of_others_are_taken() -> None:

@@ -126,7 +126,7 @@ class House:
         relays = (Relay("mail", (), ("interieur.example",)),)
         self.intake = Intake(
             "interieur", relays, recipients, keys,
-            self.appender, lambda _sender, _recipient: False, expire, folder, 1000,
+            self.appender, lambda _sender, _recipient: False, expire, folder, 1500,
             Rights(relays, ("interieur.example",)),
         )  # fmt: skip
         notices = Notices(
