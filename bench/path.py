@@ -19,8 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 import migrations
+from bench.keys import RSA_BITS, require_sealable
 from gateway.database import open_database
 from gateway.demo.pki import Authority, Keys, World, crowd_address, make_world
+from gateway.demo.process import NotStartedError
 from pki.anchors import load_anchor
 from pki.crl import read_crl
 from pki.crl_store import store_crl
@@ -144,15 +146,20 @@ def _openssl(folder: Path, world: World) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0."""
+    """Exit code 0; 3: could not be measured."""
     parser = argparse.ArgumentParser(prog="./dev bench path", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object at the end")
     options = parser.parse_args(arguments)
     moment = datetime.now(UTC).replace(microsecond=0)
+    try:
+        require_sealable("rsa")
+    except NotStartedError as error:
+        print(error, file=sys.stderr)
+        return 3
     with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder:
         place = Path(folder)
         world = make_world(
-            place / "world", "http://127.0.0.1:1", moment=moment, keys=Keys(), crowd=_PEOPLE
+            place / "world", "http://127.0.0.1:1", moment=moment, keys=Keys(RSA_BITS), crowd=_PEOPLE
         )
         found = measure(place, world, moment=moment)
     if options.json:

@@ -23,10 +23,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import migrations
+from bench.keys import RSA_BITS, require_sealable
 from bench.large_crl import large_crl, serials
 from bench.large_ldif import Crowd
 from gateway.database import Database, open_database
 from gateway.demo.pki import JUSTICE, Authority, Keys, World, crowd_address, make_world
+from gateway.demo.process import NotStartedError
 from pki.anchors import Anchor, load_anchor
 from pki.bulk import Fate, Import, entries_of_ldif, import_entries
 from pki.certificate import ParsedCertificate
@@ -124,7 +126,7 @@ def prepare(place: Place, entries: int, imported: int) -> None:
         place.folder / "world",
         "http://127.0.0.1:9",
         moment=place.moment,
-        keys=Keys(),
+        keys=Keys(RSA_BITS),
         crowd=_PEOPLE,
     )
     house = world.justice
@@ -379,7 +381,7 @@ def _part(name: str, place: Place) -> Ran:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; 1 if something that is to be reached is not."""
+    """Exit code 0; 1 if something that is to be reached is not; 3: could not be measured."""
     parser = argparse.ArgumentParser(prog="./dev bench pki", description=__doc__)
     parser.add_argument("--entries", type=int, default=ENTRIES, help="of the large CRL")
     parser.add_argument("--people", type=int, default=IMPORTED, help="of the LDIF")
@@ -391,6 +393,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part:
         print(json.dumps(_PARTS[options.part](Place(options.folder))))
         return 0
+    try:
+        require_sealable("rsa")
+    except NotStartedError as error:
+        print(error, file=sys.stderr)
+        return 3
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder:
         place = Place(Path(folder))

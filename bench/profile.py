@@ -19,11 +19,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.ends import Receiver
+from bench.keys import RSA_BITS, require_sealable
 from bench.load import SIZES
 from bench.measure import Round, measure
 from bench.pair import Pair
 from bench.picture import bars
 from bench.sceau import Sceau
+from gateway.demo.pki import Keys
 from gateway.demo.process import NotStartedError
 from gateway.demo.stage import stage
 
@@ -138,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object at the end")
     options = parser.parse_args(arguments)
     try:
+        require_sealable("rsa")
         with ExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir)
             folder = Path(stack.enter_context(temporary))
@@ -168,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(stack: ExitStack, folder: Path, size: str) -> Round:
-    around = stack.enter_context(stage(folder))
+    around = stack.enter_context(stage(folder, keys=Keys(RSA_BITS)))
     around.sink.stop()
     receiver = Receiver(folder / "received")
     sceau = _Watched("sceau", around, receiver.port, workers=1)

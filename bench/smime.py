@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bench.keys import RSA_BITS
 from bench.load import mail
 from bench.smime_peers import BouncyCastle, Cmsutil, OpenSSL, Peer, Task
 from gateway.demo.pki import Credential, Keys, World, make_world
@@ -106,7 +107,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._world = make_world(
-            folder / "world", "http://127.0.0.1:9", moment=datetime.now(UTC), keys=Keys()
+            folder / "world", "http://127.0.0.1:9", moment=datetime.now(UTC), keys=Keys(RSA_BITS)
         )
         self._openssl = OpenSSL(folder)
         self._bouncy_castle = BouncyCastle("bc")

@@ -16,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.ends import Receiver
+from bench.keys import RSA_BITS, require_sealable
 from bench.measure import Round, measure
 from bench.pair import Pair
 from bench.picture import Curve, curves
@@ -160,9 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     found: dict[str, list[tuple[float, float]]] = {}
     try:
+        require_sealable("rsa")
         with (
             tempfile.TemporaryDirectory(prefix="sceau-bench-", dir=options.dir) as folder,
-            stage(Path(folder), keys=_OneKey(), crowd=max(_RECIPIENTS)) as around,
+            stage(Path(folder), keys=_OneKey(RSA_BITS), crowd=max(_RECIPIENTS)) as around,
         ):
             around.sink.stop()
             bench = Bench(around, Path(folder), options.rounds)

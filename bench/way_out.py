@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench.diy import Diy
 from bench.ends import Receiver
+from bench.keys import RSA_BITS, require_sealable
 from bench.limits import signatures_a_second
 from bench.load import SIZES
 from bench.measure import Proof, Round, System, measure
@@ -119,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_all(options: argparse.Namespace) -> list[Result]:
     wanted = [_SYSTEMS[name] for name in options.system or _SYSTEMS]
-    keys = Keys()
+    for kind in options.keys or ["rsa"]:
+        require_sealable(kind)
+    keys = Keys(RSA_BITS)
     results = []
     with ExitStack() as stack:
         folder = Path(

@@ -229,7 +229,7 @@ def root(name: str = "Root", *, kind: str = "rsa", **more: Any) -> Authority:
         .public_key(ca_key.public_key())
         .serial_number(1)
         .not_valid_before(more.get("start", NOW - 1000 * DAY))
-        .not_valid_after(more.get("end", NOW + 3000 * DAY))
+        .not_valid_after(more.get("end", NOW + 5000 * DAY))
         .add_extension(x509.BasicConstraints(more.get("ca", True), more.get("path_length")), True)
         .add_extension(more.get("key_usage") or usage("key_cert_sign", "crl_sign"), True)
     )

@@ -27,6 +27,7 @@ INTERIEUR = "interieur.example"  # the house whose gateway signs
 JUSTICE = "justice.example"  # the house it writes to
 P12_PASSWORD = "demo-passphrase"  # noqa: S105 - opens a key that lives as long as the demo folder
 
+RSA_BITS = 3072  # what a CA issues today; the product seals with 2048 until the end of 2027 only
 CRL_VALIDITY = timedelta(days=7)
 # RFC 3183 §2.1.1: what the signer of a whole domain is called, in the DN and before the "@".
 DOMAIN_SIGNER = "domain-signing-authority"
@@ -163,18 +164,20 @@ class World:
 class Keys:
     """Makes keys and remembers RSA keys by label, so that one run needs each only once.
 
+    bits: of the RSA keys.
     Finding primes is by far the slowest part of a world; tests that make many hand in one `Keys`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int = RSA_BITS) -> None:
+        self._bits = bits
         self._rsa: dict[str, rsa.RSAPrivateKey] = {}
 
     def make(self, kind: str, label: str) -> PrivateKey:
-        """A key for `label`: kind "rsa" (2048 bits) or "ec" (P-256, fresh at each call)."""
+        """A key for `label`: kind "rsa" or "ec" (P-256, fresh at each call)."""
         if kind == "ec":
             return ec.generate_private_key(ec.SECP256R1())
         if label not in self._rsa:
-            self._rsa[label] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            self._rsa[label] = rsa.generate_private_key(65537, self._bits)
         return self._rsa[label]
 
 

@@ -31,7 +31,7 @@ END
 }
 
 leaf() { # NAME COMMON-NAME CA EXTENSIONS: a certificate for two years
-  openssl req -newkey rsa:2048 -nodes -subj "/O=Trial/CN=$2" -keyout "$1.key" -out "$1.csr" \
+  openssl req -newkey rsa:3072 -nodes -subj "/O=Trial/CN=$2" -keyout "$1.key" -out "$1.csr" \
     2>/dev/null
   printf '%b' "basicConstraints = critical, CA:false\nauthorityKeyIdentifier = keyid\n$4\n" |
     openssl x509 -req -in "$1.csr" -CA "$3.crt" -CAkey "$3.key" -days 730 -extfile /dev/stdin \

@@ -111,7 +111,7 @@ def _certificate_for(scene: Scene, address: str, folder: Path) -> tuple[Path, Pa
         f"crlDistributionPoints=URI:{issuing.crl_url}\nauthorityKeyIdentifier=keyid\n"
     )
     subprocess.run(
-        ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request,
+        ["openssl", "req", "-new", "-newkey", "rsa:3072", "-nodes", "-keyout", key, "-out", request,
          "-subj", "/C=FR/CN=Gaelle Illisible"],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -26,7 +26,7 @@ from pki.errors import problem
 from pki.models import CannotTell, Certified
 from pki.weak_keys import SMALL_FACTORS
 from tests.pki_maker import DAY, Issued, key
-from tests.unit.cli_pki_house import House
+from tests.unit.cli_pki_house import USUAL, House
 from tests.unit.test_finder import FakeDirectory
 
 PAUL, MARIE = "paul@justice.example", "marie@justice.example"
@@ -110,7 +110,7 @@ def test_a_csv_of_files_and_base64(house: House) -> None:
 def test_what_was_dismissed_does_not_wait_again(house: House) -> None:
     rule(house, key_change="hold")
     house.run("cert", "import", house.write("1.pem", house.issue("Paul", PAUL).pem))
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul", USUAL))
     file = house.write("2.pem", other.pem)
     assert house.run("cert", "import", file).code == 1
     assert house.run("cert", "dismiss", other.sha256, "--reason", "not his").code == 0
@@ -158,7 +158,9 @@ def test_a_dry_run_stores_nothing(house: House) -> None:
 def test_another_key_waits_for_a_person_and_mail_is_freed(house: House) -> None:
     rule(house, key_change="hold")
     first = house.issue("Paul", PAUL)
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"), start=house.now - DAY / 2)
+    other = house.issue(
+        "Paul", PAUL, subject_key=key("other paul", USUAL), start=house.now - DAY / 2
+    )
     house.run("cert", "import", house.write("1.pem", first.pem))
     file = house.write("2.pem", other.pem)
 
@@ -182,7 +184,7 @@ def test_another_key_waits_for_a_person_and_mail_is_freed(house: House) -> None:
 def test_a_dismissed_key_is_not_used_and_nobody_is_asked_again(house: House) -> None:
     rule(house, key_change="hold")
     house.run("cert", "import", house.write("1.pem", house.issue("Paul", PAUL).pem))
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul", USUAL))
     file = house.write("2.pem", other.pem)
     house.run("cert", "import", file)
 
@@ -195,7 +197,7 @@ def test_a_dismissed_key_is_not_used_and_nobody_is_asked_again(house: House) -> 
 def test_who_imports_may_accept_the_changes_at_once(house: House) -> None:
     rule(house, key_change="hold")
     house.run("cert", "import", house.write("1.pem", house.issue("Paul", PAUL).pem))
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul", USUAL))
     done = house.run("cert", "import", house.write("2.pem", other.pem), "--accept-changes")
     assert done.code == 0
     assert other.sha256 in house.run("cert", "list").out
@@ -251,7 +253,7 @@ def test_signed_mail_is_believed_where_the_policy_says_so(house: House) -> None:
 def test_with_accept_another_key_still_waits_where_keys_are_held(house: House) -> None:
     rule(house, harvest="accept", key_change="hold")
     house.run("cert", "harvest", mail(house, house.issue("Paul", PAUL), PAUL))
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul", USUAL))
     (record,) = house.run("cert", "harvest", mail(house, other, PAUL), "--json").json
     assert record["certificates"][0]["outcome"] == "suggested"
     (waits,) = house.run("cert", "suggestions", "--json").json
@@ -325,7 +327,7 @@ def test_a_certificate_of_another_domain_is_not_pinned(house: House) -> None:
 
 
 def test_keys_that_share_a_prime_are_found_and_refused(house: House) -> None:
-    one, two = (rsa.generate_private_key(65537, 2048).private_numbers() for _ in range(2))
+    one, two = (rsa.generate_private_key(65537, 3072).private_numbers() for _ in range(2))
     assert isinstance(one, rsa.RSAPrivateNumbers)
     people = {}
     for name, p, q in (("Paul", one.p, one.q), ("Marie", one.p, two.q)):
@@ -340,7 +342,7 @@ def test_keys_that_share_a_prime_are_found_and_refused(house: House) -> None:
 
         address = f"{name.lower()}@justice.example"
         people[address] = house.issue(name, address, subject_key=Half(numbers.public_key()))
-    good = [house.issue(f"P{n}", f"p{n}@justice.example", subject_key=key(f"p{n}"))
+    good = [house.issue(f"P{n}", f"p{n}@justice.example", subject_key=key(f"p{n}", USUAL))
             for n in range(3)]  # fmt: skip
     file = house.write("all.pem", b"".join(p.pem for p in (*people.values(), *good)))
     assert house.run("cert", "import", file).code == 0
@@ -371,13 +373,13 @@ class Public:
 
 def test_several_processes_find_the_same_shared_primes(house: House) -> None:
     dice = random.Random(3)
-    prime = rsa.generate_private_key(65537, 2048).private_numbers().p
+    prime = rsa.generate_private_key(65537, 3072).private_numbers().p
     moduli: list[int] = []
     while len(moduli) < 40:
-        bits = 1024 if len(moduli) in (1, 37) else 2048
-        one = dice.getrandbits(bits) | 3 << (bits - 2) | 1  # two, so that a product has 2048 bits
+        bits = 1536 if len(moduli) in (1, 37) else 3072
+        one = dice.getrandbits(bits) | 3 << (bits - 2) | 1  # two, so that a product has 3072 bits
         if gcd(one, SMALL_FACTORS * prod(moduli)) == 1:
-            moduli.append(one if bits == 2048 else one * prime)
+            moduli.append(one if bits == 3072 else one * prime)
     people = [
         house.issue(f"P{n}", f"p{n}@justice.example", subject_key=Public(modulus))
         for n, modulus in enumerate(moduli)
@@ -406,7 +408,7 @@ def test_the_gateway_remembers_keys_and_logs_their_change(house: House) -> None:
     directory = FakeDirectory(domains=("justice.example",))
     wiring.directories = (directory,)  # type: ignore[assignment,misc]
     first = house.issue("Paul", PAUL)
-    other = house.issue("Paul", PAUL, subject_key=key("other paul"))
+    other = house.issue("Paul", PAUL, subject_key=key("other paul", USUAL))
     seen = []
     for served in ([first], [other], [other]):
         directory.entries[PAUL] = served

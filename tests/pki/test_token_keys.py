@@ -63,7 +63,7 @@ def sceau(hsm: SoftHsm, *arguments: str | Path) -> subprocess.CompletedProcess[b
 class Hsm:
     """A token with one key of each kind, each with a certificate."""
 
-    KINDS: ClassVar = {"rsa": "rsa:2048", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
+    KINDS: ClassVar = {"rsa": "rsa:3072", "p256": "EC:prime256v1", "p384": "EC:secp384r1"}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -188,24 +188,26 @@ def test_damaged_ciphertext_has_one_outcome(hsm: Hsm, tmp_path: Path) -> None:
         def fresh():
             return TokenDecrypter(held, public)
         print(fresh().pkcs1, OaepOnly(TokenDecrypter(held, public)).pkcs1)
-        numbers = public.public_numbers()
+        numbers, size = public.public_numbers(), public.key_size // 8
         def raw(block):
-            return pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(256, "big")
+            return pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(size, "big")
         bad = {
-            "type 1": b"\\0\\1" + b"x" * 221 + b"\\0" + b"k" * 32,
-            "no zero": b"\\0\\2" + b"x" * 254,
-            "short padding": b"\\0\\2" + b"x" * 7 + b"\\0" + b"k" * 246,
-            "length 17": b"\\0\\2" + b"x" * 236 + b"\\0" + b"k" * 17,
-            "length 0": b"\\0\\2" + b"x" * 253 + b"\\0",
+            "type 1": b"\\0\\1" + b"x" * (size - 35) + b"\\0" + b"k" * 32,
+            "no zero": b"\\0\\2" + b"x" * (size - 2),
+            "short padding": b"\\0\\2" + b"x" * 7 + b"\\0" + b"k" * (size - 10),
+            "length 17": b"\\0\\2" + b"x" * (size - 20) + b"\\0" + b"k" * 17,
+            "length 0": b"\\0\\2" + b"x" * (size - 3) + b"\\0",
         }
         for name, block in bad.items():
             asked = RsaCiphertext(raw(block), None)
             answers = {fresh().secret(asked) for _ in range(2)}
             print(name, len(answers), len(answers.pop()))
-        good = RsaCiphertext(raw(b"\\0\\2" + b"x" * 221 + b"\\0" + b"k" * 32), None)
+        good = RsaCiphertext(raw(b"\\0\\2" + b"x" * (size - 35) + b"\\0" + b"k" * 32), None)
         print(fresh().secret(good))
         for digest in ("sha1", "sha256"):
-            for octets in (raw(b"\\1" * 256), raw(b"\\0" + b"\\1" * 255), b"", b"\\xff" * 256):
+            for octets in (
+                raw(b"\\1" * size), raw(b"\\0" + b"\\1" * (size - 1)), b"", b"\\xff" * size
+            ):
                 try:
                     fresh().secret(RsaCiphertext(octets, Oaep(digest, digest)))
                 except CannotDecrypt as error:

@@ -169,8 +169,8 @@ class World:
         self.root = _issue("Racine d’essai", root_key, "Racine d’essai", root_key, None)
         self.middle = _issue("AC d’essai", middle_key, "Racine d’essai", root_key, None)
         self._middle_key = middle_key
-        self.alice = self._person("alice@example.org", rsa.generate_private_key(65537, 2048))
-        self.bob = self._person("bob@example.net", rsa.generate_private_key(65537, 2048))
+        self.alice = self._person("alice@example.org", rsa.generate_private_key(65537, 3072))
+        self.bob = self._person("bob@example.net", rsa.generate_private_key(65537, 3072))
         self.erin = self._person("alice@example.org", ec.generate_private_key(ec.SECP256R1()))
         self.curves = {
             curve.name: self._person(f"{curve.name}@example.net", ec.generate_private_key(curve))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+from bench.keys import require_sealable
 from bench.large_ldif import Crowd
 from bench.load import SIZES, mail
 from bench.picture import Curve, bars, curves
 from bench.profile import subjects
 from gateway.demo.pki import Authority, Credential
+from gateway.demo.process import NotStartedError
 from gateway.smtp.data import unsafe_octets
 from pki.bulk import entries_of_ldif
 from pki.certificate import ParsedCertificate
@@ -25,6 +30,14 @@ def test_mails_have_their_size_and_are_fit_for_smtp() -> None:
         assert abs(len(made) - octets) < 100
         assert not unsafe_octets(made)
         assert made == mail(octets, "a@x.example", "b@y.example")
+
+
+def test_keys_that_the_product_refuses_are_not_measured() -> None:
+    end = datetime(2028, 1, 1, tzinfo=UTC)
+    require_sealable("rsa", moment=end - timedelta(seconds=1))
+    require_sealable("ec", moment=end)
+    with pytest.raises(NotStartedError, match="since 2028-01-01 the product refuses rsa 2048"):
+        require_sealable("rsa", moment=end)
 
 
 def test_a_curve_has_a_dot_and_its_value_for_each_point() -> None:

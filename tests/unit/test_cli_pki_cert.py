@@ -356,7 +356,7 @@ def test_show_needs_no_configuration_and_agrees_with_openssl(tmp_path: Path) -> 
     assert cert["sha256"] in said.replace(":", "").lower()
     assert cert["key_usage"] == ["digitalSignature", "keyEncipherment"]
     assert cert["extended_key_usage"] == ["emailProtection"]
-    assert cert["key"] == "rsa 2048"
+    assert cert["key"] == "rsa 3072"
 
 
 def test_show_a_name_that_would_steer_the_terminal(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_every_generation_opens_its_mail(folder: P12Folder) -> None:
     old = bring(
         folder, "old", "--use", "decrypt", start=house.now - 900 * DAY, end=house.now - 100 * DAY
     )
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     new = bring(
         folder, "new", "--use", "both", subject_key=key,
         key_usage=usage("digital_signature", "key_encipherment"),

@@ -234,7 +234,7 @@ def _with_crls(infos: list[bytes], certificates: list[bytes], crls: list[bytes])
 )
 def test_parameters_of_pss_in_any_shape(change: Callable[[], bytes]) -> None:
     algorithm = der.algorithm(algorithms.RSASSA_PSS, change())
-    party = with_signature(alice().certificate, os.urandom(256), algorithm)
+    party = with_signature(alice().certificate, os.urandom(384), algorithm)
     data = signed_data(
         [signer_info(party, attributes_for(party, ENTITY))], [party.certificate], content=ENTITY
     )

@@ -40,6 +40,7 @@ from tests.unit.test_smime_decrypt import ENTITY, MOMENT, SECRET, code, opened, 
 RSA_KEY = world().bob.key
 assert isinstance(RSA_KEY, rsa.RSAPrivateKey)
 PUBLIC = RSA_KEY.public_key()
+SIZE = PUBLIC.key_size // 8  # octets
 NAME = sealing.by_name(world().bob.der)
 BOB = owner(world().bob)
 ONE_TEXT = "it cannot be opened with these keys"
@@ -62,29 +63,29 @@ FAILED = ("decrypt.failed", ONE_TEXT)
 
 def bad_transports() -> dict[str, bytes]:
     """Everything that can be wrong with an RSA PKCS#1 v1.5 ciphertext."""
-    foreign = rsa.generate_private_key(65537, 2048)
+    foreign = rsa.generate_private_key(65537, PUBLIC.key_size)
 
     def made(message: bytes) -> bytes:
         return sealing.transport(PUBLIC, NAME, message=message)
 
     return {
         "first octet": made(sealing.padded(PUBLIC, KEY, start=b"\x00\x01")),
-        "no padding": made(b"\0" * 200 + b"\x07" * 56),
-        "no zero": made(b"\0\x02" + b"\x07" * 254),
-        "short padding": made(b"\0\x02" + b"\x07" * 5 + b"\0" + b"\x07" * 248),
+        "no padding": made(b"\0" * (SIZE - 56) + b"\x07" * 56),
+        "no zero": made(b"\0\x02" + b"\x07" * (SIZE - 2)),
+        "short padding": made(b"\0\x02" + b"\x07" * 5 + b"\0" + b"\x07" * (SIZE - 8)),
         "key too short": made(sealing.padded(PUBLIC, KEY[:31])),
         "key too long": made(sealing.padded(PUBLIC, KEY + b"\0")),
         "key of length 0": made(sealing.padded(PUBLIC, b"")),
         "another key": made(sealing.padded(PUBLIC, bytes(32))),
         "to somebody else": sealing.transport(foreign.public_key(), NAME),
-        "zero": made(bytes(256)),
+        "zero": made(bytes(SIZE)),
         "above the modulus": der.sequence(
             der.integer(0), NAME, der.algorithm("1.2.840.113549.1.1.1", b"\x05\x00"),
-            der.octets(b"\xff" * 256),
+            der.octets(b"\xff" * SIZE),
         ),
         "too short": der.sequence(
             der.integer(0), NAME, der.algorithm("1.2.840.113549.1.1.1", b"\x05\x00"),
-            der.octets(b"\x07" * 255),
+            der.octets(b"\x07" * (SIZE - 1)),
         ),
     }  # fmt: skip
 
@@ -147,7 +148,7 @@ def test_the_same_bad_ciphertext_has_the_same_outcome_a_thousand_times() -> None
 def test_the_outcome_is_the_same_in_another_process(tmp_path: Path) -> None:
     """What the library answers to bad padding follows from the key, not from the process."""
     _, path = world().bob.write(tmp_path, "bob")
-    texts = [os.urandom(256) for _ in range(30)]
+    texts = [os.urandom(SIZE) for _ in range(30)]
     texts = [b"\0" + text[1:] for text in texts]
     here = [BOB.secret(RsaCiphertext(text, None)).hex() for text in texts]
     script = (
@@ -322,7 +323,7 @@ def test_what_can_be_seen_without_a_key_is_said() -> None:
     assert code(sealing.cbc().der(), BOB) == "decrypt.no-key"
     assert code(sealing.cbc().der(sealing.unknown_info()), BOB) == "decrypt.no-key"
     assert code(sealing.cbc().der(_good()), owner(world().alice)) == "decrypt.no-key"
-    strange = der.sequence(der.integer(0), NAME, der.algorithm("1.2.3.4"), der.octets(b"x" * 256))
+    strange = der.sequence(der.integer(0), NAME, der.algorithm("1.2.3.4"), der.octets(b"x" * SIZE))
     assert code(sealing.cbc().der(strange), BOB) == "algorithm.unsupported"
     # The same beside ways that can be gone does no harm.
     infos = (sealing.unknown_info(), strange, der.element(0xA7, der.integer(1)), _good())
@@ -356,7 +357,7 @@ def test_thousands_of_recipients_cost_little() -> None:
     """L11: 2 s each; no name is compared in full where the serial is another one."""
     foreign = der.sequence(
         der.integer(0), sealing.by_name(world().alice.der),
-        der.algorithm("1.2.840.113549.1.1.1", b"\x05\x00"), der.octets(b"x" * 256),
+        der.algorithm("1.2.840.113549.1.1.1", b"\x05\x00"), der.octets(b"x" * SIZE),
     )  # fmt: skip
     data = sealing.gcm().der(*[foreign] * 10_000, _good())
     fewer = sealing.gcm().der(*[foreign] * 5_000, _good())
@@ -452,7 +453,7 @@ def test_changed_messages_open_or_are_refused_and_nothing_else_happens() -> None
     kem = sealing.encapsulated(NAME, bytes(32), bytes(1088), "2.16.840.1.101.3.4.4.2", ukm=b"u")
     seeds = [
         sealing.gcm().der(agreed, kem),
-        sealing.cbc().der(sealing.unknown_info(), _oaep(bytes(256)), pieces=5),
+        sealing.cbc().der(sealing.unknown_info(), _oaep(bytes(SIZE)), pieces=5),
         sealing.ccm().der(_good()),
     ]
     keys = [KeyDecrypter(mlkem.MLKEM768PrivateKey.generate()), BOB]

@@ -39,7 +39,7 @@ from tests.unit import sealing
 from tests.unit.smime_world import MAIL, NOW, openssl_decrypt, world
 
 ENTITY = content_entity(split(MAIL))
-ISSUER = rsa.generate_private_key(65537, 2048)
+ISSUER = rsa.generate_private_key(65537, 3072)
 Private = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
 KEYS: dict[str, Private] = {
     "2.16.840.1.101.3.4.4.2": mlkem.MLKEM768PrivateKey.generate(),

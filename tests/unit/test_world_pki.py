@@ -22,6 +22,7 @@ from gateway.demo.pki import (
     World,
     make_world,
 )
+from pki.algorithms import Operation, Standing, describe_key, judge
 from tests.pace import at_most
 
 BASE_URL = "http://127.0.0.1:1"
@@ -106,6 +107,16 @@ def test_the_seal_is_named_as_rfc_3183_says(world: World) -> None:
     assert san.get_values_for_type(x509.RFC822Name) == [f"domain-signing-authority@{INTERIEUR}"]
 
 
+def test_all_keys_are_good_for_years(world: World) -> None:
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    credentials = [world.interieur.seal, *(person.credential for person in world.people)]
+    kinds = {describe_key(one.certificate.public_key()) for one in credentials if one is not None}
+    assert {algorithm for algorithm, _ in kinds} == {"rsa", "ec-p256"}
+    for algorithm, bits in kinds:
+        for operation in (Operation.SIGN_WITH, Operation.ENCRYPT_TO):
+            assert judge(operation, algorithm, bits, moment).standing is Standing.ALLOWED
+
+
 def test_certificates_say_where_the_crl_of_their_issuer_is(world: World) -> None:
     for ministry in (world.interieur, world.justice):
         person = ministry.person()
@@ -173,5 +184,5 @@ def test_keys_lie_where_only_their_owner_reads_them(world: World) -> None:
 
 
 def test_a_world_is_made_in_seconds(tmp_path: Path) -> None:
-    with at_most(5):  # usually below 1 s; finding primes is a lottery
+    with at_most(5):  # usually 1 to 2 s; finding primes is a lottery
         make_world(tmp_path, BASE_URL, moment=datetime.now(UTC))
