@@ -9,6 +9,7 @@ from datetime import datetime
 
 from gateway.check.expiry import validity
 from gateway.check.finding import Finding, error, good, unknown, warning
+from gateway.growth import leaves_as
 from gateway.smtp.nexthop import NextHop, Timeouts, TlsDemand
 from gateway.smtp.transaction import greet
 from gateway.smtp.wire import TlsError, WireError
@@ -36,7 +37,9 @@ def routes(wiring: Wiring, moment: datetime) -> Iterator[Finding]:
         assert route is not None
         hops.append(route.hop)
     for each, hop, seen in zip(named, hops, asyncio.run(_see_all(hops)), strict=True):
-        yield from _judge(f"route {each.name}", hop, seen, wiring.config.listen.max_size, moment)
+        yield from _judge(f"route {each.name}", hop, seen, moment)
+        if seen.fault is None:
+            yield from _size(f"route {each.name}", hop, seen, wiring)
 
 
 async def _see_all(hops: list[NextHop]) -> list[_Seen]:
@@ -60,9 +63,7 @@ async def _see(hop: NextHop) -> _Seen:
         await asyncio.sleep(0)
 
 
-def _judge(
-    subject: str, hop: NextHop, seen: _Seen, max_size: int, moment: datetime
-) -> Iterator[Finding]:
+def _judge(subject: str, hop: NextHop, seen: _Seen, moment: datetime) -> Iterator[Finding]:
     facts = {"host": hop.host, "port": str(hop.port)}
     if seen.fault is not None:
         reason = str(seen.fault)
@@ -90,18 +91,6 @@ def _judge(
     yield good(subject, "{host}:{port} answers ({tls})", tls=seen.tls or "no TLS", **facts)
     if hop.tls is TlsDemand.VERIFIED:
         yield validity(subject, seen.certificate, moment)
-    offered = seen.extensions.get("SIZE", "")
-    if offered.isdecimal() and 0 < int(offered) < max_size * 7 // 5:
-        yield warning(
-            subject,
-            "route.size",
-            "{host}:{port} takes {offered} octets, and we take {ours}",
-            meaning="encrypted mail is a third larger: a large one fails, and its sender is told",
-            advice="a higher limit there (message_size_limit), or a lower listen.max_size",
-            offered=offered,
-            ours=str(max_size),
-            **facts,
-        )
     if "8BITMIME" not in seen.extensions:
         yield warning(
             subject,
@@ -111,3 +100,27 @@ def _judge(
             advice="turn it on there",
             **facts,
         )
+
+
+def _size(subject: str, hop: NextHop, seen: _Seen, wiring: Wiring) -> Iterator[Finding]:
+    """Whether it takes what a mail as large as we take has become (RFC 1870)."""
+    ours, two = wiring.config.listen.max_size, wiring.policy.two_envelopes_anywhere
+    offered = seen.extensions.get("SIZE", "")
+    if not offered.isdecimal() or not 0 < int(offered) < leaves_as(ours, two_envelopes=two):
+        return
+    yield warning(
+        subject,
+        "route.size",
+        "{host}:{port} takes {offered} octets, and we take {ours}",
+        meaning=(
+            "mail in two envelopes is nearly twice as large: a large one fails, and its sender is "
+            "told"
+            if two
+            else "encrypted mail is a third larger: a large one fails, and its sender is told"
+        ),
+        advice="a higher limit there (message_size_limit), or a lower listen.max_size",
+        host=hop.host,
+        port=str(hop.port),
+        offered=offered,
+        ours=str(ours),
+    )
