@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class Stage:
     directory: Directory
     sink: SinkProcess
     postgres: Postgres | None = None
+    houses: list[House] = field(default_factory=list)
 
     def house(self, name: str = "sceau", **options: object) -> House:
         """A Sceau for this stage; not yet made. options: fields of `House`."""
@@ -79,7 +80,15 @@ class Stage:
             "postgres": self.postgres,
             **options,
         }
-        return House(self.folder / name, self.world, **settings)  # type: ignore[arg-type]
+        house = House(self.folder / name, self.world, **settings)  # type: ignore[arg-type]
+        self.houses.append(house)
+        return house
+
+    def leave(self) -> None:
+        """End what still runs of the houses: whoever fails between start and stop ends none."""
+        for house in self.houses:
+            if house.process is not None:
+                house.kill()
 
 
 @contextmanager
@@ -114,4 +123,5 @@ def stage(
         sink = SinkProcess.start(folder / "sink", world=world if tls else None)
         made = Stage(folder, world, crl_server, directory, sink, postgres)
         stack.callback(lambda: made.sink.stop())  # whichever it is by then
+        stack.callback(made.leave)
         yield made

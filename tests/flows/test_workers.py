@@ -111,3 +111,27 @@ def test_the_index_stands_back_for_mail_and_sending_for_taking(tmp_path: Path, k
             assert nice == {role: min(nice["intake"] + one, 19) for role, one in said.items()}
             assert 0 == said["intake"] < said["worker"] < said["index"]
         assert house.stop() == 0
+
+
+def test_a_stage_that_fails_leaves_nobody_behind(tmp_path: Path, keys: Keys) -> None:
+    """Processes that stay would take the processor, and the ports, from all tests after."""
+    pids = []
+
+    def fail() -> None:
+        with stage(tmp_path, keys=keys) as made:
+            house = made.house(workers=1).make(persons=False)
+            house.start()
+            status = running.read(house.folder / "data" / "run")
+            assert status is not None
+            pids.extend(one.pid for one in status.processes)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
+    assert len(pids) == 4
+    # Killed, they are gone as soon as the system has tidied up behind them.
+    until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
+        10,
+        lambda: f"one of {pids} still runs",
+    )
