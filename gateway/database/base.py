@@ -80,6 +80,15 @@ class Database(ABC):
         del error
         return ending
 
+    def end_silent(self, seconds: float = 10.0) -> int:
+        """End other sessions that fell silent for so long in the middle of what they were saying,
+        with locks in their hands; how many.
+
+        For servers that do not do so themselves.
+        """
+        del seconds
+        return 0
+
     def listen(self, heard: Callable[[], None]) -> Listening | None:
         """Have `heard` called, from another thread, when mail was queued; None: cannot be told.
 

@@ -51,6 +51,10 @@ class LateDatabase(Database):
         if self._opened is not None:
             self._opened.close()
 
+    def end_silent(self, seconds: float = 10.0) -> int:
+        """See `Database.end_silent`."""
+        return self._there().end_silent(seconds)
+
     def listen(self, heard: Callable[[], None]) -> Listening | None:
         """See `Database.listen`."""
         return self._there().listen(heard)

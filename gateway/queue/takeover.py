@@ -21,6 +21,9 @@ log = structlog.get_logger()
 _TICK = 1.0
 # Somebody who has not looked for so long has not seen that nothing changed.
 _BLIND = 5.0
+# Seconds without a word in the middle of a question to the database, after which its session ends:
+# as long as the server lets one be idle in a transaction (`gateway.database.postgres_session`).
+_SILENT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,15 @@ class Watch:
         org: str,
         belief: Belief,
         clock: Callable[[], float] = boot_clock,
+        silent: float = _SILENT,
     ) -> None:
-        """belief: knows the time by which the queue goes."""
+        """belief: knows the time by which the queue goes. silent: see `_SILENT`."""
         self._database = database
         self._origin = origin
         self._org = org
         self._belief = belief
         self._clock = clock
+        self._silent = silent
         self._seen: dict[str, _Seen] = {}
         self._looked = clock()
 
@@ -65,6 +70,10 @@ class Watch:
 
     def look(self) -> list[str]:
         """One look; names of those who were dismissed."""
+        # A frozen process in the middle of its commit would keep its licence locked, or the head
+        # of the log: nobody could take over, or no mail be taken.
+        if ended := self._database.end_silent(self._silent):
+            log.warning("silent_sessions_ended", sessions=ended)
         with self._database.read() as conn:
             found = processes.known(conn)
             stray = processes.nobodys(conn)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,10 +18,13 @@ from gateway.database import Database, DatabaseUnsafe, open_database, postgres
 from gateway.database.late import LateDatabase
 from gateway.database.patience import BRIEF, patience
 from gateway.demo.postgres import USER, Postgres
+from gateway.queue import processes
+from gateway.queue.takeover import Watch
 from tests.conftest import ORIGIN
 from tests.flows.way_out_scene import until
 from tests.postgres_acts import setting
 from tests.services.silent_proxy import SilentProxy
+from tests.unit.test_licence import TRUSTING
 from tests.unit.test_postgres_appender import MOMENT, draft, size
 
 
@@ -197,3 +203,86 @@ def test_a_database_that_comes_late_is_there_when_it_is_there(postgres_database:
         assert store.head(conn).size == 0
     assert postgres_database.answer_within == 7.0
     assert answers == []
+
+
+def connected(postgres: Postgres, database: Database) -> psycopg.Connection[Any]:
+    """Another session of the same role."""
+    return psycopg.connect(
+        host="127.0.0.1",
+        port=postgres.port,
+        user=USER,
+        password=postgres.password,
+        dbname=database.name.rpartition("/")[2],
+        autocommit=True,
+    )
+
+
+@contextmanager
+def frozen(postgres: Postgres, database: Database, statement: bytes) -> Iterator[None]:
+    """A process that stopped between the statements of one question, in a transaction."""
+    with closing(connected(postgres, database)) as connection:
+        connection.execute("SET idle_in_transaction_session_timeout = '100ms'")
+        connection.execute("BEGIN")
+        connection.pgconn.enter_pipeline_mode()
+        connection.pgconn.send_query_params(statement, [])
+        while connection.pgconn.flush():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        yield
+
+
+def test_a_process_that_froze_within_a_question_keeps_no_lock(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    """The server's limit for idle transactions does not see it."""
+    head = b"SELECT * FROM archive.log_head FOR UPDATE"
+    with frozen(postgres, postgres_database, head):
+        assert postgres_database.end_silent(60) == 0
+        assert postgres_database.end_silent(0.3) == 1
+        with postgres_database.write() as conn:
+            conn.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            assert store.head(conn).size == 0
+
+
+def test_nobody_else_is_ended(postgres: Postgres, postgres_database: Database) -> None:
+    with ExitStack() as stack:
+        idle, between, waiting, feeding = (
+            stack.enter_context(closing(connected(postgres, postgres_database))) for _ in range(4)
+        )
+        between.execute("BEGIN")
+        between.execute("SELECT * FROM archive.log_head FOR UPDATE")
+        waiting.execute("SET lock_timeout = 0")
+        waiting.pgconn.send_query(b"SELECT * FROM archive.log_head FOR UPDATE")
+        feeding.pgconn.exec_(b"COPY pki.crl_fetches (location) FROM STDIN")
+        time.sleep(0.5)
+
+        assert postgres_database.end_silent(0.1) == 0
+
+        assert idle.execute("SELECT 1").fetchone() == (1,)
+        between.execute("COMMIT")
+        assert waiting.pgconn.get_result() is not None
+        feeding.pgconn.put_copy_end()
+
+
+def test_the_work_of_a_process_that_froze_within_a_question_is_taken_over(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    """It has locked its licence against removal, as each of its transactions does."""
+    with postgres_database.write() as conn:
+        processes.register(conn, "w1", node="n1", role="worker", now=0, takeover=10_000_000)
+    now = [1000.0]
+    observer = Watch(
+        postgres_database,
+        origin=ORIGIN,
+        org="o",
+        belief=TRUSTING,
+        clock=lambda: now[0],
+        silent=0.3,
+    )
+    mine = b"SELECT name FROM gateway.processes FOR KEY SHARE"
+    with frozen(postgres, postgres_database, mine):
+        dismissed: list[str] = []
+        for _ in range(6):
+            now[0] += 2
+            dismissed += observer.look()
+    assert dismissed == ["w1"]
