@@ -8,11 +8,11 @@ _LEAVES = 14, 19
 
 
 def room_for(size: int, *, two_envelopes: bool) -> int:
-    """Octets for a mail of `size` octets and what is made of it.
+    """Octets that are asked for before a mail of up to `size` octets is taken.
 
-    Base64 in lines of 76 makes 78 octets out of 57: an envelope is 1.37 of what is in it, and two
-    of them, one in the other, are 1.87 (a mail of 1 MB: 1.876; one of 20 MB: 1.873). Mail with
-    8-bit data is encoded before it is signed and grows once more, by either way.
+    As much as an envelope of it, and some. Base64 in lines of 76 makes 78 octets out of 57: an
+    envelope is 1.37 of what is in it, and two of them, one in the other, are 1.87 (a mail of 1 MB:
+    1.876; one of 20 MB: 1.873).
     """
     return size * _ROOM[two_envelopes] // 10
 

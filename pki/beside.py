@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 # How such a key begins in DER (RFC 9935 §4): AlgorithmIdentifier without parameters, and the header
-# of a BIT STRING, which follows nowhere else.
+# of a BIT STRING. It may stand in an extension, too (X.509 subjectAltPublicKeyInfo, beside an RSA
+# key): what hangs on the answer must bear that.
 _BEGINNINGS = [bytes.fromhex(f"300b06096086480165030404{n:02x}0382") for n in (2, 3)]
 
 

@@ -77,7 +77,9 @@ def connect(
     among it).
     """
     context = None if tls is None else tls.context()
-    server = reach(addresses_within(resolve, host, port, deadline), port, deadline)
+    # All of them: the name is the administrator's, and behind it may stand every domain controller.
+    addresses = addresses_within(resolve, host, port, deadline)
+    server = reach(addresses, port, deadline, most=len(addresses))
     try:
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is None:

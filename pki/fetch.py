@@ -29,7 +29,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pki.errors import FetchTrouble, problem
-from pki.reach import LookUp, addresses_within, reach, resolve, seconds_left
+from pki.reach import LookUp, NoneReached, addresses_within, reach, resolve, seconds_left
 from pki.unreached import told
 
 IPAddress = IPv4Address | IPv6Address
@@ -106,6 +106,8 @@ def fetch(
             connection.settimeout(seconds_left(deadline))
             connection.sendall(f"{request}\r\n".encode("ascii") + (post.body if post else b""))
             return _read_answer(url, connection, rules, deadline, media_type)
+    except NoneReached as error:
+        raise trouble(url, "{detail}", detail=told(error)) from error
     except TimeoutError as error:
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"

@@ -18,7 +18,7 @@ from pki.ldap import wire
 from pki.ldap.channel import Channel
 from pki.ldap.faults import ServerFault
 from pki.ldap.session import Search, Session
-from pki.reach import LookUp, reach, resolve, seconds_left
+from pki.reach import LookUp, NoneReached, reach, resolve, seconds_left
 from pki.unreached import told
 
 PORTS = {"ldap": 389, "ldaps": 636}
@@ -106,6 +106,8 @@ def fetch_ldap(
                 session.close()
     except ServerFault as fault:
         raise trouble(url, "{detail}", detail=fault.problem.sentence) from fault
+    except NoneReached as error:
+        raise trouble(url, "{detail}", detail=told(error)) from error
     except TimeoutError as error:
         raise trouble(
             url, "it took longer than {seconds} s", seconds=f"{rules.time_limit.total_seconds():g}"

@@ -97,6 +97,13 @@ class SingleResponse:
         """
         return self.status == "revoked" and self.reason != HOLD
 
+    @property
+    def says_for_good(self) -> bool:
+        """`revoked_for_good` with a reason that says so. A responder that leaves reasons out may
+        leave out that of a hold: lifted, an old answer played back would condemn for ever.
+        """
+        return self.revoked_for_good and self.reason != ""
+
 
 class OcspResponse:
     """A successful BasicOCSPResponse. Nothing about it has been checked but its structure.

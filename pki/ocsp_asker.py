@@ -225,7 +225,8 @@ class OcspAsker:
                 reports.append(report)
         if put_off:
             with self._write() as conn:
-                later = moment + _AFTER_FAILURE
+                # Before the one that failed: else it is first each time, and they are never asked.
+                later = moment + _AFTER_FAILURE / 2
                 ocsp_store.put_off(conn, put_off, due=later, org=self._org)
         return reports
 

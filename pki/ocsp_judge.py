@@ -138,12 +138,12 @@ def accept_answer(
     nonce: that was asked with. An answer with another one is another answer (RFC 9654 §2.1); one
     without is taken: most responders sign ahead (RFC 5019), and `OcspAnswer` says that it has none.
 
-    Past its nextUpdate only a revocation for good is taken; `check_ocsp` believes a stored one of
-    any age, too. Were it dropped, a CRL that does not list it yet would let mail through to a key
-    that its CA has called stolen, and whoever can have old answers served (a cache, the way to the
-    responder) would choose that. What RFC 6960 §3.2 (6) and §4.2.2.1 guard against is a word that
-    is no longer true; this one stays true. Nor does a replay gain anything: the CA, or who speaks
-    for it, has signed that this very certificate is revoked.
+    Past its nextUpdate only a revocation for good is taken that gives its reason; `check_ocsp`
+    believes a stored one of any age, too. Were it dropped, a CRL that does not list it yet would
+    let mail through to a key that its CA has called stolen, and whoever can have old answers served
+    (a cache, the way to the responder) would choose that. What RFC 6960 §3.2 (6) and §4.2.2.1 guard
+    against is a word that is no longer true; this one stays true. Nor does a replay gain anything:
+    the CA, or who speaks for it, has signed that this very certificate is revoked, and why.
     Raises OcspRefused: not about this certificate, not by one who may speak, not recent.
     """
     if nonce is not None and response.nonce is not None and response.nonce != nonce:
@@ -163,7 +163,7 @@ def accept_answer(
     if moment <= verified[0].until:
         return verified[0]
     for said in verified:
-        if said.single.revoked_for_good:
+        if said.single.says_for_good:
             return said
     raise OcspRefused(_stale(cert, verified[0]))
 

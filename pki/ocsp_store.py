@@ -64,8 +64,9 @@ def store_response(
     """Keep a response that was accepted. False: it was known already.
 
     Raises OcspRefused if it goes back behind a known one: a replayed old response, which may hold
-    yet by its own dates, would make a revoked certificate good again. What revokes for good is
-    kept whatever is known: a responder that has said "good" since was wrong then or is now.
+    yet by its own dates, would make a revoked certificate good again. What revokes for good, and
+    says why, is kept whatever is known: a responder that has said "good" since was wrong then or is
+    now.
     """
     table = ocsp_responses.c
     mine = (table.org == org, table.certificate == cert.sha256)
@@ -76,7 +77,7 @@ def store_response(
         .limit(1)
     ).first()
     single = said.single
-    if known is not None and known.this_update > single.this_update and not single.revoked_for_good:
+    if known is not None and known.this_update > single.this_update and not single.says_for_good:
         raise OcspRefused(
             problem(
                 "revocation.ocsp-older",
@@ -122,7 +123,9 @@ def _insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.
 def responses_about(
     conn: sa.Connection, certificate: str, *, org: str = ""
 ) -> list[tuple[bytes, str]]:
-    """DER and source of the newest versions, and of one that says revoked, however old."""
+    """DER and source of the newest versions, and of those that say revoked, however old: the newest
+    and the first ones. (Which of them is no hold stands in the answer alone.)
+    """
     table = ocsp_responses.c
     query = (
         sa.select(table.id, table.der, table.source)
@@ -131,7 +134,9 @@ def responses_about(
     )
     rows = conn.execute(query.limit(_VERSIONS)).all()
     if len(rows) == _VERSIONS:
-        rows = [*rows, *conn.execute(query.where(table.status == "revoked").limit(1))]
+        revoked = query.where(table.status == "revoked").limit(_VERSIONS)
+        first = revoked.order_by(None).order_by(table.this_update, table.id)
+        rows = [*rows, *conn.execute(revoked), *conn.execute(first)]
     return list({row.id: (row.der, row.source) for row in rows}.values())
 
 

@@ -18,8 +18,8 @@ from itertools import chain, zip_longest
 
 LookUp = Callable[[str, int], list[str]]
 
-# A name with a thousand addresses shall not make us knock at a thousand doors, nor cut the time
-# into pieces in which nobody can answer.
+# A name that a certificate may have put there, with a thousand addresses, shall not make us knock
+# at a thousand doors, nor cut the time into pieces in which nobody can answer.
 MOST_TRIED = 6
 
 
@@ -32,13 +32,17 @@ class NoAddress(OSError):
 
 
 class NoneReached(OSError):
-    """Several addresses, and no connection to any. last: the one asked last; why: what it said."""
+    """Several addresses, and no connection to any. named: one of them; why: what it said."""
 
-    def __init__(self, tried: int, last: str, why: OSError) -> None:
-        super().__init__(f"none of {tried} addresses was reached; the last one, {last}: {why}")
+    def __init__(self, tried: int, named: str, why: OSError) -> None:
+        super().__init__(f"none of {tried} addresses was reached; one of them, {named}: {why}")
         self.tried = tried
-        self.last = last
+        self.named = named
         self.why = why
+
+
+class NoneInTime(NoneReached, TimeoutError):
+    """As `NoneReached`, and none of them said anything."""
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -69,8 +73,12 @@ def addresses_within(look_up: LookUp, host: str, port: int, deadline: float) -> 
     return list(found)
 
 
-def reach(addresses: list[str], port: int, deadline: float) -> socket.socket:
+def reach(
+    addresses: list[str], port: int, deadline: float, *, most: int = MOST_TRIED
+) -> socket.socket:
     """A connection to the first of these addresses that takes one, in the order of `in_turn`.
+
+    most: so many of them are asked.
 
     Each but the last has its share of the time that is left: that time, divided by the addresses
     left and one more, for the answer. So with two addresses and 10 s the first is given up
@@ -80,7 +88,8 @@ def reach(addresses: list[str], port: int, deadline: float) -> socket.socket:
     deadline: monotonic seconds. Raises OSError: what a single address said, TimeoutError where the
     time is over, else NoneReached.
     """
-    asked = in_turn(addresses)
+    asked = in_turn(addresses)[:most]
+    refused: list[tuple[str, OSError]] = []
     for place, address in enumerate(asked):
         left = seconds_left(deadline)
         after = len(asked) - place - 1
@@ -91,13 +100,20 @@ def reach(addresses: list[str], port: int, deadline: float) -> socket.socket:
         except OSError as error:
             if len(asked) == 1:
                 raise
-            if not after:
-                raise NoneReached(len(asked), address, error) from error
+            refused.append((address, error))
+            if after:
+                continue
+            # The same one whatever turn a resolver gives them: who writes reasons down when they
+            # change shall not write at each attempt.
+            named, why = min(refused, key=lambda one: one[0])
+            if all(isinstance(said, TimeoutError) for _, said in refused):
+                raise NoneInTime(len(asked), named, why) from error
+            raise NoneReached(len(asked), named, why) from error
     raise ValueError("no address to reach")
 
 
 def in_turn(addresses: list[str]) -> list[str]:
-    """At most `MOST_TRIED` of them, in their order, but the families by turns (RFC 8305 §4).
+    """All of them in their order, but the families by turns (RFC 8305 §4).
 
     The resolver puts all addresses of one family first (RFC 6724 §6): where IPv6 is dead as a
     whole, the second one asked is of IPv4.
@@ -106,7 +122,7 @@ def in_turn(addresses: list[str]) -> list[str]:
     same = [one for one in addresses if (":" in one) is first]
     other = [one for one in addresses if (":" in one) is not first]
     mixed = chain.from_iterable(zip_longest(same, other))
-    return [one for one in mixed if one is not None][:MOST_TRIED]
+    return [one for one in mixed if one is not None]
 
 
 def seconds_left(deadline: float) -> float:

@@ -54,9 +54,9 @@ def told(error: Exception) -> Sentence:
         return error.args[0]
     if isinstance(error, NoneReached):
         return sentence(
-            "none of its {count} addresses could be reached; the last one, {address}: {reason}",
+            "none of its {count} addresses could be reached; one of them, {address}: {reason}",
             count=str(error.tried),
-            address=error.last,
+            address=error.named,
             reason=told(error.why),
         )
     if isinstance(error, NoAddress):
@@ -66,7 +66,7 @@ def told(error: Exception) -> Sentence:
     if isinstance(error, ConnectionResetError) and not error.strerror:  # as http.client raises it
         return sentence("the server closed the connection")
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = _CERTIFICATE.get(error.verify_code) or _shown(error.verify_message)
+        why = _CERTIFICATE.get(getattr(error, "verify_code", 0)) or _shown(error.verify_message)
         return sentence("its certificate is not believed: {reason}", reason=why)
     if isinstance(error, ssl.SSLError):
         return sentence("TLS failed ({detail})", detail=_shown(error.strerror or str(error)))

@@ -87,7 +87,7 @@ class Stage:
     def leave(self) -> None:
         """End what still runs of the houses: whoever fails between start and stop ends none."""
         for house in self.houses:
-            if house.process is not None:
+            if house.process is not None and house.process.poll() is None:
                 house.kill()
 
 

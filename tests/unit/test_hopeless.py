@@ -6,7 +6,9 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import mlkem
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.database import Database
 from gateway.hopeless import Hopeless
@@ -139,3 +141,17 @@ def test_the_worker_treats_him_alike(pki_database: Database) -> None:
         else:
             assert isinstance(settle(decision, alone), Hold)
             assert decision.crypto is Crypto.HYBRID
+
+
+def test_an_rsa_certificate_with_an_ml_kem_key_in_an_extension_is_one(
+    pki_database: Database,
+) -> None:
+    """subjectAltPublicKeyInfo (X.509 §9.8.2): who looks for the key in octets finds it there."""
+    beside = mlkem.MLKEM768PrivateKey.generate().public_key()
+    octets = beside.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.72"), octets)
+    made = root().issue("Marie", emails=(MARIE,), extra=((extension, False),))
+    with pki_database.write() as conn:
+        store.import_certificate(conn, made.der, by="anne", source="", moment=NOW)
+
+    assert not refused(pki_database, Policy([MUST], []))

@@ -383,7 +383,9 @@ def test_nonce() -> None:
     ("changes", "outcome"),
     [
         ({"status": "revoked"}, "revoked"),
-        ({"status": "revoked", "reason": None}, "revoked"),  # no reason: permanently (§2.2)
+        # No reason: permanently (§2.2), or a hold of a responder that gives no reasons.
+        ({"status": "revoked", "reason": None}, "revocation.ocsp-stale"),
+        ({"status": "revoked", "reason": 0}, "revoked"),  # unspecified
         ({"status": "revoked", "reason": 8}, "revoked"),  # removeFromCRL lifts nothing in OCSP
         ({"status": "revoked", "next_update": None}, "revoked"),
         ({"status": "revoked", "reason": 6}, "revocation.ocsp-stale"),  # a hold may be lifted

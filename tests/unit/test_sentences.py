@@ -38,12 +38,12 @@ def reason() -> Problem:
 
 
 ENGLISH = (
-    f"{URL} was not fetched: none of its 2 addresses could be reached; the last one, 192.0.2.1: "
+    f"{URL} was not fetched: none of its 2 addresses could be reached; one of them, 192.0.2.1: "
     "Connection refused"
 )
 FRENCH = (
     f"{URL} n’a pas été téléchargé\u00a0: aucune de ses 2 adresses n’a pu être jointe\u00a0; "
-    "la dernière, 192.0.2.1\u00a0: connexion refusée"
+    "l’une d’elles, 192.0.2.1\u00a0: connexion refusée"
 )
 
 
