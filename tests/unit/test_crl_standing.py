@@ -71,7 +71,7 @@ def alarms(house: House, after: timedelta) -> tuple[list[str], str]:
         standing = wiring.gauges.look()
     finally:
         wiring.close()
-    codes = [one.code for one in judge(standing, max_size=1) if one.code.startswith("crl-")]
+    codes = [one.code for one in judge(standing, room=1) if one.code.startswith("crl-")]
     return codes, page(Tally(), standing, frozenset(), "text/plain")[0].decode()
 
 
